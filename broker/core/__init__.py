@@ -1,0 +1,1 @@
+"""The broker without I/O: fronts (sessions) and backs (shards)."""

@@ -1,0 +1,1 @@
+"""The words that protocols and core share: names, commands, replies, refusals."""

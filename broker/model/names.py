@@ -1,0 +1,22 @@
+"""Names and numbers, each of its own type."""
+
+from __future__ import annotations
+
+from typing import NewType
+
+Channel = NewType("Channel", int)
+"""An AMQP channel; 0 where a protocol has none."""
+ConsumerTag = NewType("ConsumerTag", str)
+DeliveryTag = NewType("DeliveryTag", int)
+"""A delivery's number on its channel, from 1."""
+ExchangeName = NewType("ExchangeName", str)
+QueueId = NewType("QueueId", int)
+"""u64, given once and never again."""
+QueueName = NewType("QueueName", str)
+RoutingKey = NewType("RoutingKey", str)
+ShardId = NewType("ShardId", int)
+UserName = NewType("UserName", str)
+VhostName = NewType("VhostName", str)
+
+NAME_SIZE_MAX = 255
+"""Bytes of UTF-8 (AMQP 0-9-1's short string)."""

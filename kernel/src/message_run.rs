@@ -1,0 +1,76 @@
+//! Runs of messages: many messages that share one buffer, in the order they came.
+//!
+//! A message is kept in the form it came in. Its origin's encoded properties are opaque bytes; what
+//! the broker itself needs stands beside them in the [`Entry`]. Python handles runs and never a
+//! message.
+
+use bytes::Bytes;
+
+/// The protocol a message's properties are encoded in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Origin {
+    Amqp091 = 0,
+}
+
+/// What the broker must know of a message without reading its properties.
+pub mod flags {
+    pub const PERSISTENT: u8 = 1;
+    pub const MANDATORY: u8 = 2;
+    pub const HAS_USER_ID: u8 = 4;
+    /// The expiration property is not a decimal number of milliseconds.
+    pub const BAD_EXPIRATION: u8 = 8;
+}
+
+/// `Entry::expiration_ms` of a message that does not expire by itself.
+pub const NO_EXPIRATION: u32 = u32::MAX;
+
+/// A range of bytes in the run's buffer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    pub start: u32,
+    pub size: u32,
+}
+
+impl Span {
+    pub fn new(start: usize, size: usize) -> Self {
+        Self {
+            start: start as u32,
+            size: size as u32,
+        }
+    }
+
+    pub fn of(self, buffer: &[u8]) -> &[u8] {
+        &buffer[self.start as usize..self.start as usize + self.size as usize]
+    }
+}
+
+/// One message of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The origin's encoded properties (AMQP 0-9-1: the flag words and what follows them).
+    pub properties: Span,
+    pub body: Span,
+    /// Which (exchange, routing key) of the run's dictionary.
+    pub key: u32,
+    /// Milliseconds to live as the publisher asked; `NO_EXPIRATION`: none.
+    pub expiration_ms: u32,
+    pub priority: u8,
+    pub flags: u8,
+}
+
+/// Where a message goes: a distinct (exchange, routing key) of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    pub exchange: Span,
+    pub routing_key: Span,
+}
+
+/// Many messages in one buffer, in order.
+#[derive(Clone, Debug)]
+pub struct MessageRun {
+    pub origin: Origin,
+    pub buffer: Bytes,
+    pub entries: Vec<Entry>,
+    pub dictionary: Vec<Key>,
+}

@@ -1,0 +1,1 @@
+"""One package per protocol, each a stranger to the others."""

@@ -1,0 +1,1 @@
+"""The log: journal, segments, checkpoints, recovery."""
