@@ -3,8 +3,12 @@
 //! The logic files know neither Python nor the world; `face/` converts for Python, and `sys.rs`
 //! alone may be unsafe.
 
+pub mod damage;
+pub mod disk;
 pub mod group_record;
 pub mod message_run;
+pub mod real_disk;
+pub mod sim_disk;
 
 #[cfg(feature = "python")]
 mod face;
