@@ -9,6 +9,7 @@ pub mod group_record;
 pub mod message_run;
 pub mod real_disk;
 pub mod sim_disk;
+pub mod queue_state;
 
 #[cfg(feature = "python")]
 mod face;
