@@ -5,11 +5,14 @@
 
 pub mod damage;
 pub mod disk;
+pub mod frame_cache;
 pub mod group_record;
 pub mod message_run;
 pub mod real_disk;
 pub mod sim_disk;
 pub mod queue_state;
+pub mod shard_state;
+pub mod wave;
 
 #[cfg(feature = "python")]
 mod face;

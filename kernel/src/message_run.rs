@@ -74,3 +74,53 @@ pub struct MessageRun {
     pub entries: Vec<Entry>,
     pub dictionary: Vec<Key>,
 }
+
+impl MessageRun {
+    /// Bytes of properties, bodies and names: what the run itself is, whatever its buffer holds beside.
+    pub fn payload_size(&self) -> usize {
+        let entries: u64 = self
+            .entries
+            .iter()
+            .map(|e| u64::from(e.properties.size) + u64::from(e.body.size))
+            .sum();
+        let names: u32 = self
+            .dictionary
+            .iter()
+            .map(|k| k.exchange.size + k.routing_key.size)
+            .sum();
+        entries as usize + names as usize
+    }
+
+    /// The same messages in a buffer of their own, so that a survivor doesn't pin the read it came in.
+    pub fn compacted(&self) -> Self {
+        let mut buffer = Vec::with_capacity(self.payload_size());
+        let mut moved = |span: Span| {
+            let start = buffer.len();
+            buffer.extend_from_slice(span.of(&self.buffer));
+            Span::new(start, span.size as usize)
+        };
+        let dictionary = self
+            .dictionary
+            .iter()
+            .map(|k| Key {
+                exchange: moved(k.exchange),
+                routing_key: moved(k.routing_key),
+            })
+            .collect();
+        let entries = self
+            .entries
+            .iter()
+            .map(|e| Entry {
+                properties: moved(e.properties),
+                body: moved(e.body),
+                ..*e
+            })
+            .collect();
+        Self {
+            origin: self.origin,
+            buffer: Bytes::from(buffer),
+            entries,
+            dictionary,
+        }
+    }
+}

@@ -12,9 +12,16 @@ use imbl::OrdMap;
 /// Which records of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
-    Range { first: u32, count: u32 },
+    Range {
+        first: u32,
+        count: u32,
+    },
     /// `count` of the listed records, from position `at`: what a key of many leaves of a frame.
-    List { records: Arc<[u32]>, at: u32, count: u32 },
+    List {
+        records: Arc<[u32]>,
+        at: u32,
+        count: u32,
+    },
 }
 
 impl Selection {
@@ -28,10 +35,15 @@ impl Selection {
     pub fn part(&self, skip: u32, count: u32) -> Self {
         debug_assert!(skip + count <= self.count());
         match self {
-            Self::Range { first, .. } => Self::Range { first: first + skip, count },
-            Self::List { records, at, .. } => {
-                Self::List { records: records.clone(), at: at + skip, count }
-            }
+            Self::Range { first, .. } => Self::Range {
+                first: first + skip,
+                count,
+            },
+            Self::List { records, at, .. } => Self::List {
+                records: records.clone(),
+                at: at + skip,
+                count,
+            },
         }
     }
 
@@ -72,7 +84,8 @@ impl Slice {
     }
 
     fn part(&self, skip: u64, count: u64) -> Self {
-        let share = |n: u64| (u128::from(self.size) * u128::from(n) / u128::from(self.count())) as u64;
+        let share =
+            |n: u64| (u128::from(self.size) * u128::from(n) / u128::from(self.count())) as u64;
         Self {
             entry: self.entry,
             frame: self.frame,
@@ -122,23 +135,32 @@ impl QueueState {
     /// Forgets the messages `first..=last`; those already settled are skipped (a second settle is a no-op).
     pub fn settle(&mut self, first: u64, last: u64, released: &mut Vec<Released>) -> u64 {
         let mut settled = 0;
-        let touched: Vec<(u64, Slice)> =
-            self.slices_from(first).take_while(|(s, _)| *s <= last).map(|(s, x)| (s, x.clone())).collect();
+        let touched: Vec<(u64, Slice)> = self
+            .slices_from(first)
+            .take_while(|(s, _)| *s <= last)
+            .map(|(s, x)| (s, x.clone()))
+            .collect();
         for (sequence, slice) in touched {
             let end = sequence + slice.count();
             let (cut_first, cut_end) = (sequence.max(first), end.min(last + 1));
             self.slices.remove(&sequence);
             if sequence < cut_first {
-                self.slices.insert(sequence, slice.part(0, cut_first - sequence));
+                self.slices
+                    .insert(sequence, slice.part(0, cut_first - sequence));
             }
             if cut_end < end {
-                self.slices.insert(cut_end, slice.part(cut_end - sequence, end - cut_end));
+                self.slices
+                    .insert(cut_end, slice.part(cut_end - sequence, end - cut_end));
             }
             let gone = slice.part(cut_first - sequence, cut_end - cut_first);
             self.message_count -= gone.count();
             self.size -= gone.size;
             settled += gone.count();
-            released.push(Released { entry: gone.entry, frame: gone.frame, count: gone.count() as u32 });
+            released.push(Released {
+                entry: gone.entry,
+                frame: gone.frame,
+                count: gone.count() as u32,
+            });
         }
         if !self.returned.is_empty() {
             self.forget_returned(first, last);
@@ -182,8 +204,11 @@ impl QueueState {
 
     fn forget_returned(&mut self, first: u64, last: u64) {
         let start = self.returned.get_prev(&first).map_or(first, |(s, _)| *s);
-        let touched: Vec<(u64, (u64, u32))> =
-            self.returned.range(start..=last).map(|(s, x)| (*s, *x)).collect();
+        let touched: Vec<(u64, (u64, u32))> = self
+            .returned
+            .range(start..=last)
+            .map(|(s, x)| (*s, *x))
+            .collect();
         for (from, (through, times)) in touched {
             if through < first {
                 continue;
@@ -204,7 +229,9 @@ impl QueueState {
             Some((first, slice)) if first + slice.count() > sequence => *first,
             _ => sequence,
         };
-        self.slices.range(start..).map(|(first, slice)| (*first, slice))
+        self.slices
+            .range(start..)
+            .map(|(first, slice)| (*first, slice))
     }
 
     /// All slices with their first sequences, in order.
@@ -214,7 +241,9 @@ impl QueueState {
 
     /// All returned runs: (first, last, times).
     pub fn returned(&self) -> impl Iterator<Item = (u64, u64, u32)> + '_ {
-        self.returned.iter().map(|(first, (last, times))| (*first, *last, *times))
+        self.returned
+            .iter()
+            .map(|(first, (last, times))| (*first, *last, *times))
     }
 
     /// From a checkpoint's parts, in order.
@@ -230,7 +259,10 @@ impl QueueState {
             message_count: slices.iter().map(|(_, s)| s.count()).sum(),
             size: slices.iter().map(|(_, s)| s.size).sum(),
             slices: slices.into_iter().collect(),
-            returned: returned.into_iter().map(|(first, last, times)| (first, (last, times))).collect(),
+            returned: returned
+                .into_iter()
+                .map(|(first, last, times)| (first, (last, times)))
+                .collect(),
         }
     }
 }
@@ -242,23 +274,45 @@ mod tests {
 
     fn range(entry: u64, first: u32, count: u32) -> Slice {
         let selection = Selection::Range { first, count };
-        Slice { entry, frame: 0, selection, expires_ms: 0, size: u64::from(count) * 7 }
+        Slice {
+            entry,
+            frame: 0,
+            selection,
+            expires_ms: 0,
+            size: u64::from(count) * 7,
+        }
     }
 
     fn listed(entry: u64, records: &[u32]) -> Slice {
-        let selection =
-            Selection::List { records: records.into(), at: 0, count: records.len() as u32 };
-        Slice { entry, frame: 1, selection, expires_ms: 0, size: 5 }
+        let selection = Selection::List {
+            records: records.into(),
+            at: 0,
+            count: records.len() as u32,
+        };
+        Slice {
+            entry,
+            frame: 1,
+            selection,
+            expires_ms: 0,
+            size: 5,
+        }
     }
 
     /// (sequence -> (entry, record, returned)) of a queue, the slow way.
     fn flat(queue: &QueueState) -> BTreeMap<u64, (u64, u32, u32)> {
         let mut out = BTreeMap::new();
         for (first, slice) in queue.slices() {
-            let records = slice.selection.runs().into_iter().flat_map(|(a, n)| a..a + n);
+            let records = slice
+                .selection
+                .runs()
+                .into_iter()
+                .flat_map(|(a, n)| a..a + n);
             for (i, record) in records.enumerate() {
                 let sequence = first + i as u64;
-                out.insert(sequence, (slice.entry, record, queue.returned_times(sequence)));
+                out.insert(
+                    sequence,
+                    (slice.entry, record, queue.returned_times(sequence)),
+                );
             }
         }
         out
