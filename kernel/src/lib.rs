@@ -10,8 +10,10 @@ pub mod group_record;
 pub mod message_run;
 pub mod real_disk;
 pub mod sim_disk;
+pub mod queue_leader;
 pub mod queue_state;
 pub mod shard_state;
+pub mod unsettled;
 pub mod wave;
 
 #[cfg(feature = "python")]

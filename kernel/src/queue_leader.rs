@@ -1,0 +1,115 @@
+//! A queue as its leader sees it: what is ready, what is checked out.
+//!
+//! The leader's memory, never replicated (`log-and-shards.md` section 8). *Ready* is what was never
+//! checked out (from the cursor on) and what came back (below it); *held* is checked out or proposed
+//! as settled.
+
+use std::collections::BTreeMap;
+
+use crate::queue_state::QueueState;
+
+/// Delivered-through marks are reserved this far ahead: what a crash may flag as redelivered although it
+/// never left, against one small item in a wave for so many deliveries.
+pub const MARK_STEP: u64 = 16_384;
+
+#[derive(Clone, Debug, Default)]
+pub struct QueueLeader {
+    /// Never checked out by this leader: sequences from here on.
+    pub cursor: u64,
+    /// First -> last of what came back.
+    again: BTreeMap<u64, u64>,
+    pub held: u64,
+    /// What its next message gets, counting the waves under way.
+    pub proposed_next: u64,
+    /// Messages in waves under way.
+    pub proposed_count: u64,
+    pub proposed_mark: u64,
+    /// Delivered before this leader began, perhaps: flagged when delivered.
+    pub flagged_below: u64,
+}
+
+impl QueueLeader {
+    /// A leader that begins with a queue as the log has it: nothing is checked out.
+    pub fn begin(state: &QueueState) -> Self {
+        Self {
+            proposed_next: state.next_sequence,
+            proposed_mark: state.mark,
+            flagged_below: state.mark,
+            ..Self::default()
+        }
+    }
+
+    pub fn ready_count(&self, state: &QueueState) -> u64 {
+        state.message_count.saturating_sub(self.held)
+    }
+
+    /// The lowest range that may be ready: (first, last); the last one is open at its end.
+    pub fn first_ready(&self) -> (u64, u64) {
+        self.again
+            .first_key_value()
+            .map_or((self.cursor, u64::MAX - 1), |(a, z)| (*a, *z))
+    }
+
+    /// All ranges that may be ready, in order.
+    pub fn ready_ranges(&self) -> Vec<(u64, u64)> {
+        let again = self.again.iter().map(|(a, z)| (*a, *z));
+        again.chain([(self.cursor, u64::MAX - 1)]).collect()
+    }
+
+    /// `first..=last`, the lowest part of what is ready, is checked out: `count` messages of it exist.
+    pub fn check_out(&mut self, first: u64, last: u64, count: u64) {
+        self.held += count;
+        self.skip(first, last);
+    }
+
+    /// `first..=last` is not ready (any more).
+    pub fn skip(&mut self, first: u64, last: u64) {
+        if first >= self.cursor {
+            debug_assert_eq!(first.max(self.cursor), first);
+            self.cursor = self.cursor.max(last + 1);
+            return;
+        }
+        let Some((start, end)) = self
+            .again
+            .range(..=first)
+            .next_back()
+            .map(|(a, z)| (*a, *z))
+        else {
+            return;
+        };
+        if end < first {
+            return;
+        }
+        self.again.remove(&start);
+        if start < first {
+            self.again.insert(start, first - 1);
+        }
+        if end > last {
+            self.again.insert(last + 1, end);
+        }
+    }
+
+    /// `first..=last` came back: `count` messages of it exist.
+    pub fn come_back(&mut self, first: u64, last: u64, count: u64) {
+        debug_assert!(last < self.cursor);
+        self.held -= count;
+        let (mut first, mut last) = (first, last);
+        if let Some((start, end)) = self
+            .again
+            .range(..=first)
+            .next_back()
+            .map(|(a, z)| (*a, *z))
+        {
+            if end + 1 >= first {
+                self.again.remove(&start);
+                first = start;
+                last = last.max(end);
+            }
+        }
+        if let Some(end) = self.again.get(&(last + 1)).copied() {
+            self.again.remove(&(last + 1));
+            last = end;
+        }
+        self.again.insert(first, last);
+    }
+}
