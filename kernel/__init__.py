@@ -5,6 +5,6 @@ Pure logic.  What touches the world stands in ``kernel.poller``, ``kernel.journa
 
 from __future__ import annotations
 
-from kernel._kernel import BUILD_PROFILE
+from kernel._kernel import BUILD_PROFILE, TopicTrie, Wildcard
 
-__all__ = ["BUILD_PROFILE"]
+__all__ = ["BUILD_PROFILE", "TopicTrie", "Wildcard"]

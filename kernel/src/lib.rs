@@ -15,6 +15,7 @@ pub mod queue_state;
 pub mod shard_state;
 pub mod unsettled;
 pub mod wave;
+pub mod topic_trie;
 
 #[cfg(feature = "python")]
 mod face;

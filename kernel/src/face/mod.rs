@@ -1,5 +1,7 @@
 //! The Python face: converts values and maps errors, decides nothing.
 
+mod topic_trie;
+
 use pyo3::prelude::*;
 
 /// Which profile this kernel was built with; benchmarks refuse "debug".
@@ -12,5 +14,6 @@ const BUILD_PROFILE: &str = if cfg!(debug_assertions) {
 #[pymodule]
 fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("BUILD_PROFILE", BUILD_PROFILE)?;
+    topic_trie::register(m)?;
     Ok(())
 }
