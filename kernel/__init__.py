@@ -8,3 +8,36 @@ from __future__ import annotations
 from kernel._kernel import BUILD_PROFILE, TopicTrie, Wildcard
 
 __all__ = ["BUILD_PROFILE", "TopicTrie", "Wildcard"]
+from kernel._kernel import (
+    BUILD_PROFILE,
+    FLAG_BAD_EXPIRATION,
+    FLAG_HAS_USER_ID,
+    FLAG_MANDATORY,
+    FLAG_PERSISTENT,
+    Chunk,
+    DeliveryRun,
+    Heartbeat,
+    MessageRun,
+    Method,
+    ProtocolHeader,
+    SettleKind,
+    Settlement,
+    Violation,
+)
+
+__all__ = [
+    "BUILD_PROFILE",
+    "FLAG_BAD_EXPIRATION",
+    "FLAG_HAS_USER_ID",
+    "FLAG_MANDATORY",
+    "FLAG_PERSISTENT",
+    "Chunk",
+    "DeliveryRun",
+    "Heartbeat",
+    "MessageRun",
+    "Method",
+    "ProtocolHeader",
+    "SettleKind",
+    "Settlement",
+    "Violation",
+]

@@ -25,6 +25,9 @@ pub mod flags {
 /// `Entry::expiration_ms` of a message that does not expire by itself.
 pub const NO_EXPIRATION: u32 = u32::MAX;
 
+/// A record batch counts its keys in a u16.
+pub const KEY_COUNT_MAX: usize = u16::MAX as usize;
+
 /// A range of bytes in the run's buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
@@ -67,6 +70,8 @@ pub struct Key {
 }
 
 /// Many messages in one buffer, in order.
+///
+/// Each key of the dictionary is distinct, is that of some entry, and stands where it was first seen.
 #[derive(Clone, Debug)]
 pub struct MessageRun {
     pub origin: Origin,
@@ -92,6 +97,7 @@ impl MessageRun {
     }
 
     /// The same messages in a buffer of their own, so that a survivor doesn't pin the read it came in.
+    #[must_use]
     pub fn compacted(&self) -> Self {
         let mut buffer = Vec::with_capacity(self.payload_size());
         let mut moved = |span: Span| {
@@ -123,4 +129,78 @@ impl MessageRun {
             dictionary,
         }
     }
+
+    pub fn body(&self, index: usize) -> &[u8] {
+        self.entries[index].body.of(&self.buffer)
+    }
+
+    pub fn properties(&self, index: usize) -> &[u8] {
+        self.entries[index].properties.of(&self.buffer)
+    }
+
+    pub fn exchange(&self, key: u32) -> &[u8] {
+        self.dictionary[key as usize].exchange.of(&self.buffer)
+    }
+
+    pub fn routing_key(&self, key: u32) -> &[u8] {
+        self.dictionary[key as usize].routing_key.of(&self.buffer)
+    }
+
+    /// Bytes of all bodies.
+    pub fn body_size(&self) -> u64 {
+        self.entries.iter().map(|e| u64::from(e.body.size)).sum()
+    }
+
+    /// All entries' flags together.
+    pub fn any_flags(&self) -> u8 {
+        self.entries.iter().fold(0, |flags, e| flags | e.flags)
+    }
+
+    /// The entries of these dictionary numbers only, in order; the dictionary shrinks with them.
+    #[must_use]
+    pub fn select(&self, keys: &[u32]) -> Self {
+        const LEFT_OUT: u32 = u32::MAX;
+        let mut number_of = vec![LEFT_OUT; self.dictionary.len()];
+        let mut chosen = keys.to_vec();
+        chosen.sort_unstable();
+        chosen.dedup();
+        for (number, &key) in chosen.iter().enumerate() {
+            number_of[key as usize] = number as u32;
+        }
+        let renumbered = self.entries.iter().filter_map(|entry| {
+            let key = number_of[entry.key as usize];
+            (key != LEFT_OUT).then_some(Entry { key, ..*entry })
+        });
+        Self {
+            origin: self.origin,
+            buffer: self.buffer.clone(),
+            entries: renumbered.collect(),
+            dictionary: chosen
+                .iter()
+                .map(|&key| self.dictionary[key as usize])
+                .collect(),
+        }
+    }
+
+    /// The first `count` entries.
+    #[must_use]
+    pub fn before(&self, count: usize) -> Self {
+        let entries = self.entries[..count].to_vec();
+        let key_count = entries.iter().map(|e| e.key + 1).max().unwrap_or(0);
+        Self {
+            origin: self.origin,
+            buffer: self.buffer.clone(),
+            entries,
+            dictionary: self.dictionary[..key_count as usize].to_vec(),
+        }
+    }
+}
+
+/// What stands beside a message's properties and body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// `NO_EXPIRATION`: none.
+    pub expiration_ms: u32,
+    pub priority: u8,
+    pub flags: u8,
 }

@@ -4,6 +4,11 @@ mod topic_trie;
 
 use pyo3::prelude::*;
 
+pub mod chunk;
+pub mod delivery_run;
+pub mod frame;
+pub mod message_run;
+
 /// Which profile this kernel was built with; benchmarks refuse "debug".
 const BUILD_PROFILE: &str = if cfg!(debug_assertions) {
     "debug"
@@ -15,5 +20,9 @@ const BUILD_PROFILE: &str = if cfg!(debug_assertions) {
 fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("BUILD_PROFILE", BUILD_PROFILE)?;
     topic_trie::register(m)?;
+    chunk::register(m)?;
+    delivery_run::register(m)?;
+    frame::register(m)?;
+    message_run::register(m)?;
     Ok(())
 }

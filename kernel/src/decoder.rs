@@ -1,0 +1,79 @@
+//! What every protocol's decoder gives: frames, and publishes and settlements in runs.
+//!
+//! Law: however the bytes are cut, the frames are the same but for the lengths of runs; and no
+//! bytes whatever give more than a [`Frame::Violation`].
+
+use bytes::Bytes;
+
+use crate::message_run::MessageRun;
+
+/// How a consumer settles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SettleKind {
+    Ack,
+    /// Nack without requeue: dead-letter or drop.
+    Nack,
+    NackRequeue,
+    Reject,
+    RejectRequeue,
+}
+
+/// One thing a peer said.
+#[derive(Clone, Debug)]
+pub enum Frame {
+    /// Consecutive publishes of one channel.
+    Messages {
+        channel: u16,
+        run: MessageRun,
+    },
+    /// Delivery tags `first` to `last`; `first` 0: all so far through `last`; both 0: all so far.
+    Settlement {
+        channel: u16,
+        first: u64,
+        last: u64,
+        kind: SettleKind,
+    },
+    /// A well-formed method; `arguments` follow its two ids.
+    Method {
+        channel: u16,
+        class: u16,
+        method: u16,
+        arguments: Bytes,
+    },
+    ProtocolHeader {
+        bytes: [u8; 8],
+    },
+    Heartbeat,
+    Violation(Violation),
+}
+
+/// How the peer broke the protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// AMQP's reply code.
+    pub code: u16,
+    /// The detail after the code's name.
+    pub text: String,
+    pub channel: u16,
+    /// The method at fault; 0, 0 where there is none.
+    pub class: u16,
+    pub method: u16,
+    /// The connection must end, and its decoder discards whatever follows; else the channel only.
+    pub connection: bool,
+}
+
+/// One connection's bytes to frames.
+pub trait Decoder: Send {
+    /// Decodes what can be decoded; the rest waits inside.
+    fn receive(&mut self, data: &[u8], frames: &mut Vec<Frame>);
+
+    /// Goes on after a stop with what is buffered.
+    fn resume(&mut self, frames: &mut Vec<Frame>);
+
+    /// A frame was given that may change how the rest is to be read. Nothing more is decoded, and
+    /// nothing more should be received, until `resume`.
+    fn stopped(&self) -> bool;
+
+    /// Bytes held of frames and messages that are not complete.
+    fn buffered(&self) -> usize;
+}

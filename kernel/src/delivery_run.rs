@@ -1,0 +1,49 @@
+//! Runs of deliveries: what one consumer is handed in one go, as pieces of message runs.
+
+use std::sync::Arc;
+
+use crate::message_run::MessageRun;
+
+/// Consecutive messages of one run.
+#[derive(Clone, Debug)]
+pub struct Part {
+    pub messages: Arc<MessageRun>,
+    pub first: u32,
+    pub count: u32,
+    pub redelivered: bool,
+}
+
+/// Deliveries in order.
+#[derive(Clone, Debug, Default)]
+pub struct DeliveryRun {
+    pub parts: Vec<Part>,
+}
+
+impl DeliveryRun {
+    pub fn count(&self) -> usize {
+        self.parts.iter().map(|part| part.count as usize).sum()
+    }
+
+    /// Bytes of bodies and properties.
+    pub fn size(&self) -> u64 {
+        let entries = self.parts.iter().flat_map(|part| {
+            let first = part.first as usize;
+            &part.messages.entries[first..first + part.count as usize]
+        });
+        entries
+            .map(|entry| u64::from(entry.body.size) + u64::from(entry.properties.size))
+            .sum()
+    }
+
+    /// Part and index in that part's run of the delivery `index`; None past the end.
+    pub fn locate(&self, index: usize) -> Option<(&Part, usize)> {
+        let mut left = index;
+        for part in &self.parts {
+            if left < part.count as usize {
+                return Some((part, part.first as usize + left));
+            }
+            left -= part.count as usize;
+        }
+        None
+    }
+}

@@ -1,0 +1,258 @@
+//! The frames of `decoder.rs` for Python: one small class each.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+
+use crate::decoder::{self, Frame};
+use crate::face::message_run::PyMessageRun;
+
+#[pyclass(
+    frozen,
+    eq,
+    hash,
+    from_py_object,
+    name = "SettleKind",
+    module = "kernel",
+    rename_all = "SCREAMING_SNAKE_CASE"
+)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PySettleKind {
+    Ack,
+    Nack,
+    NackRequeue,
+    Reject,
+    RejectRequeue,
+}
+
+impl From<decoder::SettleKind> for PySettleKind {
+    fn from(kind: decoder::SettleKind) -> Self {
+        match kind {
+            decoder::SettleKind::Ack => Self::Ack,
+            decoder::SettleKind::Nack => Self::Nack,
+            decoder::SettleKind::NackRequeue => Self::NackRequeue,
+            decoder::SettleKind::Reject => Self::Reject,
+            decoder::SettleKind::RejectRequeue => Self::RejectRequeue,
+        }
+    }
+}
+
+#[pyclass(frozen, eq, get_all, name = "Settlement", module = "kernel")]
+#[derive(PartialEq, Eq)]
+pub struct PySettlement {
+    pub channel: u16,
+    pub first: u64,
+    pub last: u64,
+    pub kind: PySettleKind,
+}
+
+#[pymethods]
+impl PySettlement {
+    #[new]
+    fn new(channel: u16, first: u64, last: u64, kind: PySettleKind) -> Self {
+        Self {
+            channel,
+            first,
+            last,
+            kind,
+        }
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "Settlement(channel={}, first={}, last={}, kind={:?})",
+            self.channel, self.first, self.last, self.kind
+        )
+    }
+}
+
+#[pyclass(frozen, eq, name = "Method", module = "kernel")]
+#[derive(PartialEq, Eq)]
+pub struct PyMethod {
+    #[pyo3(get)]
+    pub channel: u16,
+    #[pyo3(get)]
+    pub class_id: u16,
+    #[pyo3(get)]
+    pub method_id: u16,
+    pub arguments: Bytes,
+}
+
+#[pymethods]
+impl PyMethod {
+    #[new]
+    fn new(channel: u16, class_id: u16, method_id: u16, arguments: &[u8]) -> Self {
+        Self {
+            channel,
+            class_id,
+            method_id,
+            arguments: Bytes::copy_from_slice(arguments),
+        }
+    }
+
+    #[getter]
+    fn arguments<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.arguments)
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "Method(channel={}, class_id={}, method_id={}, arguments=b\"{}\")",
+            self.channel,
+            self.class_id,
+            self.method_id,
+            self.arguments.escape_ascii()
+        )
+    }
+}
+
+#[pyclass(frozen, eq, name = "ProtocolHeader", module = "kernel")]
+#[derive(PartialEq, Eq)]
+pub struct PyProtocolHeader {
+    data: [u8; 8],
+}
+
+#[pymethods]
+impl PyProtocolHeader {
+    #[new]
+    fn new(data: [u8; 8]) -> Self {
+        Self { data }
+    }
+
+    #[getter]
+    fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.data)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("ProtocolHeader(b\"{}\")", self.data.escape_ascii())
+    }
+}
+
+#[pyclass(frozen, eq, name = "Heartbeat", module = "kernel")]
+#[derive(PartialEq, Eq)]
+pub struct PyHeartbeat;
+
+#[pymethods]
+impl PyHeartbeat {
+    #[new]
+    fn new() -> Self {
+        Self
+    }
+
+    #[allow(clippy::unused_self)]
+    fn __repr__(&self) -> &'static str {
+        "Heartbeat()"
+    }
+}
+
+#[pyclass(frozen, eq, get_all, name = "Violation", module = "kernel")]
+#[derive(PartialEq, Eq)]
+pub struct PyViolation {
+    pub code: u16,
+    pub text: String,
+    pub channel: u16,
+    pub class_id: u16,
+    pub method_id: u16,
+    pub connection: bool,
+}
+
+#[pymethods]
+impl PyViolation {
+    #[new]
+    fn new(
+        code: u16,
+        text: String,
+        channel: u16,
+        class_id: u16,
+        method_id: u16,
+        connection: bool,
+    ) -> Self {
+        Self {
+            code,
+            text,
+            channel,
+            class_id,
+            method_id,
+            connection,
+        }
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "Violation(code={}, text={:?}, channel={}, class_id={}, method_id={}, connection={})",
+            self.code,
+            self.text,
+            self.channel,
+            self.class_id,
+            self.method_id,
+            if self.connection { "True" } else { "False" }
+        )
+    }
+}
+
+/// The Python object of one frame.
+pub fn to_python(py: Python<'_>, frame: Frame) -> PyResult<Bound<'_, PyAny>> {
+    Ok(match frame {
+        Frame::Messages { channel, run } => {
+            Bound::new(py, PyMessageRun::new(channel, Arc::new(run)))?.into_any()
+        }
+        Frame::Settlement {
+            channel,
+            first,
+            last,
+            kind,
+        } => Bound::new(py, PySettlement::new(channel, first, last, kind.into()))?.into_any(),
+        Frame::Method {
+            channel,
+            class,
+            method,
+            arguments,
+        } => Bound::new(
+            py,
+            PyMethod {
+                channel,
+                class_id: class,
+                method_id: method,
+                arguments,
+            },
+        )?
+        .into_any(),
+        Frame::ProtocolHeader { bytes } => {
+            Bound::new(py, PyProtocolHeader { data: bytes })?.into_any()
+        }
+        Frame::Heartbeat => Bound::new(py, PyHeartbeat)?.into_any(),
+        Frame::Violation(violation) => Bound::new(
+            py,
+            PyViolation {
+                code: violation.code,
+                text: violation.text,
+                channel: violation.channel,
+                class_id: violation.class,
+                method_id: violation.method,
+                connection: violation.connection,
+            },
+        )?
+        .into_any(),
+    })
+}
+
+/// A list of frames' Python objects.
+pub fn all_to_python(py: Python<'_>, frames: Vec<Frame>) -> PyResult<Bound<'_, PyList>> {
+    let list = PyList::empty(py);
+    for frame in frames {
+        list.append(to_python(py, frame)?)?;
+    }
+    Ok(list)
+}
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<PySettleKind>()?;
+    m.add_class::<PySettlement>()?;
+    m.add_class::<PyMethod>()?;
+    m.add_class::<PyProtocolHeader>()?;
+    m.add_class::<PyHeartbeat>()?;
+    m.add_class::<PyViolation>()
+}

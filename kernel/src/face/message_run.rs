@@ -1,0 +1,213 @@
+//! `MessageRun` for Python.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::{PyIndexError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+
+use crate::amqp::properties;
+use crate::message_run::{flags, Facts, MessageRun, Origin, NO_EXPIRATION};
+use crate::run_builder::RunBuilder;
+
+/// One message as `MessageRun.of` takes it and `rows` gives it: exchange, routing key, properties, body, flags,
+/// expiration in ms.
+type Row = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, u8, Option<u32>);
+
+/// A publisher's run and the channel it came by.
+#[pyclass(frozen, name = "MessageRun", module = "kernel")]
+pub struct PyMessageRun {
+    pub channel: u16,
+    pub run: Arc<MessageRun>,
+    flags: u8,
+}
+
+impl PyMessageRun {
+    pub fn new(channel: u16, run: Arc<MessageRun>) -> Self {
+        let flags = run.any_flags();
+        Self {
+            channel,
+            run,
+            flags,
+        }
+    }
+
+    fn checked(&self, index: usize) -> PyResult<usize> {
+        if index < self.run.entries.len() {
+            Ok(index)
+        } else {
+            Err(PyIndexError::new_err("no such message"))
+        }
+    }
+}
+
+#[pymethods]
+impl PyMessageRun {
+    #[staticmethod]
+    fn of(channel: u16, rows: Vec<Row>) -> PyResult<Self> {
+        let mut builder = RunBuilder::new(Origin::Amqp091, rows.len(), 0);
+        for (exchange, routing_key, encoded, body, flags, expiration_ms) in &rows {
+            if exchange.len() > 255 || routing_key.len() > 255 {
+                return Err(PyValueError::new_err("a name has at most 255 bytes"));
+            }
+            let key = builder.key(exchange, routing_key);
+            let facts = Facts {
+                expiration_ms: expiration_ms.unwrap_or(NO_EXPIRATION),
+                priority: properties::read(encoded).map_or(0, |facts| facts.priority),
+                flags: *flags,
+            };
+            builder.push(key, encoded, body, facts);
+        }
+        Ok(Self::new(channel, Arc::new(builder.finish())))
+    }
+
+    #[getter]
+    fn channel(&self) -> u16 {
+        self.channel
+    }
+
+    #[getter]
+    fn count(&self) -> usize {
+        self.run.entries.len()
+    }
+
+    fn __len__(&self) -> usize {
+        self.run.entries.len()
+    }
+
+    #[getter]
+    fn size(&self) -> u64 {
+        self.run.body_size()
+    }
+
+    #[getter]
+    fn flags(&self) -> u8 {
+        self.flags
+    }
+
+    #[getter]
+    fn persistent(&self) -> bool {
+        self.flags & flags::PERSISTENT != 0
+    }
+
+    #[getter]
+    fn mandatory(&self) -> bool {
+        self.flags & flags::MANDATORY != 0
+    }
+
+    fn keys<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        (0..self.run.dictionary.len() as u32)
+            .map(|key| {
+                let exchange = PyBytes::new(py, self.run.exchange(key));
+                let routing_key = PyBytes::new(py, self.run.routing_key(key));
+                PyTuple::new(py, [exchange, routing_key])
+            })
+            .collect()
+    }
+
+    fn select(&self, keys: Vec<u32>) -> PyResult<Self> {
+        if keys
+            .iter()
+            .any(|&key| key as usize >= self.run.dictionary.len())
+        {
+            return Err(PyIndexError::new_err("no such key"));
+        }
+        Ok(Self::new(self.channel, Arc::new(self.run.select(&keys))))
+    }
+
+    fn before(&self, index: usize) -> Self {
+        let count = index.min(self.run.entries.len());
+        Self::new(self.channel, Arc::new(self.run.before(count)))
+    }
+
+    fn before_key(&self, key: u32) -> Self {
+        let first = self.run.entries.iter().position(|entry| entry.key == key);
+        self.before(first.unwrap_or(self.run.entries.len()))
+    }
+
+    fn first_with_flag(&self, flag: u8) -> Option<usize> {
+        if self.flags & flag == 0 {
+            return None;
+        }
+        self.run
+            .entries
+            .iter()
+            .position(|entry| entry.flags & flag != 0)
+    }
+
+    /// The adapter refuses a user id that is not the login.
+    fn first_with_other_user(&self, user: &[u8]) -> Option<usize> {
+        if self.flags & flags::HAS_USER_ID == 0 {
+            return None;
+        }
+        (0..self.run.entries.len()).find(|&index| {
+            self.run.entries[index].flags & flags::HAS_USER_ID != 0
+                && properties::get(self.run.properties(index), properties::flag::USER_ID)
+                    != Some(user)
+        })
+    }
+
+    fn key(&self, index: usize) -> PyResult<u32> {
+        Ok(self.run.entries[self.checked(index)?].key)
+    }
+
+    fn body<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, self.run.body(self.checked(index)?)))
+    }
+
+    fn properties<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, self.run.properties(self.checked(index)?)))
+    }
+
+    fn expiration_ms(&self, index: usize) -> PyResult<Option<u32>> {
+        let expiration_ms = self.run.entries[self.checked(index)?].expiration_ms;
+        Ok((expiration_ms != NO_EXPIRATION).then_some(expiration_ms))
+    }
+
+    fn priority(&self, index: usize) -> PyResult<u8> {
+        Ok(self.run.entries[self.checked(index)?].priority)
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn rows<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> Vec<(
+        Bound<'py, PyBytes>,
+        Bound<'py, PyBytes>,
+        Bound<'py, PyBytes>,
+        Bound<'py, PyBytes>,
+        u8,
+        Option<u32>,
+    )> {
+        let entries = self.run.entries.iter().enumerate();
+        entries
+            .map(|(index, entry)| {
+                (
+                    PyBytes::new(py, self.run.exchange(entry.key)),
+                    PyBytes::new(py, self.run.routing_key(entry.key)),
+                    PyBytes::new(py, self.run.properties(index)),
+                    PyBytes::new(py, self.run.body(index)),
+                    entry.flags,
+                    (entry.expiration_ms != NO_EXPIRATION).then_some(entry.expiration_ms),
+                )
+            })
+            .collect()
+    }
+
+    fn __repr__(&self) -> String {
+        let (count, keys) = (self.run.entries.len(), self.run.dictionary.len());
+        format!(
+            "<MessageRun channel={} count={count} keys={keys}>",
+            self.channel
+        )
+    }
+}
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("FLAG_PERSISTENT", flags::PERSISTENT)?;
+    m.add("FLAG_MANDATORY", flags::MANDATORY)?;
+    m.add("FLAG_HAS_USER_ID", flags::HAS_USER_ID)?;
+    m.add("FLAG_BAD_EXPIRATION", flags::BAD_EXPIRATION)?;
+    m.add_class::<PyMessageRun>()
+}
