@@ -5,9 +5,6 @@ Pure logic.  What touches the world stands in ``kernel.poller``, ``kernel.journa
 
 from __future__ import annotations
 
-from kernel._kernel import BUILD_PROFILE, TopicTrie, Wildcard
-
-__all__ = ["BUILD_PROFILE", "TopicTrie", "Wildcard"]
 from kernel._kernel import (
     BUILD_PROFILE,
     FLAG_BAD_EXPIRATION,
@@ -22,7 +19,9 @@ from kernel._kernel import (
     ProtocolHeader,
     SettleKind,
     Settlement,
+    TopicTrie,
     Violation,
+    Wildcard,
 )
 
 __all__ = [
@@ -39,5 +38,7 @@ __all__ = [
     "ProtocolHeader",
     "SettleKind",
     "Settlement",
+    "TopicTrie",
     "Violation",
+    "Wildcard",
 ]
