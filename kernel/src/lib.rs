@@ -5,6 +5,7 @@
 
 pub mod amqp;
 pub mod chunk;
+pub mod contained;
 pub mod damage;
 pub mod decoder;
 pub mod delivery_run;
@@ -14,6 +15,12 @@ pub mod group_record;
 pub mod message_run;
 pub mod queue_leader;
 pub mod queue_state;
+pub mod raft_conf;
+pub mod raft_group;
+pub mod raft_guard;
+pub mod raft_log;
+pub mod raft_options;
+pub mod raft_ready;
 pub mod real_disk;
 pub mod run_builder;
 pub mod shard_state;
