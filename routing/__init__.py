@@ -1,1 +1,1 @@
-"""Exchanges and bindings: from a message to its destinations."""
+"""Exchanges and bindings: from (exchange, routing key) to queues.  No queues and no I/O here."""

@@ -9,7 +9,11 @@ import msgspec
 from broker.model.names import ExchangeName, QueueName, RoutingKey
 
 Arguments: TypeAlias = dict[str, Any]
-"""A decoded field table: str to bool, int, float, str, bytes, list, dict or None."""
+"""A decoded field table: str to bool, int, Timestamp, float, str, bytes, list, dict or None."""
+
+
+class Timestamp(int):
+    """Seconds since 1970.  Its own type, because an argument may mean one thing as a number and another as a time."""
 
 
 class ExchangeSpec(msgspec.Struct, frozen=True):
