@@ -22,12 +22,13 @@ pub mod raft_log;
 pub mod raft_options;
 pub mod raft_ready;
 pub mod real_disk;
+pub mod record_batch;
 pub mod run_builder;
 pub mod shard_state;
 pub mod sim_disk;
+pub mod topic_trie;
 pub mod unsettled;
 pub mod wave;
-pub mod topic_trie;
 
 #[cfg(feature = "python")]
 mod face;
