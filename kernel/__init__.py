@@ -42,3 +42,6 @@ __all__ = [
     "Violation",
     "Wildcard",
 ]
+from kernel._kernel import BUILD_PROFILE, Account, Counters, Histogram
+
+__all__ = ["BUILD_PROFILE", "Account", "Counters", "Histogram"]

@@ -1,6 +1,8 @@
 //! The Python face: converts values and maps errors, decides nothing.
 
 mod topic_trie;
+mod counters;
+mod histogram;
 
 use pyo3::prelude::*;
 
@@ -24,5 +26,7 @@ fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     delivery_run::register(m)?;
     frame::register(m)?;
     message_run::register(m)?;
+    counters::register(m)?;
+    histogram::register(m)?;
     Ok(())
 }
