@@ -11,9 +11,12 @@ from kernel._kernel import (
     FLAG_HAS_USER_ID,
     FLAG_MANDATORY,
     FLAG_PERSISTENT,
+    Account,
     Chunk,
+    Counters,
     DeliveryRun,
     Heartbeat,
+    Histogram,
     MessageRun,
     Method,
     ProtocolHeader,
@@ -30,9 +33,12 @@ __all__ = [
     "FLAG_HAS_USER_ID",
     "FLAG_MANDATORY",
     "FLAG_PERSISTENT",
+    "Account",
     "Chunk",
+    "Counters",
     "DeliveryRun",
     "Heartbeat",
+    "Histogram",
     "MessageRun",
     "Method",
     "ProtocolHeader",
@@ -42,6 +48,3 @@ __all__ = [
     "Violation",
     "Wildcard",
 ]
-from kernel._kernel import BUILD_PROFILE, Account, Counters, Histogram
-
-__all__ = ["BUILD_PROFILE", "Account", "Counters", "Histogram"]

@@ -1,15 +1,14 @@
 //! The Python face: converts values and maps errors, decides nothing.
 
-mod topic_trie;
-mod counters;
-mod histogram;
-
 use pyo3::prelude::*;
 
 pub mod chunk;
+pub mod counters;
 pub mod delivery_run;
 pub mod frame;
+pub mod histogram;
 pub mod message_run;
+mod topic_trie;
 
 /// Which profile this kernel was built with; benchmarks refuse "debug".
 const BUILD_PROFILE: &str = if cfg!(debug_assertions) {
