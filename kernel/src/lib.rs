@@ -15,6 +15,7 @@ pub mod counters;
 pub mod group_record;
 pub mod histogram;
 pub mod message_run;
+pub mod name_pattern;
 pub mod queue_leader;
 pub mod queue_state;
 pub mod raft_conf;

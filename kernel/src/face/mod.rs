@@ -9,6 +9,8 @@ pub mod frame;
 pub mod histogram;
 pub mod message_run;
 mod topic_trie;
+pub mod name_pattern;
+pub mod topic_trie;
 
 /// Which profile this kernel was built with; benchmarks refuse "debug".
 const BUILD_PROFILE: &str = if cfg!(debug_assertions) {
@@ -20,12 +22,13 @@ const BUILD_PROFILE: &str = if cfg!(debug_assertions) {
 #[pymodule]
 fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("BUILD_PROFILE", BUILD_PROFILE)?;
-    topic_trie::register(m)?;
     chunk::register(m)?;
     delivery_run::register(m)?;
     frame::register(m)?;
     message_run::register(m)?;
     counters::register(m)?;
     histogram::register(m)?;
+    name_pattern::register(m)?;
+    topic_trie::register(m)?;
     Ok(())
 }
