@@ -115,7 +115,7 @@ pub trait DiskFile: Send + Sync {
     fn sync(&self) -> DiskResult<()>;
 }
 
-impl dyn DiskFile {
+impl dyn DiskFile + '_ {
     pub fn write_at(&self, position: u64, data: &[u8]) -> DiskResult<()> {
         self.writev_at(position, &[IoSlice::new(data)])
     }

@@ -1,0 +1,157 @@
+//! Where each group's entries lie in the journal.
+//!
+//! 16 bytes an entry; terms and kinds are kept once per stretch, since they rarely change. Along a
+//! group's log the file numbers never go down, so that a file's entries are one range.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::group_record::HardState;
+use crate::journal_format::{EntryRow, RecordRow};
+
+/// The place of an entry's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location {
+    pub file: u32,
+    pub position: u32,
+    pub size: u32,
+    pub checksum: u32,
+}
+
+/// Entries from `first` on have this term and kind.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    first: u64,
+    term: u64,
+    kind: u8,
+}
+
+/// One group's log as far as the journal holds it.
+#[derive(Clone, Debug, Default)]
+pub struct GroupLog {
+    pub hard_state: HardState,
+    /// Index of `locations[0]`.
+    first: u64,
+    locations: VecDeque<Location>,
+    stretches: VecDeque<Stretch>,
+}
+
+impl GroupLog {
+    pub fn is_empty(&self) -> bool {
+        self.locations.is_empty()
+    }
+
+    /// First index held; meaningless when empty.
+    pub fn first_index(&self) -> u64 {
+        self.first
+    }
+
+    /// Last index held; `first_index() - 1` when empty.
+    pub fn last_index(&self) -> u64 {
+        (self.first + self.locations.len() as u64).saturating_sub(1)
+    }
+
+    pub fn location(&self, index: u64) -> Option<Location> {
+        let place = index.checked_sub(self.first)?;
+        self.locations.get(place as usize).copied()
+    }
+
+    /// Term and kind of an entry that is held.
+    pub fn term_and_kind(&self, index: u64) -> (u64, u8) {
+        let after = self
+            .stretches
+            .partition_point(|stretch| stretch.first <= index);
+        let stretch = self.stretches[after - 1];
+        (stretch.term, stretch.kind)
+    }
+
+    /// Truncates at the row's index and puts it there. A gap starts the log anew: the entries
+    /// between came by a snapshot.
+    fn append(&mut self, row: &EntryRow, location: Location) {
+        if row.index < self.first || row.index > self.last_index() + 1 {
+            self.locations.clear();
+            self.stretches.clear();
+        }
+        if self.locations.is_empty() {
+            self.first = row.index;
+        }
+        self.locations.truncate((row.index - self.first) as usize);
+        while self
+            .stretches
+            .back()
+            .is_some_and(|last| last.first >= row.index)
+        {
+            self.stretches.pop_back();
+        }
+        self.locations.push_back(location);
+        let same = |last: &Stretch| last.term == row.term && last.kind == row.kind;
+        if !self.stretches.back().is_some_and(same) {
+            self.stretches.push_back(Stretch {
+                first: row.index,
+                term: row.term,
+                kind: row.kind,
+            });
+        }
+    }
+
+    /// Indexes of the entries that lie in that file: first and last, if any.
+    pub fn range_in_file(&self, file: u32) -> Option<(u64, u64)> {
+        let start = self.locations.partition_point(|held| held.file < file) as u64;
+        let end = self.locations.partition_point(|held| held.file <= file) as u64;
+        (start < end).then(|| (self.first + start, self.first + end - 1))
+    }
+
+    /// Forgets the entries that lie in files up to `file`.
+    fn forget_files_through(&mut self, file: u32) {
+        let gone = self.locations.partition_point(|held| held.file <= file);
+        self.locations.drain(..gone);
+        self.first += gone as u64;
+        while self.stretches.len() > 1 && self.stretches[1].first <= self.first {
+            self.stretches.pop_front();
+        }
+        if self.locations.is_empty() {
+            self.stretches.clear();
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct JournalIndex {
+    groups: BTreeMap<u32, GroupLog>,
+}
+
+impl JournalIndex {
+    pub fn group(&self, group: u32) -> Option<&GroupLog> {
+        self.groups.get(&group)
+    }
+
+    /// Ascending by group.
+    pub fn groups(&self) -> impl Iterator<Item = (u32, &GroupLog)> {
+        self.groups.iter().map(|(group, log)| (*group, log))
+    }
+
+    /// Takes in a write's rows; `position` is where its data starts in `file`.
+    pub fn append(&mut self, rows: &[RecordRow], file: u32, mut position: u64) {
+        for row in rows {
+            let log = self.groups.entry(row.group).or_default();
+            if let Some(hard_state) = row.hard_state {
+                log.hard_state = hard_state;
+            }
+            for entry in &row.entries {
+                let location = Location {
+                    file,
+                    position: position as u32,
+                    size: entry.size,
+                    checksum: entry.checksum,
+                };
+                log.append(entry, location);
+                position += entry.size as u64;
+            }
+        }
+    }
+
+    pub fn forget_files_through(&mut self, file: u32) {
+        for log in self.groups.values_mut() {
+            log.forget_files_through(file);
+        }
+    }
+}
