@@ -8,7 +8,6 @@ pub mod delivery_run;
 pub mod frame;
 pub mod histogram;
 pub mod message_run;
-mod topic_trie;
 pub mod name_pattern;
 pub mod topic_trie;
 
