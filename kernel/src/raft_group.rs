@@ -368,6 +368,7 @@ impl Group {
             peer: self.raw.raft.id,
             last_index: self.raw.raft.raft_log.last_index(),
             leading: self.is_leading(),
+            joining: self.raw.raft.prs().iter().len() == 0,
             may_campaign: self.may_campaign(),
         };
         raft_guard::check(standing, &message).map_err(GroupError::Refused)?;
@@ -414,7 +415,8 @@ impl Group {
     /// The crate leaves a joint configuration by itself only if the leader that entered it is still
     /// there; a later leader has to be told.
     fn leave_joint_conf(&mut self) {
-        if self.conf().is_joint() && !self.raw.raft.has_pending_conf() {
+        let raft = &self.raw.raft;
+        if *raft.prs().conf().auto_leave() && !raft.has_pending_conf() {
             // Full: the next tick tries again.
             let _ = self.propose(EntryType::EntryConfChangeV2, Bytes::new());
         }
@@ -583,9 +585,23 @@ impl Group {
                 .map_err(|_| GroupError::Refused("a committed change that can't be"))?;
             self.conf_entries.pop_front();
             self.raw.advance_apply_to(applied_through);
+            self.stop_leading_if_removed();
         }
         self.raw.advance_apply_to(index);
+        // A newcomer knows no voters, so it may not follow the log from its beginning: without the
+        // first entry it is sent a snapshot, which names them.
+        self.raw.mut_store().compact(index.min(1));
         Ok(())
+    }
+
+    /// The crate lets a leader that is no voter any more go on, and panics when it counts its own
+    /// progress. It comes to that when the one who proposed the removal was followed by its victim.
+    fn stop_leading_if_removed(&mut self) {
+        let raft = &mut self.raw.raft;
+        if raft.state == StateRole::Leader && !raft.promotable() {
+            let term = raft.term;
+            raft.become_follower(term, raft::INVALID_ID);
+        }
     }
 
     fn propose_conf_change(&mut self, changes: &[ConfChange]) -> Outcome<Position> {
@@ -685,4 +701,21 @@ fn mix(value: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_inside_raft_kills_its_group_for_good() {
+        let mut group = RaftGroup::new(GroupOptions::new(1, 0, &[1], 7)).unwrap();
+        let outcome: Outcome<()> = group.run(|_| panic!("to_commit 9 is out of range"));
+        let dead = GroupError::Dead("to_commit 9 is out of range".into());
+        assert_eq!(outcome, Err(dead.clone()));
+        assert_eq!(group.propose(Bytes::new()), Err(dead.clone()));
+        assert_eq!(group.tick(), Err(dead.clone()));
+        assert_eq!(group.ready().map(|_| ()), Err(dead));
+        assert!(!group.has_ready() && !group.is_leading());
+    }
 }

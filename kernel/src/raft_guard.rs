@@ -21,6 +21,8 @@ pub struct Standing {
     pub peer: u64,
     pub last_index: u64,
     pub leading: bool,
+    /// We know no voters yet.
+    pub joining: bool,
     /// Starting an election would not trip the crate's own assertions.
     pub may_campaign: bool,
 }
@@ -42,6 +44,10 @@ pub fn check(standing: Standing, message: &Message) -> Result<(), &'static str> 
     check_address(standing, message)?;
     check_numbers(message)?;
     match message.get_msg_type() {
+        // A change of the configuration would be applied to none.
+        MessageType::MsgAppend if standing.joining && message.index == 0 => {
+            Err("a newcomer begins with a snapshot")
+        }
         MessageType::MsgAppend => check_append(message),
         MessageType::MsgSnapshot => check_snapshot(standing.peer, message),
         // Panics "to_commit out of range"; the most frequent of all.

@@ -22,7 +22,13 @@ impl Journal {
     fn write(&mut self, record: &GroupRecord) {
         self.hard_state = record.hard_state.or(self.hard_state);
         for entry in &record.entries {
-            self.entries.retain(|old| old.index < entry.index);
+            while self
+                .entries
+                .last()
+                .is_some_and(|old| old.index >= entry.index)
+            {
+                self.entries.pop();
+            }
             self.entries.push(entry.clone());
         }
     }
