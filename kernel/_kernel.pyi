@@ -157,9 +157,6 @@ class Violation:
     @property
     def connection(self) -> bool: ...
     def __eq__(self, other: object, /) -> bool: ...
-from typing import Final, final
-
-BUILD_PROFILE: Final[str]
 
 @final
 class Histogram:
@@ -257,3 +254,25 @@ class NamePattern:
     def __new__(cls, pattern: str) -> NamePattern: ...
     def matches(self, name: str) -> bool:
         """Does any part of ``name`` match?"""
+
+_Frame: TypeAlias = MessageRun | Settlement | Method | ProtocolHeader | Heartbeat | Violation
+
+@final
+class AmqpDecoder:
+    """One AMQP 0-9-1 connection's bytes to frames, however they are cut; no bytes give more than a Violation.
+
+    Stops after a protocol header, start-ok, secure-ok, tune-ok and connection.open until ``resume``; while it
+    is stopped, don't receive more.  Sizes are bytes; ``frame_size_max`` counts a frame whole.
+    """
+
+    def __new__(cls, frame_size_max: int = 8192, message_size_max: int = 16777216) -> AmqpDecoder: ...
+    frame_size_max: int
+    message_size_max: int
+    @property
+    def stopped(self) -> bool: ...
+    @property
+    def buffered(self) -> int:
+        """Bytes held of frames and messages that are not complete."""
+    def receive_data(self, data: bytes) -> list[_Frame]: ...
+    def resume(self) -> list[_Frame]:
+        """Goes on with what is buffered."""

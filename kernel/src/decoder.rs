@@ -62,6 +62,43 @@ pub struct Violation {
     pub connection: bool,
 }
 
+impl Violation {
+    /// One that ends the connection.
+    pub fn new(code: u16, text: impl Into<String>) -> Self {
+        Self {
+            code,
+            text: text.into(),
+            channel: 0,
+            class: 0,
+            method: 0,
+            connection: true,
+        }
+    }
+
+    #[must_use]
+    pub fn on(self, channel: u16) -> Self {
+        Self { channel, ..self }
+    }
+
+    #[must_use]
+    pub fn of(self, (class, method): (u16, u16)) -> Self {
+        Self {
+            class,
+            method,
+            ..self
+        }
+    }
+
+    /// It ends the channel only.
+    #[must_use]
+    pub fn of_channel(self) -> Self {
+        Self {
+            connection: false,
+            ..self
+        }
+    }
+}
+
 /// One connection's bytes to frames.
 pub trait Decoder: Send {
     /// Decodes what can be decoded; the rest waits inside.

@@ -441,7 +441,7 @@ mod tests {
     use crate::run_builder::RunBuilder;
 
     fn sample(count: usize) -> MessageRun {
-        let mut builder = RunBuilder::new(Origin::Amqp091, 0, 0);
+        let mut builder = RunBuilder::new(Origin::Amqp091);
         for number in 0..count {
             let key = builder.key(b"orders", format!("a.{}", number % 3).as_bytes());
             let facts = Facts {

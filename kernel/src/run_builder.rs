@@ -14,14 +14,19 @@ pub struct RunBuilder {
 }
 
 impl RunBuilder {
-    /// Reserves for `count` messages that keep `size` bytes together; guesses may be wrong.
-    pub fn new(origin: Origin, count: usize, size: usize) -> Self {
+    pub fn new(origin: Origin) -> Self {
         Self {
             origin,
-            buffer: Vec::with_capacity(size),
-            entries: Vec::with_capacity(count),
+            buffer: Vec::new(),
+            entries: Vec::new(),
             keys: KeyTable::default(),
         }
+    }
+
+    /// Makes room for `count` messages that keep `size` bytes together; guesses may be wrong.
+    pub fn reserve(&mut self, count: usize, size: usize) {
+        self.entries.reserve(count);
+        self.buffer.reserve(size);
     }
 
     pub fn count(&self) -> usize {
@@ -37,10 +42,20 @@ impl RunBuilder {
         self.keys.keys.len()
     }
 
-    /// The dictionary number of a key, which the caller puts into entries with `push`.
+    /// The dictionary number of a key, for `push`; None if it is new.
     #[inline]
+    pub fn find_key(&mut self, exchange: &[u8], routing_key: &[u8]) -> Option<u32> {
+        self.keys.find(&self.buffer, exchange, routing_key)
+    }
+
+    /// Takes in a key that was not found; a message with it follows.
+    pub fn add_key(&mut self, exchange: &[u8], routing_key: &[u8]) -> u32 {
+        self.keys.add(&mut self.buffer, exchange, routing_key)
+    }
+
     pub fn key(&mut self, exchange: &[u8], routing_key: &[u8]) -> u32 {
-        self.keys.number(&mut self.buffer, exchange, routing_key)
+        self.find_key(exchange, routing_key)
+            .unwrap_or_else(|| self.add_key(exchange, routing_key))
     }
 
     #[inline]
@@ -87,54 +102,32 @@ impl KeyTable {
     const SEARCHED_MAX: usize = 8;
 
     #[inline]
-    fn number(&mut self, buffer: &mut Vec<u8>, exchange: &[u8], routing_key: &[u8]) -> u32 {
-        if let Some(&key) = self.keys.get(self.last as usize) {
-            if Self::is(key, buffer, exchange, routing_key) {
-                return self.last;
-            }
-            let follower = self.followers[self.last as usize];
-            if Self::is(self.keys[follower as usize], buffer, exchange, routing_key) {
-                self.last = follower;
-                return follower;
-            }
+    fn find(&mut self, buffer: &[u8], exchange: &[u8], routing_key: &[u8]) -> Option<u32> {
+        let last = *self.keys.get(self.last as usize)?;
+        if Self::is(last, buffer, exchange, routing_key) {
+            return Some(self.last);
         }
-        let number = self.find_or_add(buffer, exchange, routing_key);
-        if let Some(follower) = self.followers.get_mut(self.last as usize) {
-            *follower = number;
-        }
-        if number as usize == self.followers.len() {
-            self.followers.push(0);
-        }
-        self.last = number;
-        number
-    }
-
-    #[inline]
-    fn is(key: Key, buffer: &[u8], exchange: &[u8], routing_key: &[u8]) -> bool {
-        key.routing_key.of(buffer) == routing_key && key.exchange.of(buffer) == exchange
-    }
-
-    fn find_or_add(&mut self, buffer: &mut Vec<u8>, exchange: &[u8], routing_key: &[u8]) -> u32 {
-        let next = self.keys.len() as u32;
-        if self.keys.len() < Self::SEARCHED_MAX {
-            let same = |key: &Key| Self::is(*key, buffer, exchange, routing_key);
-            if let Some(number) = self.keys.iter().position(same) {
-                return number as u32;
-            }
+        let follower = self.followers[self.last as usize];
+        let guessed = self.keys[follower as usize];
+        let number = if Self::is(guessed, buffer, exchange, routing_key) {
+            follower
         } else {
-            let keys = &self.keys;
-            let by_bytes = self.by_bytes.get_or_insert_with(|| {
-                let bytes_of =
-                    |key: &Key| hashed_bytes(key.exchange.of(buffer), key.routing_key.of(buffer));
-                keys.iter().map(bytes_of).zip(0..).collect()
-            });
-            let number = *by_bytes
-                .entry(hashed_bytes(exchange, routing_key))
-                .or_insert(next);
-            if number != next {
-                return number;
-            }
+            self.search(buffer, exchange, routing_key)?
+        };
+        self.follow(number);
+        Some(number)
+    }
+
+    fn search(&self, buffer: &[u8], exchange: &[u8], routing_key: &[u8]) -> Option<u32> {
+        if let Some(by_bytes) = &self.by_bytes {
+            return by_bytes.get(&hashed_bytes(exchange, routing_key)).copied();
         }
+        let same = |key: &Key| Self::is(*key, buffer, exchange, routing_key);
+        self.keys.iter().position(same).map(|number| number as u32)
+    }
+
+    fn add(&mut self, buffer: &mut Vec<u8>, exchange: &[u8], routing_key: &[u8]) -> u32 {
+        let number = self.keys.len() as u32;
         let start = buffer.len();
         buffer.extend_from_slice(exchange);
         buffer.extend_from_slice(routing_key);
@@ -142,7 +135,27 @@ impl KeyTable {
             exchange: Span::new(start, exchange.len()),
             routing_key: Span::new(start + exchange.len(), routing_key.len()),
         });
-        next
+        if let Some(by_bytes) = &mut self.by_bytes {
+            by_bytes.insert(hashed_bytes(exchange, routing_key), number);
+        } else if self.keys.len() > Self::SEARCHED_MAX {
+            let bytes_of =
+                |key: &Key| hashed_bytes(key.exchange.of(buffer), key.routing_key.of(buffer));
+            self.by_bytes = Some(self.keys.iter().map(bytes_of).zip(0..).collect());
+        }
+        self.followers.push(0);
+        self.follow(number);
+        number
+    }
+
+    #[inline]
+    fn follow(&mut self, number: u32) {
+        self.followers[self.last as usize] = number;
+        self.last = number;
+    }
+
+    #[inline]
+    fn is(key: Key, buffer: &[u8], exchange: &[u8], routing_key: &[u8]) -> bool {
+        key.routing_key.of(buffer) == routing_key && key.exchange.of(buffer) == exchange
     }
 }
 
@@ -165,7 +178,7 @@ mod tests {
     };
 
     fn run_of_keys(keys: &[(&str, &str)]) -> MessageRun {
-        let mut builder = RunBuilder::new(Origin::Amqp091, 0, 0);
+        let mut builder = RunBuilder::new(Origin::Amqp091);
         for (number, (exchange, routing_key)) in keys.iter().enumerate() {
             let key = builder.key(exchange.as_bytes(), routing_key.as_bytes());
             builder.push(key, b"", number.to_string().as_bytes(), PLAIN);

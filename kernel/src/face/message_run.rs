@@ -45,7 +45,7 @@ impl PyMessageRun {
 impl PyMessageRun {
     #[staticmethod]
     fn of(channel: u16, rows: Vec<Row>) -> PyResult<Self> {
-        let mut builder = RunBuilder::new(Origin::Amqp091, rows.len(), 0);
+        let mut builder = RunBuilder::new(Origin::Amqp091);
         for (exchange, routing_key, encoded, body, flags, expiration_ms) in &rows {
             if exchange.len() > 255 || routing_key.len() > 255 {
                 return Err(PyValueError::new_err("a name has at most 255 bytes"));

@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 
+pub mod amqp_decoder;
 pub mod chunk;
 pub mod counters;
 pub mod delivery_run;
@@ -21,6 +22,7 @@ const BUILD_PROFILE: &str = if cfg!(debug_assertions) {
 #[pymodule]
 fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("BUILD_PROFILE", BUILD_PROFILE)?;
+    amqp_decoder::register(m)?;
     chunk::register(m)?;
     delivery_run::register(m)?;
     frame::register(m)?;

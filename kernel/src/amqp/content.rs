@@ -1,0 +1,153 @@
+//! A publish on the wire: a method frame, a content header frame, body frames (specification 4.2.6).
+//!
+//! Most lie whole in one read and are taken at once ([`whole`]). The others go through the
+//! assembler.
+
+use crate::amqp::frame::{self, Front};
+use crate::amqp::method;
+use crate::amqp::properties;
+use crate::amqp::table::Reader;
+use crate::message_run::{flags, Facts};
+
+const MANDATORY_BIT: u8 = 1;
+pub const IMMEDIATE_BIT: u8 = 2;
+const CLASS_BASIC: u16 = 60;
+/// Bounds the messages that may be open at once.
+pub const CHANNEL_MAX: u16 = 2047;
+/// basic.publish's two ids as they stand on the wire.
+const PUBLISH_IDS: u32 = (method::PUBLISH.0 as u32) << 16 | method::PUBLISH.1 as u32;
+
+/// The arguments of basic.publish.
+#[derive(Clone, Copy)]
+pub struct Publish<'a> {
+    pub exchange: &'a [u8],
+    pub routing_key: &'a [u8],
+    pub bits: u8,
+}
+
+impl<'a> Publish<'a> {
+    /// None unless they fit to the last byte.
+    #[inline]
+    pub fn parse(arguments: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader::new(arguments);
+        reader.u16()?; // reserved
+        let exchange = reader.short_string()?;
+        let routing_key = reader.short_string()?;
+        let bits = reader.u8()?;
+        reader.is_empty().then_some(Self {
+            exchange,
+            routing_key,
+            bits,
+        })
+    }
+
+    pub fn has_utf8_names(&self) -> bool {
+        std::str::from_utf8(self.exchange).is_ok() && std::str::from_utf8(self.routing_key).is_ok()
+    }
+
+    #[inline]
+    pub fn flags(&self) -> u8 {
+        if self.bits & MANDATORY_BIT == 0 {
+            0
+        } else {
+            flags::MANDATORY
+        }
+    }
+}
+
+/// The payload of a content header frame.
+pub struct Header<'a> {
+    pub class: u16,
+    pub weight: u16,
+    pub body_size: u64,
+    pub properties: &'a [u8],
+}
+
+impl<'a> Header<'a> {
+    #[inline]
+    pub fn parse(payload: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader::new(payload);
+        Some(Self {
+            class: reader.u16()?,
+            weight: reader.u16()?,
+            body_size: reader.u64()?,
+            properties: reader.bytes(reader.left())?,
+        })
+    }
+
+    #[inline]
+    pub fn is_basic(&self) -> bool {
+        self.class == CLASS_BASIC && self.weight == 0
+    }
+}
+
+/// A publish that lies whole at the front of some bytes.
+pub struct Whole<'a> {
+    pub channel: u16,
+    pub publish: Publish<'a>,
+    pub properties: &'a [u8],
+    pub body: &'a [u8],
+    pub facts: Facts,
+    /// Bytes on the wire.
+    pub size: usize,
+}
+
+/// The publish at the front of `data` if all is as it commonly is: nothing missing, nothing wrong, at
+/// most one body frame.
+#[inline]
+pub fn whole(data: &[u8], frame_size_max: usize) -> Option<Whole<'_>> {
+    let (publish_frame, rest) = split(data, frame_size_max)?;
+    if publish_frame.kind != frame::METHOD {
+        return None;
+    }
+    let (ids, arguments) = publish_frame.payload.split_first_chunk::<4>()?;
+    if u32::from_be_bytes(*ids) != PUBLISH_IDS {
+        return None;
+    }
+    let publish = Publish::parse(arguments)?;
+    let channel = publish_frame.channel;
+    let (header_frame, after_header) = split(rest, frame_size_max)?;
+    if header_frame.kind != frame::HEADER || header_frame.channel != channel {
+        return None;
+    }
+    let header = Header::parse(header_frame.payload)?;
+    let (body, rest) = if header.body_size == 0 {
+        (&[][..], after_header)
+    } else {
+        let (body_frame, rest) = split(after_header, frame_size_max)?;
+        if body_frame.kind != frame::BODY
+            || body_frame.channel != channel
+            || body_frame.payload.len() as u64 != header.body_size
+        {
+            return None;
+        }
+        (body_frame.payload, rest)
+    };
+    if !header.is_basic() || publish.bits & IMMEDIATE_BIT != 0 || !is_channel(channel) {
+        return None;
+    }
+    let mut facts = properties::read(header.properties).ok()?;
+    facts.flags |= publish.flags();
+    Some(Whole {
+        channel,
+        publish,
+        properties: header.properties,
+        body,
+        facts,
+        size: data.len() - rest.len(),
+    })
+}
+
+#[inline]
+fn split(data: &[u8], frame_size_max: usize) -> Option<(frame::WireFrame<'_>, &[u8])> {
+    match frame::front(data, frame_size_max) {
+        Front::Whole(frame) => Some((frame, &data[frame.size()..])),
+        _ => None,
+    }
+}
+
+/// Whether something may be published there.
+#[inline]
+pub fn is_channel(channel: u16) -> bool {
+    (1..=CHANNEL_MAX).contains(&channel)
+}

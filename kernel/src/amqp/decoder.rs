@@ -1,0 +1,434 @@
+//! One AMQP 0-9-1 connection's bytes to frames, publishes and settlements in runs.
+//!
+//! It stops after each frame that may change what it should allow: the protocol header, start-ok,
+//! secure-ok, tune-ok, connection.open. Until connection.open only methods on channel 0 pass, so
+//! that a stranger makes us keep no more than one frame. After a violation that ends the connection
+//! it discards everything.
+//!
+//! Bytes that no frame ends in wait in `carry`, at most one frame of them (more while stopped); each
+//! byte is copied there at most once and never looked at again until its frame is whole.
+
+use bytes::Bytes;
+
+use crate::amqp::assembler::{Assembled, Assembler, OpenMessage};
+use crate::amqp::content::{self, Publish, Whole};
+use crate::amqp::frame::{self, Front, WireFrame};
+use crate::amqp::method::{self, Checked, MethodId};
+use crate::amqp::reply_code;
+use crate::amqp::settlement;
+use crate::decoder::{Decoder, Frame, Violation};
+use crate::message_run::{Origin, KEY_COUNT_MAX};
+use crate::run_builder::RunBuilder;
+
+/// Before tune-ok (RabbitMQ's).
+pub const FRAME_SIZE_MAX_AT_FIRST: usize = 8192;
+/// A run ends before it grows past these, so that its record batch stays under 1 MiB.
+const RUN_SIZE_MAX: usize = 512 << 10;
+const RUN_COUNT_MAX: usize = 8192;
+/// A message that came in parts and is larger than this becomes a run of its own, uncopied.
+const COPIED_SIZE_MAX: usize = 64 << 10;
+/// An input buffer larger than this is given back once it is empty.
+const CARRY_KEPT_MAX: usize = 16 << 10;
+
+const HEADER_SIZE: usize = 8;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    ProtocolHeader,
+    /// Methods on channel 0 only.
+    Handshake,
+    Open,
+    /// A violation ended the connection.
+    Ended,
+}
+
+/// What a look at the front of some bytes led to.
+enum Step {
+    /// So many bytes are done with.
+    Taken(usize),
+    /// Nothing can be done with fewer bytes than this.
+    Wants(usize),
+}
+
+pub struct AmqpDecoder {
+    frame_size_max: usize,
+    message_size_max: u64,
+    phase: Phase,
+    stopped: bool,
+    carry: Vec<u8>,
+    assembler: Assembler,
+    /// The publishes that came last, all of one channel.
+    run: Option<(u16, RunBuilder)>,
+    /// Bytes copied within the decoder, for the law that large messages are not copied over and over.
+    #[cfg(test)]
+    copied: usize,
+}
+
+impl Decoder for AmqpDecoder {
+    fn receive(&mut self, data: &[u8], frames: &mut Vec<Frame>) {
+        if self.phase == Phase::Ended {
+            return;
+        }
+        if self.stopped {
+            return self.keep(data);
+        }
+        let rest = self.complete_carry(data, frames);
+        let taken = self.scan(rest, frames);
+        if self.phase != Phase::Ended {
+            self.keep(&rest[taken..]);
+        }
+        self.end_run(frames);
+    }
+
+    fn resume(&mut self, frames: &mut Vec<Frame>) {
+        self.stopped = false;
+        let mut carry = std::mem::take(&mut self.carry);
+        let taken = self.scan(&carry, frames);
+        self.end_run(frames);
+        if self.phase != Phase::Ended {
+            carry.drain(..taken);
+            self.carry = carry;
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.stopped
+    }
+
+    fn buffered(&self) -> usize {
+        self.carry.len() + self.assembler.held()
+    }
+}
+
+impl AmqpDecoder {
+    pub fn new(frame_size_max: usize, message_size_max: u64) -> Self {
+        Self {
+            frame_size_max,
+            message_size_max,
+            phase: Phase::ProtocolHeader,
+            stopped: false,
+            carry: Vec::new(),
+            assembler: Assembler::default(),
+            run: None,
+            #[cfg(test)]
+            copied: 0,
+        }
+    }
+
+    pub fn frame_size_max(&self) -> usize {
+        self.frame_size_max
+    }
+
+    /// From the next frame on.
+    pub fn set_frame_size_max(&mut self, size: usize) {
+        self.frame_size_max = size;
+    }
+
+    pub fn message_size_max(&self) -> u64 {
+        self.message_size_max
+    }
+
+    /// From the next content header on.
+    pub fn set_message_size_max(&mut self, size: u64) {
+        self.message_size_max = size;
+    }
+
+    fn keep(&mut self, data: &[u8]) {
+        #[cfg(test)]
+        {
+            self.copied += data.len();
+        }
+        self.carry.extend_from_slice(data);
+    }
+
+    /// Tops the carried frame up from `data` and handles it; what remains of `data` is for `scan`.
+    fn complete_carry<'a>(&mut self, mut data: &'a [u8], frames: &mut Vec<Frame>) -> &'a [u8] {
+        while !self.carry.is_empty() {
+            let carry = std::mem::take(&mut self.carry);
+            let step = self.guarded_step(&carry, frames);
+            self.carry = carry;
+            match step {
+                Some(Step::Wants(size)) if !data.is_empty() => {
+                    let missing = (size - self.carry.len()).min(data.len());
+                    self.keep(&data[..missing]);
+                    data = &data[missing..];
+                }
+                Some(Step::Wants(_)) => break,
+                Some(Step::Taken(size)) => {
+                    assert_eq!(size, self.carry.len(), "one frame is carried");
+                    self.carry.clear();
+                    self.carry.shrink_to(CARRY_KEPT_MAX);
+                }
+                None => self.carry = Vec::new(),
+            }
+        }
+        data
+    }
+
+    /// Handles all that is whole; how many bytes that was.
+    fn scan(&mut self, data: &[u8], frames: &mut Vec<Frame>) -> usize {
+        let mut taken = 0;
+        while !self.stopped && self.phase != Phase::Ended && taken < data.len() {
+            let rest = &data[taken..];
+            if self.phase == Phase::Open {
+                let size = self.scan_publishes(rest, frames);
+                if size > 0 {
+                    taken += size;
+                    continue;
+                }
+            }
+            match self.guarded_step(rest, frames) {
+                Some(Step::Taken(size)) => taken += size,
+                Some(Step::Wants(_)) => break,
+                None => return data.len(),
+            }
+        }
+        taken
+    }
+
+    /// Takes publishes of one channel as long as each lies whole at the front; how many bytes those
+    /// were. Whatever is unusual is left for `step`.
+    fn scan_publishes(&mut self, data: &[u8], frames: &mut Vec<Frame>) -> usize {
+        let Some(mut message) = content::whole(data, self.frame_size_max) else {
+            return 0;
+        };
+        let channel = message.channel;
+        if self.assembler.is_open(channel) {
+            return 0;
+        }
+        let mut builder = self.take_run(channel, message.size, frames);
+        reserve(&mut builder, data.len(), &message);
+        let mut taken = 0;
+        while message.body.len() as u64 <= self.message_size_max && has_room(&builder, message.size)
+        {
+            let Some(key) = number_key(&mut builder, &message.publish) else {
+                break;
+            };
+            builder.push(key, message.properties, message.body, message.facts);
+            taken += message.size;
+            match content::whole(&data[taken..], self.frame_size_max) {
+                Some(next) if next.channel == channel => message = next,
+                _ => break,
+            }
+        }
+        self.run = Some((channel, builder));
+        taken
+    }
+
+    /// The run that a message of `channel` and `size` continues, or a new one.
+    fn take_run(&mut self, channel: u16, size: usize, frames: &mut Vec<Frame>) -> RunBuilder {
+        if let Some((of, builder)) = self.run.take() {
+            if of == channel && has_room(&builder, size) {
+                return builder;
+            }
+            end_run(of, builder, frames);
+        }
+        RunBuilder::new(Origin::Amqp091)
+    }
+
+    fn end_run(&mut self, frames: &mut Vec<Frame>) {
+        if let Some((channel, builder)) = self.run.take() {
+            end_run(channel, builder, frames);
+        }
+    }
+
+    fn push(&mut self, frame: Frame, frames: &mut Vec<Frame>) {
+        self.end_run(frames);
+        frames.push(frame);
+    }
+
+    /// `step`, with a violation turned into its frame; None: the connection is over.
+    fn guarded_step(&mut self, data: &[u8], frames: &mut Vec<Frame>) -> Option<Step> {
+        match self.step(data, frames) {
+            Ok(step) => Some(step),
+            Err(violation) => {
+                self.push(Frame::Violation(violation), frames);
+                self.phase = Phase::Ended;
+                self.assembler.clear();
+                None
+            }
+        }
+    }
+
+    /// Handles one frame. An error ends the connection.
+    fn step(&mut self, data: &[u8], frames: &mut Vec<Frame>) -> Result<Step, Violation> {
+        let frame_error = |text| Err(Violation::new(reply_code::FRAME_ERROR, text));
+        if self.phase == Phase::ProtocolHeader {
+            let Some(bytes) = data.first_chunk::<HEADER_SIZE>() else {
+                return Ok(Step::Wants(HEADER_SIZE));
+            };
+            frames.push(Frame::ProtocolHeader { bytes: *bytes });
+            self.phase = Phase::Handshake;
+            self.stopped = true;
+            return Ok(Step::Taken(HEADER_SIZE));
+        }
+        let frame = match frame::front(data, self.frame_size_max) {
+            Front::Whole(frame) => frame,
+            Front::Part(size) => return Ok(Step::Wants(size)),
+            Front::UnknownKind(kind) => return frame_error(format!("unknown frame type {kind}")),
+            Front::TooLong(size) => {
+                let most = self.frame_size_max;
+                return frame_error(format!("frame of {size} bytes, at most {most} are allowed"));
+            }
+            Front::WrongEnd => return frame_error("frame does not end in 0xCE".into()),
+        };
+        if self.phase == Phase::Handshake && frame.channel != 0 {
+            let text = "the connection is not open yet";
+            return Err(Violation::new(reply_code::UNEXPECTED_FRAME, text).on(frame.channel));
+        }
+        match frame.kind {
+            frame::METHOD => self.receive_method(frame, frames)?,
+            frame::HEADER | frame::BODY => self.receive_content(frame, frames)?,
+            _ => self.receive_heartbeat(frame, frames)?,
+        }
+        Ok(Step::Taken(frame.size()))
+    }
+
+    fn receive_heartbeat(
+        &mut self,
+        frame: WireFrame,
+        frames: &mut Vec<Frame>,
+    ) -> Result<(), Violation> {
+        if frame.channel != 0 {
+            let text = "heartbeat on a channel other than 0";
+            return Err(Violation::new(reply_code::UNEXPECTED_FRAME, text).on(frame.channel));
+        }
+        if !frame.payload.is_empty() {
+            let text = "heartbeat with a payload";
+            return Err(Violation::new(reply_code::FRAME_ERROR, text));
+        }
+        self.push(Frame::Heartbeat, frames);
+        Ok(())
+    }
+
+    fn receive_method(
+        &mut self,
+        frame: WireFrame,
+        frames: &mut Vec<Frame>,
+    ) -> Result<(), Violation> {
+        let channel = frame.channel;
+        let (id, arguments) = checked_method(frame)?;
+        let misplaced = |code, text: &str| Err(Violation::new(code, text).on(channel).of(id));
+        if id == method::CHANNEL_CLOSE_OK {
+            // The channel was closed under the publisher's hands; it need not finish its message.
+            self.assembler.abandon(channel);
+        } else if self.assembler.is_open(channel) {
+            let text = "a method within a message's content";
+            return misplaced(reply_code::UNEXPECTED_FRAME, text);
+        }
+        if id.0 == method::CONNECTION_CLASS && channel != 0 {
+            let text = "connection methods belong to channel 0";
+            return misplaced(reply_code::COMMAND_INVALID, text);
+        }
+        match id {
+            method::PUBLISH => return self.assembler.begin(channel, arguments),
+            method::ACK | method::NACK | method::REJECT => {
+                self.end_run(frames);
+                settlement::settle(channel, id, arguments, frames);
+                return Ok(());
+            }
+            method::START_OK | method::SECURE_OK | method::TUNE_OK => self.stopped = true,
+            method::CONNECTION_OPEN => {
+                self.stopped = true;
+                self.phase = Phase::Open;
+            }
+            _ => {}
+        }
+        let (class, method) = id;
+        let arguments = Bytes::copy_from_slice(arguments);
+        self.push(
+            Frame::Method {
+                channel,
+                class,
+                method,
+                arguments,
+            },
+            frames,
+        );
+        Ok(())
+    }
+
+    fn receive_content(
+        &mut self,
+        frame: WireFrame,
+        frames: &mut Vec<Frame>,
+    ) -> Result<(), Violation> {
+        let (channel, most) = (frame.channel, self.message_size_max);
+        #[cfg(test)]
+        {
+            self.copied += frame.payload.len();
+        }
+        let assembled = if frame.kind == frame::HEADER {
+            self.assembler
+                .receive_header(channel, frame.payload, most)?
+        } else {
+            self.assembler.receive_body(channel, frame.payload, most)?
+        };
+        match assembled {
+            Assembled::Partly => {}
+            Assembled::TooLarge(violation) => self.push(Frame::Violation(violation), frames),
+            Assembled::Whole(message) => self.receive_message(channel, message, frames),
+        }
+        Ok(())
+    }
+
+    fn receive_message(&mut self, channel: u16, message: OpenMessage, frames: &mut Vec<Frame>) {
+        if message.size() > COPIED_SIZE_MAX {
+            let run = message.into_run();
+            return self.push(Frame::Messages { channel, run }, frames);
+        }
+        let mut builder = self.take_run(channel, message.size(), frames);
+        message.add_to(&mut builder);
+        self.run = Some((channel, builder));
+    }
+}
+
+/// A method's ids and arguments.
+fn checked_method(frame: WireFrame<'_>) -> Result<(MethodId, &[u8]), Violation> {
+    let Some((ids, arguments)) = frame.payload.split_first_chunk() else {
+        let text = "method without its ids";
+        return Err(Violation::new(reply_code::SYNTAX_ERROR, text).on(frame.channel));
+    };
+    let [c1, c0, m1, m0] = *ids;
+    let id = (u16::from_be_bytes([c1, c0]), u16::from_be_bytes([m1, m0]));
+    let (code, text) = match method::check(id, arguments) {
+        Checked::WellFormed => return Ok((id, arguments)),
+        Checked::Unknown => (reply_code::NOT_IMPLEMENTED, "unknown method"),
+        Checked::Wrong(fault) => (reply_code::SYNTAX_ERROR, fault),
+    };
+    Err(Violation::new(code, text).on(frame.channel).of(id))
+}
+
+/// The key's number; None if it is new and not UTF-8.
+#[inline]
+fn number_key(builder: &mut RunBuilder, publish: &Publish) -> Option<u32> {
+    let (exchange, routing_key) = (publish.exchange, publish.routing_key);
+    match builder.find_key(exchange, routing_key) {
+        None if publish.has_utf8_names() => Some(builder.add_key(exchange, routing_key)),
+        found => found,
+    }
+}
+
+/// Makes room for `left` bytes of messages such as `first`.
+fn reserve(builder: &mut RunBuilder, left: usize, first: &Whole) {
+    let count = (left / first.size).min(RUN_COUNT_MAX);
+    let names = first.publish.exchange.len() + first.publish.routing_key.len();
+    let size = count * (first.properties.len() + first.body.len()) + names;
+    builder.reserve(count, size.min(left).min(RUN_SIZE_MAX));
+}
+
+/// Whether a message of `size` may join; any may be the first.
+#[inline]
+fn has_room(builder: &RunBuilder, size: usize) -> bool {
+    builder.count() == 0
+        || (builder.count() < RUN_COUNT_MAX
+            && builder.size() + size <= RUN_SIZE_MAX
+            && builder.key_count() < KEY_COUNT_MAX)
+}
+
+fn end_run(channel: u16, builder: RunBuilder, frames: &mut Vec<Frame>) {
+    if builder.count() > 0 {
+        let run = builder.finish();
+        frames.push(Frame::Messages { channel, run });
+    }
+}
