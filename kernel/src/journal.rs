@@ -320,21 +320,32 @@ impl Journal {
         self.index.groups().map(record).collect()
     }
 
-    /// How the planned write went.
-    pub fn finish_write(&mut self, planned: PlannedWrite, result: DiskResult<()>) {
+    /// How the planned write went. Returns the records that are durable now, to be dropped where
+    /// it holds nobody up.
+    pub fn finish_write(
+        &mut self,
+        planned: PlannedWrite,
+        result: DiskResult<()>,
+    ) -> Vec<GroupRecord> {
         assert!(self.in_flight, "no write is in flight");
         self.in_flight = false;
         match result {
-            Ok(()) => self.take_in(planned),
+            Ok(()) => return self.take_in(planned),
             Err(error) if error.is_no_space() => {
                 self.state = JournalState::NoSpace;
                 self.retry = Some(planned);
             }
             Err(error) => self.state = JournalState::Poisoned(error),
         }
+        Vec::new()
     }
 
-    fn take_in(&mut self, planned: PlannedWrite) {
+    /// Nothing is written any more.
+    pub fn poison(&mut self, error: DiskError) {
+        self.state = JournalState::Poisoned(error);
+    }
+
+    fn take_in(&mut self, planned: PlannedWrite) -> Vec<GroupRecord> {
         let (Place::At(mut file), Some(encoded)) = (planned.place, planned.encoded) else {
             unreachable!("finished before it was written")
         };
@@ -349,6 +360,7 @@ impl Journal {
         self.next_write = planned.number + 1;
         self.synced = planned.through;
         self.state = JournalState::Open;
+        planned.records
     }
 
     pub fn submitted(&self) -> u64 {

@@ -17,6 +17,7 @@ pub mod group_record;
 pub mod histogram;
 pub mod journal;
 pub mod journal_close;
+pub mod journal_driver;
 pub mod journal_files;
 pub mod journal_format;
 pub mod journal_index;

@@ -10,6 +10,7 @@ pub mod frame;
 pub mod histogram;
 pub mod message_run;
 pub mod name_pattern;
+mod topic_trie;
 pub mod topic_trie;
 
 /// Which profile this kernel was built with; benchmarks refuse "debug".
