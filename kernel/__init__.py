@@ -27,6 +27,13 @@ from kernel._kernel import (
     TopicTrie,
     Violation,
     Wildcard,
+    decode_record_batch,
+    encode_confirms,
+    encode_deliveries,
+    encode_get_ok,
+    encode_record_batch,
+    encode_returns,
+    retain_records,
 )
 
 __all__ = [
@@ -51,4 +58,11 @@ __all__ = [
     "TopicTrie",
     "Violation",
     "Wildcard",
+    "decode_record_batch",
+    "encode_confirms",
+    "encode_deliveries",
+    "encode_get_ok",
+    "encode_record_batch",
+    "encode_returns",
+    "retain_records",
 ]

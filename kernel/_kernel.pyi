@@ -276,3 +276,35 @@ class AmqpDecoder:
     def receive_data(self, data: bytes) -> list[_Frame]: ...
     def resume(self) -> list[_Frame]:
         """Goes on with what is buffered."""
+
+def encode_deliveries(
+    deliveries: DeliveryRun, channel: int, consumer_tag: bytes, first_tag: int, frame_size_max: int
+) -> Chunk:
+    """basic.deliver for each, delivery tags counted on from ``first_tag``."""
+
+def encode_get_ok(
+    deliveries: DeliveryRun, channel: int, tag: int, message_count: int, frame_size_max: int
+) -> Chunk: ...
+def encode_returns(
+    messages: MessageRun, channel: int, reply_code: int, reply_text: bytes, frame_size_max: int
+) -> Chunk:
+    """basic.return for each."""
+
+def encode_confirms(channel: int, ranges: Sequence[tuple[int, int]], settled_through: int, nack: bool) -> bytes:
+    """basic.ack or basic.nack for ranges of tags, both ends included, ascending.
+
+    All tags through ``settled_through`` were settled before: a range that goes on from there is one frame
+    (``multiple``), any other a frame for each tag.
+    """
+
+def encode_record_batch(messages: MessageRun, time_ms: int) -> bytes:
+    """A frame of the log."""
+
+def decode_record_batch(frame: bytes) -> tuple[int, MessageRun, list[int]]:
+    """Time, messages (of channel 0) and their record numbers; ValueError says what is damaged."""
+
+def retain_records(frame: bytes, ranges: Sequence[tuple[int, int]]) -> bytes | None:
+    """The frame with only the records in ``ranges`` (first, past the last; ascending), their numbers kept.
+
+    None if none is left; ValueError says what is damaged.
+    """

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::message_run::MessageRun;
+use crate::message_run::{Entry, MessageRun};
 
 /// Consecutive messages of one run.
 #[derive(Clone, Debug)]
@@ -11,6 +11,13 @@ pub struct Part {
     pub first: u32,
     pub count: u32,
     pub redelivered: bool,
+}
+
+impl Part {
+    pub fn entries(&self) -> &[Entry] {
+        let first = self.first as usize;
+        &self.messages.entries[first..first + self.count as usize]
+    }
 }
 
 /// Deliveries in order.
@@ -26,10 +33,7 @@ impl DeliveryRun {
 
     /// Bytes of bodies and properties.
     pub fn size(&self) -> u64 {
-        let entries = self.parts.iter().flat_map(|part| {
-            let first = part.first as usize;
-            &part.messages.entries[first..first + part.count as usize]
-        });
+        let entries = self.parts.iter().flat_map(Part::entries);
         entries
             .map(|entry| u64::from(entry.body.size) + u64::from(entry.properties.size))
             .sum()

@@ -20,8 +20,6 @@ use crate::decoder::{Decoder, Frame, Violation};
 use crate::message_run::{Origin, KEY_COUNT_MAX};
 use crate::run_builder::RunBuilder;
 
-/// Before tune-ok (RabbitMQ's).
-pub const FRAME_SIZE_MAX_AT_FIRST: usize = 8192;
 /// A run ends before it grows past these, so that its record batch stays under 1 MiB.
 const RUN_SIZE_MAX: usize = 512 << 10;
 const RUN_COUNT_MAX: usize = 8192;

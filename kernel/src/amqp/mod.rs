@@ -3,6 +3,7 @@
 pub mod assembler;
 pub mod content;
 pub mod decoder;
+pub mod encoder;
 pub mod frame;
 pub mod method;
 pub mod properties;

@@ -5,11 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::amqp::decoder::{AmqpDecoder, FRAME_SIZE_MAX_AT_FIRST};
+use crate::amqp::decoder::AmqpDecoder;
 use crate::decoder::Decoder;
 use crate::face::frame;
-
-const MESSAGE_SIZE_MAX: u64 = 16 << 20;
 
 /// One AMQP 0-9-1 connection's bytes to frames; shared with the poller that reads its socket.
 #[pyclass(frozen, name = "AmqpDecoder", module = "kernel")]
@@ -31,7 +29,7 @@ impl PyAmqpDecoder {
 #[pymethods]
 impl PyAmqpDecoder {
     #[new]
-    #[pyo3(signature = (frame_size_max = FRAME_SIZE_MAX_AT_FIRST, message_size_max = MESSAGE_SIZE_MAX))]
+    #[pyo3(signature = (frame_size_max = 8192, message_size_max = 16_777_216))]
     fn new(frame_size_max: usize, message_size_max: u64) -> Self {
         Self {
             decoder: Arc::new(Mutex::new(AmqpDecoder::new(

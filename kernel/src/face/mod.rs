@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 
 pub mod amqp_decoder;
+pub mod amqp_encoder;
 pub mod chunk;
 pub mod counters;
 pub mod delivery_run;
@@ -10,7 +11,7 @@ pub mod frame;
 pub mod histogram;
 pub mod message_run;
 pub mod name_pattern;
-mod topic_trie;
+pub mod record_batch;
 pub mod topic_trie;
 
 /// Which profile this kernel was built with; benchmarks refuse "debug".
@@ -24,6 +25,7 @@ const BUILD_PROFILE: &str = if cfg!(debug_assertions) {
 fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("BUILD_PROFILE", BUILD_PROFILE)?;
     amqp_decoder::register(m)?;
+    amqp_encoder::register(m)?;
     chunk::register(m)?;
     delivery_run::register(m)?;
     frame::register(m)?;
@@ -31,6 +33,7 @@ fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     counters::register(m)?;
     histogram::register(m)?;
     name_pattern::register(m)?;
+    record_batch::register(m)?;
     topic_trie::register(m)?;
     Ok(())
 }
