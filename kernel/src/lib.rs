@@ -5,6 +5,7 @@
 
 pub mod amqp;
 pub mod chunk;
+pub mod connection;
 pub mod contained;
 pub mod counters;
 pub mod damage;
@@ -24,6 +25,8 @@ pub mod journal_index;
 pub mod journal_recovery;
 pub mod message_run;
 pub mod name_pattern;
+pub mod output;
+pub mod poller;
 pub mod queue_leader;
 pub mod queue_state;
 pub mod raft_conf;
@@ -37,6 +40,7 @@ pub mod record_batch;
 pub mod run_builder;
 pub mod shard_state;
 pub mod sim_disk;
+mod sys;
 pub mod topic_trie;
 pub mod unsettled;
 pub mod wave;
