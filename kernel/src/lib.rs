@@ -40,7 +40,7 @@ pub mod record_batch;
 pub mod run_builder;
 pub mod shard_state;
 pub mod sim_disk;
-mod sys;
+pub mod sys;
 pub mod topic_trie;
 pub mod unsettled;
 pub mod wave;
