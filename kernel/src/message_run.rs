@@ -204,3 +204,33 @@ pub struct Facts {
     pub priority: u8,
     pub flags: u8,
 }
+
+impl MessageRun {
+    /// Runs of the same origin and with the same single key as one run, in order.
+    pub fn joined(runs: &[std::sync::Arc<Self>]) -> Self {
+        let first = &runs[0];
+        let mut buffer = Vec::with_capacity(runs.iter().map(|run| run.payload_size()).sum());
+        let mut entries = Vec::with_capacity(runs.iter().map(|run| run.entries.len()).sum());
+        let copied = |span: Span, from: &[u8], buffer: &mut Vec<u8>| {
+            let start = buffer.len();
+            buffer.extend_from_slice(span.of(from));
+            Span::new(start, span.size as usize)
+        };
+        let key = first.dictionary[0];
+        let exchange = copied(key.exchange, &first.buffer, &mut buffer);
+        let routing_key = copied(key.routing_key, &first.buffer, &mut buffer);
+        for run in runs {
+            for entry in &run.entries {
+                let properties = copied(entry.properties, &run.buffer, &mut buffer);
+                let body = copied(entry.body, &run.buffer, &mut buffer);
+                entries.push(Entry { properties, body, ..*entry });
+            }
+        }
+        Self {
+            origin: first.origin,
+            buffer: Bytes::from(buffer),
+            entries,
+            dictionary: vec![Key { exchange, routing_key }],
+        }
+    }
+}

@@ -1,0 +1,643 @@
+//! A shard at its leader: proposes waves, applies what is committed, says what is ready.
+//!
+//! Logged: waves go through a Raft group to the journal and take effect when committed. Volatile: the
+//! same, but a wave is applied as it is proposed and written nowhere. Nothing here decides anything: who
+//! gets what, what expires and what is dropped are the core's decisions, told as ranges.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::delivery_run::{DeliveryRun, Part};
+use crate::frame_cache::FrameCache;
+use crate::group_record::GroupRecord;
+use crate::message_run::MessageRun;
+use crate::pending_wave::{PendingWave, Targets};
+use crate::queue_leader::{QueueLeader, MARK_STEP};
+use crate::queue_state::{QueueState, Released};
+use crate::raft_group::RaftGroup;
+use crate::record_batch;
+use crate::shard_state::{Applied, Changes, FrozenShard, ShardState};
+use crate::wave::{Outcome, Sender, SequenceRange, Wave};
+
+/// What came of a call to [`Shard::take`].
+#[derive(Debug, Default)]
+pub struct Taken {
+    pub deliveries: DeliveryRun,
+    /// First to last sequence of each part of the queue that was taken, in order.
+    pub ranges: Vec<(u64, u64)>,
+    pub size: u64,
+}
+
+/// What happened since it was last asked, for the core.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Queues that may have something to deliver, or changed otherwise.
+    pub changed_queues: BTreeSet<u64>,
+    pub dropped_queues: Vec<u64>,
+    /// (sender, through).
+    pub applied: Vec<(Sender, u64)>,
+    /// Topology commands committed, in order: (index, time in ms, bytes).
+    pub commands: Vec<(u64, u64, Bytes)>,
+    /// What settles let go of in entries that are sealed; for the segments' count of wants.
+    pub released: Vec<Released>,
+}
+
+pub struct Shard {
+    pub id: u32,
+    pub sender: Sender,
+    state: ShardState,
+    changes: Changes,
+    group: Option<RaftGroup>,
+    cache: FrameCache,
+    cache_budget: usize,
+    queues: BTreeMap<u64, QueueLeader>,
+    pending: PendingWave,
+    /// Proposed and not applied yet, in order, with their frames in memory.
+    under_way: VecDeque<(Wave, usize)>,
+    under_way_size: usize,
+    last_number: u64,
+    last_time_ms: u64,
+    /// Volatile: counts waves as a log would.
+    last_index: u64,
+    effects: Effects,
+    wanted_reads: BTreeSet<u64>,
+    /// Entries through here are sealed: segments want to know what is let go of.
+    pub sealed_through: u64,
+    /// Ready numbers of the writes under way: (the journal's write, Raft's ready).
+    writes: VecDeque<(u64, u64)>,
+    /// A hard state that may ride with the next record (only its commit moved).
+    lazy_record: Option<GroupRecord>,
+    encoded_size_hint: usize,
+}
+
+impl Shard {
+    /// A volatile shard, empty.
+    pub fn volatile(id: u32, sender: Sender) -> Self {
+        Self::new(id, sender, ShardState::default(), None, usize::MAX)
+    }
+
+    /// A logged shard that leads `group`, with the state of what was applied before.
+    pub fn new(
+        id: u32,
+        sender: Sender,
+        state: ShardState,
+        group: Option<RaftGroup>,
+        cache_budget: usize,
+    ) -> Self {
+        let queues = state.queues.iter().map(|(id, q)| (*id, QueueLeader::begin(q))).collect();
+        let last_number = state.senders.get(&sender).copied().unwrap_or(0);
+        Self {
+            id,
+            sender,
+            last_time_ms: state.time_ms,
+            last_index: state.applied_index,
+            state,
+            changes: Changes::default(),
+            group,
+            cache: FrameCache::default(),
+            cache_budget,
+            queues,
+            pending: PendingWave::default(),
+            under_way: VecDeque::new(),
+            under_way_size: 0,
+            last_number,
+            effects: Effects::default(),
+            wanted_reads: BTreeSet::new(),
+            sealed_through: 0,
+            writes: VecDeque::new(),
+            lazy_record: None,
+            encoded_size_hint: 4096,
+        }
+    }
+
+    pub fn is_logged(&self) -> bool {
+        self.group.is_some()
+    }
+
+    pub fn state(&self) -> &ShardState {
+        &self.state
+    }
+
+    pub fn state_mut(&mut self) -> (&mut ShardState, &mut Changes) {
+        (&mut self.state, &mut self.changes)
+    }
+
+    /// Bytes in memory: cached frames and what is under way.
+    pub fn memory_size(&self) -> usize {
+        self.cache.size() + self.under_way_size + self.pending.size()
+    }
+
+    /// Bytes proposed and not committed.
+    pub fn under_way_size(&self) -> usize {
+        self.under_way_size + self.pending.size()
+    }
+
+    pub fn is_urgent(&self) -> bool {
+        self.pending.urgent
+    }
+
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// The number of the front's next command, which rides in the wave being gathered.
+    fn number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.pending.through(self.sender, self.last_number);
+        self.pending.urgent = true;
+        self.last_number
+    }
+
+    /// A command that does nothing but be applied: all that was said before it is applied with it.
+    pub fn barrier(&mut self) -> u64 {
+        self.number()
+    }
+
+    /// A front's publish. Answers its number and the records some queue rejected.
+    pub fn publish(&mut self, run: &Arc<MessageRun>, keys: &[Targets]) -> (u64, Vec<u32>) {
+        let rejected = self.append(run, keys);
+        (self.number(), rejected)
+    }
+
+    /// A move from another shard's outbox, numbered by its sequence there.
+    pub fn receive_move(&mut self, run: &Arc<MessageRun>, keys: &[Targets], sender: Sender, number: u64) {
+        self.append(run, keys);
+        self.pending.through(sender, number);
+        self.pending.urgent = true;
+    }
+
+    /// The last number applied for a sender; 0: none.
+    pub fn applied_through(&self, sender: Sender) -> u64 {
+        self.state.senders.get(&sender).copied().unwrap_or(0)
+    }
+
+    fn append(&mut self, run: &Arc<MessageRun>, keys: &[Targets]) -> Vec<u32> {
+        let queues = &mut self.queues;
+        self.pending.publish(run, keys, |queue, count| {
+            let leader = queues.entry(queue).or_default();
+            let first = leader.proposed_next;
+            leader.proposed_next += count;
+            leader.proposed_count += count;
+            first
+        })
+    }
+
+    pub fn create_queue(&mut self, queue: u64) -> u64 {
+        self.pending.wave.created_queues.push(queue);
+        self.queues.entry(queue).or_default();
+        self.number()
+    }
+
+    pub fn drop_queue(&mut self, queue: u64) -> u64 {
+        self.pending.wave.dropped_queues.push(queue);
+        self.number()
+    }
+
+    /// A change of topology, for the core to apply once it is committed.
+    pub fn propose_command(&mut self, command: Bytes) -> u64 {
+        self.pending.wave.commands.push(command);
+        self.number()
+    }
+
+    pub fn forget_sender(&mut self, sender: Sender) {
+        self.pending.wave.forgotten_senders.push(sender);
+    }
+
+    /// Settles checked-out messages; rides with the next wave.
+    pub fn settle(&mut self, queue: u64, first: u64, last: u64, outcome: Outcome) {
+        self.pending.settle(SequenceRange { queue, first, last, outcome: outcome as u8 });
+    }
+
+    /// Checked-out messages come back, once more returned.
+    pub fn give_back(&mut self, queue: u64, first: u64, last: u64) {
+        self.pending.give_back(SequenceRange { queue, first, last, outcome: 0 });
+    }
+
+    // ---- what is ready
+
+    fn both(&self, queue: u64) -> Option<(&QueueState, &QueueLeader)> {
+        Some((self.state.queues.get(&queue)?, self.queues.get(&queue)?))
+    }
+
+    /// (ready, held by consumers or on their way out, under way in).
+    pub fn counts(&self, queue: u64) -> (u64, u64, u64) {
+        self.both(queue).map_or((0, 0, 0), |(state, leader)| {
+            (leader.ready_count(state), leader.held, leader.proposed_count)
+        })
+    }
+
+    /// Body bytes of what is ready. Walks the queue's slices: for queues with a bound on bytes.
+    pub fn ready_size(&self, queue: u64) -> u64 {
+        let Some((state, leader)) = self.both(queue) else { return 0 };
+        let ranges = leader.ready_ranges();
+        let pieces = ranges.iter().flat_map(|(first, last)| pieces(state, *first, *last));
+        pieces.map(|(from, to, start, slice)| part_size(slice, from - start, to + 1 - from)).sum()
+    }
+
+    /// Checks out up to `count` of the lowest ready messages without delivering them: (first, last) ranges.
+    pub fn check_out(&mut self, queue: u64, count: u64) -> Vec<(u64, u64)> {
+        self.check_out_while(queue, count, |_| true)
+    }
+
+    /// Checks out what has expired by `now_ms` at the head of the queue.
+    pub fn check_out_expired(&mut self, queue: u64, now_ms: u64, count: u64) -> Vec<(u64, u64)> {
+        self.check_out_while(queue, count, |expires_ms| expires_ms != 0 && expires_ms <= now_ms)
+    }
+
+    fn check_out_while(&mut self, queue: u64, count: u64, wanted: impl Fn(u64) -> bool) -> Vec<(u64, u64)> {
+        let mut out = Vec::new();
+        let Some(leader) = self.queues.get_mut(&queue) else { return out };
+        let Some(state) = self.state.queues.get(&queue) else { return out };
+        let mut left = count;
+        'ranges: for (first, last) in leader.ready_ranges() {
+            for (from, to, _, slice) in pieces(state, first, last) {
+                if left == 0 || !wanted(slice.expires_ms) {
+                    break 'ranges;
+                }
+                let to = to.min(from + left - 1);
+                left -= to + 1 - from;
+                join(&mut out, from, to);
+            }
+        }
+        for (first, last) in &out {
+            leader.check_out(*first, *last, last + 1 - first);
+        }
+        out
+    }
+
+    /// When the message at the queue's head expires, wall time in ms; 0: never, or nothing is ready.
+    pub fn head_expires_ms(&self, queue: u64) -> u64 {
+        let Some((state, leader)) = self.both(queue) else { return 0 };
+        let ranges = leader.ready_ranges();
+        let mut heads = ranges.iter().flat_map(|(first, last)| pieces(state, *first, *last));
+        heads.next().map_or(0, |(_, _, _, slice)| slice.expires_ms)
+    }
+
+    /// Checks out up to `count` of the lowest ready messages, of up to about `size` bytes, to deliver them.
+    ///
+    /// Stops early at a message that is not in memory (its entry is then wanted: `take_wanted_reads`), and
+    /// at the delivered-through mark (a higher one is then proposed).
+    pub fn take(&mut self, queue: u64, count: u64, size: u64) -> Taken {
+        let mut taken = Taken::default();
+        let Some(leader) = self.queues.get_mut(&queue) else { return taken };
+        let Some(state) = self.state.queues.get(&queue) else { return taken };
+        let logged = self.group.is_some();
+        let mut left = count;
+        'ranges: for (first, last) in leader.ready_ranges() {
+            for (from, to, start, slice) in pieces(state, first, last) {
+                let to = if logged { to.min(state.mark.saturating_sub(1)) } else { to };
+                if left == 0 || taken.size >= size || (logged && from >= state.mark) {
+                    break 'ranges;
+                }
+                let Some(messages) = self.cache.get(slice.entry, slice.frame) else {
+                    self.wanted_reads.insert(slice.entry);
+                    break 'ranges;
+                };
+                let to = to.min(from.saturating_add(left - 1));
+                let selection = slice.selection.part((from - start) as u32, (to + 1 - from) as u32);
+                let mut at = from;
+                for (first, count) in selection.runs() {
+                    let fitting = fit(messages, first, count, size, &mut taken.size);
+                    push_parts(&mut taken.deliveries, messages, first, fitting, at, state, leader);
+                    at += u64::from(fitting);
+                    if fitting < count {
+                        break;
+                    }
+                }
+                left -= at - from;
+                if at > from {
+                    join(&mut taken.ranges, from, at - 1);
+                }
+                if at <= to {
+                    break 'ranges;
+                }
+            }
+        }
+        for (first, last) in &taken.ranges {
+            leader.check_out(*first, *last, last + 1 - first);
+        }
+        if logged {
+            self.reserve_mark(queue);
+        }
+        taken
+    }
+
+    /// Proposes a higher delivered-through mark when the cursor comes near it; urgent when it has been reached.
+    pub fn reserve_mark(&mut self, queue: u64) {
+        let Some(leader) = self.queues.get_mut(&queue) else { return };
+        if self.group.is_none() || leader.cursor + MARK_STEP / 2 < leader.proposed_mark {
+            return;
+        }
+        leader.proposed_mark = leader.cursor + MARK_STEP;
+        self.pending.wave.marks.push((queue, leader.proposed_mark));
+        let mark = self.state.queues.get(&queue).map_or(0, |state| state.mark);
+        if leader.cursor >= mark {
+            self.pending.urgent = true;
+        }
+    }
+
+    /// Messages that are checked out, to be dead-lettered; None: not all are in memory (their entries are wanted).
+    pub fn peek(&mut self, queue: u64, first: u64, last: u64) -> Option<DeliveryRun> {
+        let leader = self.queues.get(&queue)?;
+        let state = self.state.queues.get(&queue)?;
+        let mut run = DeliveryRun::default();
+        let mut missing = false;
+        for (from, to, start, slice) in pieces(state, first, last) {
+            let Some(messages) = self.cache.get(slice.entry, slice.frame) else {
+                self.wanted_reads.insert(slice.entry);
+                missing = true;
+                continue;
+            };
+            let selection = slice.selection.part((from - start) as u32, (to + 1 - from) as u32);
+            let mut at = from;
+            for (first, count) in selection.runs() {
+                push_parts(&mut run, messages, first, count, at, state, leader);
+                at += u64::from(count);
+            }
+        }
+        (!missing).then_some(run)
+    }
+
+    /// Entries that are wanted in memory, in order; asked for once.
+    pub fn take_wanted_reads(&mut self) -> Vec<u64> {
+        let cache = &self.cache;
+        let wanted = std::mem::take(&mut self.wanted_reads);
+        wanted.into_iter().filter(|entry| !cache.contains(*entry)).collect()
+    }
+
+    /// What came of a wanted read: the frames of an entry, those that could be wanted.
+    pub fn receive_read(&mut self, entry: u64, frames: Vec<Option<Arc<MessageRun>>>) {
+        // Wanted by an unknown number of queues: it goes by eviction, not by settles.
+        self.cache.evict(self.cache_budget.saturating_sub(1 << 20));
+        self.cache.insert(entry, frames, u64::MAX);
+    }
+
+    // ---- proposing and applying
+
+    /// Proposes what was gathered. Answers the record to be written, for the journal; the caller says
+    /// with `written` which of its writes took it. A volatile shard applies at once.
+    pub fn propose(&mut self, now_ms: u64) -> Option<GroupRecord> {
+        self.last_time_ms = self.last_time_ms.max(now_ms);
+        let waves = self.pending.take(self.last_time_ms);
+        if self.group.is_none() {
+            for wave in waves {
+                self.last_index += 1;
+                self.apply(self.last_index, 0, wave);
+            }
+            return None;
+        }
+        for wave in waves {
+            self.propose_wave(wave);
+        }
+        self.take_record()
+    }
+
+    fn propose_wave(&mut self, mut wave: Wave) {
+        let mut out = Vec::with_capacity(self.encoded_size_hint);
+        let time_ms = wave.time_ms as i64;
+        let mut layouts = Vec::with_capacity(wave.frames.len());
+        wave.encode(&mut out, |run, out| layouts.push(record_batch::encode(run, time_ms, out)));
+        self.encoded_size_hint = (out.len() + out.len() / 8).clamp(4096, 2 << 20);
+        if out.capacity() > out.len() * 2 {
+            out.shrink_to_fit();
+        }
+        let data = Bytes::from(out);
+        for (frame, layout) in wave.frames.iter_mut().zip(layouts) {
+            let origin = frame.messages.as_ref().map_or(crate::message_run::Origin::Amqp091, |m| m.origin);
+            frame.messages = Some(Arc::new(MessageRun {
+                origin,
+                buffer: data.clone(),
+                entries: layout.entries,
+                dictionary: layout.dictionary,
+            }));
+        }
+        let size = data.len();
+        let group = self.group.as_mut().expect("a logged shard");
+        group.propose(data).expect("the only voter leads");
+        self.under_way_size += size;
+        self.under_way.push_back((wave, size));
+    }
+
+    /// Takes Raft's ready: what must be written goes out as one record, what is committed is applied.
+    fn take_record(&mut self) -> Option<GroupRecord> {
+        let mut record = self.lazy_record.take();
+        let mut must_write = false;
+        let mut committed = Vec::new();
+        while let Some(ready) = self.group.as_mut().and_then(RaftGroup::ready) {
+            if let Some(more) = ready.record {
+                must_write |= ready.must_sync || !more.entries.is_empty();
+                let whole = record.get_or_insert_with(|| GroupRecord { group: self.id, ..GroupRecord::default() });
+                whole.hard_state = more.hard_state.or(whole.hard_state);
+                whole.entries.extend(more.entries);
+            }
+            self.writes.push_back((u64::MAX, ready.number));
+            committed.extend(ready.committed);
+        }
+        for entry in committed {
+            self.apply_committed(entry.index, entry.term, &entry.data);
+        }
+        if must_write {
+            return record;
+        }
+        // Nobody waits for a commit index on disk: it rides with the next record.
+        self.lazy_record = record;
+        None
+    }
+
+    /// The journal took the last record in this write.
+    pub fn written(&mut self, write: u64) {
+        for (at, _) in self.writes.iter_mut().rev().take_while(|(at, _)| *at == u64::MAX) {
+            *at = write;
+        }
+    }
+
+    /// All writes through this one are synced: applies what that commits.
+    pub fn receive_synced(&mut self, write: u64) {
+        let mut number = 0;
+        while let Some((at, ready)) = self.writes.front().copied() {
+            if at > write {
+                break;
+            }
+            number = ready;
+            self.writes.pop_front();
+        }
+        if number == 0 {
+            return;
+        }
+        if let Some(group) = self.group.as_mut() {
+            group.on_persisted(number);
+        }
+        let record = self.take_record();
+        assert!(record.is_none(), "a commit alone needs no sync");
+    }
+
+    fn apply_committed(&mut self, index: u64, term: u64, data: &Bytes) {
+        if !data.is_empty() {
+            let (wave, size) = self.under_way.pop_front().expect("the leader proposed it");
+            self.under_way_size -= size;
+            self.apply(index, term, wave);
+        } else {
+            self.state.applied_index = index;
+            self.state.applied_term = term;
+        }
+        if let Some(group) = self.group.as_mut() {
+            group.on_applied(index);
+        }
+    }
+
+    fn apply(&mut self, index: u64, term: u64, wave: Wave) {
+        let applied = self.state.apply(index, term, &wave, &mut self.changes);
+        let wanted: u64 = applied.appended.iter().map(|(_, _, count)| count).sum();
+        self.cache.insert(index, wave.frames.into_iter().map(|f| f.messages).collect(), wanted);
+        for route in &wave.routes {
+            if let Some(leader) = self.queues.get_mut(&route.queue) {
+                leader.proposed_count -= u64::from(route.selection.count());
+            }
+        }
+        let returned = wave.returned;
+        self.note(applied);
+        for range in returned {
+            self.come_back(range);
+        }
+        self.effects.applied.extend(wave.senders);
+        let time_ms = wave.time_ms;
+        self.effects.commands.extend(wave.commands.into_iter().map(|c| (index, time_ms, c)));
+        self.effects.changed_queues.extend(wave.marks.iter().map(|(queue, _)| *queue));
+        self.cache.evict(self.cache_budget);
+    }
+
+    /// The leader's memory follows what was applied.
+    fn note(&mut self, applied: Applied) {
+        for (queue, _, _) in &applied.appended {
+            self.effects.changed_queues.insert(*queue);
+        }
+        for (queue, first, last, count) in &applied.settled {
+            if let Some(leader) = self.queues.get_mut(queue) {
+                leader.held = leader.held.saturating_sub(*count);
+                let _ = (first, last);
+            }
+            self.effects.changed_queues.insert(*queue);
+        }
+        for released in &applied.released {
+            self.cache.release(released);
+            if released.entry <= self.sealed_through {
+                self.effects.released.push(*released);
+            }
+        }
+        for queue in applied.dropped_queues {
+            self.queues.remove(&queue);
+            self.effects.dropped_queues.push(queue);
+        }
+    }
+
+    fn come_back(&mut self, range: SequenceRange) {
+        let Some(state) = self.state.queues.get(&range.queue) else { return };
+        let Some(leader) = self.queues.get_mut(&range.queue) else { return };
+        for (from, to, _, _) in pieces(state, range.first, range.last) {
+            leader.come_back(from, to, to + 1 - from);
+        }
+        self.effects.changed_queues.insert(range.queue);
+    }
+
+    pub fn take_effects(&mut self) -> Effects {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Copies survivors out of buffers they pin: of a volatile shard's waves from `from` on.
+    pub fn unpin(&mut self, from: u64) -> u64 {
+        self.cache.unpin(from);
+        self.last_index + 1
+    }
+
+    /// Raft's clock.
+    pub fn tick(&mut self) {
+        if let Some(group) = self.group.as_mut() {
+            group.tick();
+        }
+    }
+
+    /// For a checkpoint: the state now, and what it changed since this was last asked.
+    pub fn freeze(&mut self) -> FrozenShard {
+        FrozenShard {
+            group: self.id,
+            state: self.state.clone(),
+            changes: std::mem::take(&mut self.changes),
+        }
+    }
+}
+
+type Piece<'a> = (u64, u64, u64, &'a crate::queue_state::Slice);
+
+/// What a queue holds of `first..=last`, slice by slice: (from, to, the slice's first sequence, slice).
+fn pieces(state: &QueueState, first: u64, last: u64) -> impl Iterator<Item = Piece<'_>> {
+    state
+        .slices_from(first)
+        .take_while(move |(start, _)| *start <= last)
+        .map(move |(start, slice)| (start.max(first), (start + slice.count() - 1).min(last), start, slice))
+}
+
+fn part_size(slice: &crate::queue_state::Slice, skip: u64, count: u64) -> u64 {
+    let share = |n: u64| (u128::from(slice.size) * u128::from(n) / u128::from(slice.count())) as u64;
+    share(skip + count) - share(skip)
+}
+
+/// How many of `count` records from `first` on fit in `size` with what is `taken`; at least one, if any may.
+fn fit(messages: &MessageRun, first: u32, count: u32, size: u64, taken: &mut u64) -> u32 {
+    let mut fitting = 0;
+    for entry in &messages.entries[first as usize..(first + count) as usize] {
+        if *taken >= size {
+            break;
+        }
+        *taken += u64::from(entry.body.size) + u64::from(entry.properties.size) + DELIVERY_COST;
+        fitting += 1;
+    }
+    fitting
+}
+
+/// What a delivery's frames cost beside its payload, about.
+const DELIVERY_COST: u64 = 64;
+
+fn join(ranges: &mut Vec<(u64, u64)>, first: u64, last: u64) {
+    match ranges.last_mut() {
+        Some((_, end)) if *end + 1 == first => *end = last,
+        _ => ranges.push((first, last)),
+    }
+}
+
+/// Adds `count` records from `first` on, whose sequences begin at `at`, cut where the redelivered flag changes.
+fn push_parts(
+    run: &mut DeliveryRun,
+    messages: &Arc<MessageRun>,
+    first: u32,
+    count: u32,
+    at: u64,
+    state: &QueueState,
+    leader: &QueueLeader,
+) {
+    let (mut first, mut left, mut at) = (first, u64::from(count), at);
+    while left > 0 {
+        let (end, times) = state.returned_run(at, at + left - 1);
+        let mut redelivered = times > 0;
+        let mut run_count = end + 1 - at;
+        if !redelivered && at < leader.flagged_below {
+            redelivered = true;
+            run_count = run_count.min(leader.flagged_below - at);
+        }
+        let count = run_count as u32;
+        match run.parts.last_mut() {
+            Some(part)
+                if Arc::ptr_eq(&part.messages, messages)
+                    && part.redelivered == redelivered
+                    && part.first + part.count == first =>
+            {
+                part.count += count;
+            }
+            _ => run.parts.push(Part { messages: messages.clone(), first, count, redelivered }),
+        }
+        first += count;
+        at += run_count;
+        left -= run_count;
+    }
+}
