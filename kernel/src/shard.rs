@@ -11,12 +11,13 @@ use bytes::Bytes;
 
 use crate::delivery_run::{DeliveryRun, Part};
 use crate::frame_cache::FrameCache;
-use crate::group_record::GroupRecord;
-use crate::message_run::MessageRun;
-use crate::pending_wave::{PendingWave, Targets};
+use crate::group_record::{GroupRecord, LogEntry};
+use crate::message_run::{MessageRun, NO_EXPIRATION};
+use crate::pending_wave::{PendingWave, Target, Targets};
 use crate::queue_leader::{QueueLeader, MARK_STEP};
 use crate::queue_state::{QueueState, Released};
 use crate::raft_group::RaftGroup;
+use crate::raft_log::entry_kind;
 use crate::record_batch;
 use crate::shard_state::{Applied, Changes, FrozenShard, ShardState};
 use crate::wave::{Outcome, Sender, SequenceRange, Wave};
@@ -44,6 +45,10 @@ pub struct Effects {
     pub released: Vec<Released>,
 }
 
+/// Waves and bytes proposed and not committed, after which the next ones wait.
+const UNDER_WAY_COUNT_MAX: usize = 1024;
+const UNDER_WAY_SIZE_MAX: usize = 32 << 20;
+
 pub struct Shard {
     pub id: u32,
     pub sender: Sender,
@@ -54,19 +59,22 @@ pub struct Shard {
     cache_budget: usize,
     queues: BTreeMap<u64, QueueLeader>,
     pending: PendingWave,
-    /// Proposed and not applied yet, in order, with their frames in memory.
-    under_way: VecDeque<(Wave, usize)>,
+    /// Proposed and not applied yet: (index, wave with its frames in memory, bytes), in order.
+    under_way: VecDeque<(u64, Wave, usize)>,
     under_way_size: usize,
     last_number: u64,
     last_time_ms: u64,
     /// Volatile: counts waves as a log would.
     last_index: u64,
     effects: Effects,
+    has_effects: bool,
     wanted_reads: BTreeSet<u64>,
     /// Entries through here are sealed: segments want to know what is let go of.
     pub sealed_through: u64,
     /// Ready numbers of the writes under way: (the journal's write, Raft's ready).
     writes: VecDeque<(u64, u64)>,
+    /// Term and vote of the last record.
+    voted: (u64, u64),
     /// A hard state that may ride with the next record (only its commit moved).
     lazy_record: Option<GroupRecord>,
     encoded_size_hint: usize,
@@ -104,9 +112,11 @@ impl Shard {
             under_way_size: 0,
             last_number,
             effects: Effects::default(),
+            has_effects: false,
             wanted_reads: BTreeSet::new(),
             sealed_through: 0,
             writes: VecDeque::new(),
+            voted: (0, 0),
             lazy_record: None,
             encoded_size_hint: 4096,
         }
@@ -380,15 +390,18 @@ impl Shard {
     /// with `written` which of its writes took it. A volatile shard applies at once.
     pub fn propose(&mut self, now_ms: u64) -> Option<GroupRecord> {
         self.last_time_ms = self.last_time_ms.max(now_ms);
-        let waves = self.pending.take(self.last_time_ms);
         if self.group.is_none() {
+            let waves = self.pending.take(self.last_time_ms);
             for wave in waves {
                 self.last_index += 1;
                 self.apply(self.last_index, 0, wave);
             }
             return None;
         }
-        for wave in waves {
+        if self.is_full() || !self.is_serving() {
+            return None;
+        }
+        for wave in self.pending.take(self.last_time_ms) {
             self.propose_wave(wave);
         }
         self.take_record()
@@ -415,9 +428,25 @@ impl Shard {
         }
         let size = data.len();
         let group = self.group.as_mut().expect("a logged shard");
-        group.propose(data).expect("the only voter leads");
+        let position = group.propose(data).expect("the only voter leads and is not full");
         self.under_way_size += size;
-        self.under_way.push_back((wave, size));
+        self.under_way.push_back((position.index, wave, size));
+    }
+
+    /// Too much is under way: what was gathered waits.
+    fn is_full(&self) -> bool {
+        self.under_way.len() >= UNDER_WAY_COUNT_MAX || self.under_way_size >= UNDER_WAY_SIZE_MAX
+    }
+
+    /// Leads and has applied an entry of its own term, or is volatile: only then does it decide.
+    pub fn is_serving(&self) -> bool {
+        self.group.as_ref().is_none_or(RaftGroup::is_serving)
+    }
+
+    /// Starts an election, which the only voter wins.
+    pub fn campaign(&mut self) -> Option<GroupRecord> {
+        self.group.as_mut().expect("a logged shard").campaign().expect("a voter with a durable log");
+        self.take_record()
     }
 
     /// Takes Raft's ready: what must be written goes out as one record, what is committed is applied.
@@ -425,18 +454,23 @@ impl Shard {
         let mut record = self.lazy_record.take();
         let mut must_write = false;
         let mut committed = Vec::new();
-        while let Some(ready) = self.group.as_mut().and_then(RaftGroup::ready) {
+        let group = self.group.as_mut()?;
+        while let Some(ready) = group.ready().expect("Raft is alive") {
             if let Some(more) = ready.record {
-                must_write |= ready.must_sync || !more.entries.is_empty();
+                self.writes.push_back((u64::MAX, ready.number));
+                let voted = more.hard_state.is_some_and(|h| (h.term, h.vote) != self.voted);
+                must_write |= voted || !more.entries.is_empty();
                 let whole = record.get_or_insert_with(|| GroupRecord { group: self.id, ..GroupRecord::default() });
                 whole.hard_state = more.hard_state.or(whole.hard_state);
                 whole.entries.extend(more.entries);
             }
-            self.writes.push_back((u64::MAX, ready.number));
             committed.extend(ready.committed);
         }
+        if let Some(hard_state) = record.as_ref().and_then(|r| r.hard_state) {
+            self.voted = (hard_state.term, hard_state.vote);
+        }
         for entry in committed {
-            self.apply_committed(entry.index, entry.term, &entry.data);
+            self.apply_committed(entry);
         }
         if must_write {
             return record;
@@ -454,7 +488,7 @@ impl Shard {
     }
 
     /// All writes through this one are synced: applies what that commits.
-    pub fn receive_synced(&mut self, write: u64) {
+    pub fn receive_synced(&mut self, write: u64) -> Option<GroupRecord> {
         let mut number = 0;
         while let Some((at, ready)) = self.writes.front().copied() {
             if at > write {
@@ -464,40 +498,70 @@ impl Shard {
             self.writes.pop_front();
         }
         if number == 0 {
-            return;
+            return None;
         }
-        if let Some(group) = self.group.as_mut() {
-            group.on_persisted(number);
-        }
-        let record = self.take_record();
-        assert!(record.is_none(), "a commit alone needs no sync");
+        self.group.as_mut()?.on_persisted(number).expect("a number that was given out");
+        self.take_record()
     }
 
-    fn apply_committed(&mut self, index: u64, term: u64, data: &Bytes) {
-        if !data.is_empty() {
-            let (wave, size) = self.under_way.pop_front().expect("the leader proposed it");
-            self.under_way_size -= size;
-            self.apply(index, term, wave);
-        } else {
+    fn apply_committed(&mut self, entry: LogEntry) {
+        let LogEntry { index, term, kind, data } = entry;
+        if kind != entry_kind::NORMAL || data.is_empty() {
             self.state.applied_index = index;
             self.state.applied_term = term;
+        } else if self.under_way.front().is_some_and(|(at, _, _)| *at == index) {
+            if let Some((_, wave, size)) = self.under_way.pop_front() {
+                self.under_way_size -= size;
+                self.apply(index, term, wave);
+            }
+        } else {
+            // Proposed by an earlier leader: its checksum held, so what it says can be trusted.
+            let wave = Wave::decode(&data).expect("a wave that was committed");
+            self.adopt(&wave);
+            self.apply(index, term, wave);
         }
-        if let Some(group) = self.group.as_mut() {
-            group.on_applied(index);
+        self.group.as_mut().expect("a logged shard").on_applied(index).expect("what was given out");
+    }
+
+    /// The leader's memory takes in a wave it did not propose.
+    fn adopt(&mut self, wave: &Wave) {
+        for queue in &wave.created_queues {
+            self.queues.entry(*queue).or_default();
+        }
+        for route in &wave.routes {
+            let leader = self.queues.entry(route.queue).or_default();
+            leader.proposed_count += u64::from(route.selection.count());
+            leader.proposed_next = route.first_sequence + u64::from(route.selection.count());
+        }
+        for (queue, mark) in &wave.marks {
+            if let Some(leader) = self.queues.get_mut(queue) {
+                leader.proposed_mark = leader.proposed_mark.max(*mark);
+                leader.flagged_below = leader.flagged_below.max(*mark);
+            }
+        }
+        if let Some((_, through)) = wave.senders.iter().find(|(s, _)| *s == self.sender) {
+            self.last_number = *through;
         }
     }
 
     fn apply(&mut self, index: u64, term: u64, wave: Wave) {
         let applied = self.state.apply(index, term, &wave, &mut self.changes);
         let wanted: u64 = applied.appended.iter().map(|(_, _, count)| count).sum();
-        self.cache.insert(index, wave.frames.into_iter().map(|f| f.messages).collect(), wanted);
+        if wave.frames.iter().any(|frame| frame.messages.is_some()) {
+            let frames = wave.frames.into_iter().map(|frame| frame.messages).collect();
+            self.cache.insert(index, frames, wanted);
+        }
         for route in &wave.routes {
             if let Some(leader) = self.queues.get_mut(&route.queue) {
                 leader.proposed_count -= u64::from(route.selection.count());
+                if leader.proposed_count == 0 && !self.state.queues.contains_key(&route.queue) {
+                    self.queues.remove(&route.queue);
+                }
             }
         }
         let returned = wave.returned;
         self.note(applied);
+        self.has_effects = true;
         for range in returned {
             self.come_back(range);
         }
@@ -513,10 +577,9 @@ impl Shard {
         for (queue, _, _) in &applied.appended {
             self.effects.changed_queues.insert(*queue);
         }
-        for (queue, first, last, count) in &applied.settled {
+        for (queue, count) in &applied.settled {
             if let Some(leader) = self.queues.get_mut(queue) {
                 leader.held = leader.held.saturating_sub(*count);
-                let _ = (first, last);
             }
             self.effects.changed_queues.insert(*queue);
         }
@@ -541,8 +604,36 @@ impl Shard {
         self.effects.changed_queues.insert(range.queue);
     }
 
-    pub fn take_effects(&mut self) -> Effects {
-        std::mem::take(&mut self.effects)
+    pub fn take_effects(&mut self) -> Option<Effects> {
+        std::mem::take(&mut self.has_effects).then(|| std::mem::take(&mut self.effects))
+    }
+
+    /// A row of the meta shard, as the core made it from a committed command; None: gone.
+    pub fn put_row(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        self.changes.rows.insert(key.clone());
+        match value {
+            Some(value) => self.state.rows.insert(key, value.into()),
+            None => self.state.rows.remove(&key),
+        };
+    }
+
+    /// Puts messages into an outbox and settles those they stand for, in one wave.
+    pub fn bury(
+        &mut self,
+        run: &Arc<MessageRun>,
+        outbox: u64,
+        queue: u64,
+        ranges: &[(u64, u64)],
+        outcome: Outcome,
+    ) {
+        let target = Target { queue: outbox, ttl_ms: NO_EXPIRATION, room: u64::MAX };
+        let keys = vec![Arc::new(vec![target]); run.dictionary.len()];
+        // The run first: it may begin a new wave, a settle never does.
+        self.append(run, &keys);
+        for (first, last) in ranges {
+            self.settle(queue, *first, *last, outcome);
+        }
+        self.pending.urgent = true;
     }
 
     /// Copies survivors out of buffers they pin: of a volatile shard's waves from `from` on.
@@ -554,7 +645,7 @@ impl Shard {
     /// Raft's clock.
     pub fn tick(&mut self) {
         if let Some(group) = self.group.as_mut() {
-            group.tick();
+            group.tick().expect("Raft is alive");
         }
     }
 

@@ -47,8 +47,8 @@ pub struct Applied {
     /// (queue, first sequence, count) of what was appended.
     pub appended: Vec<(u64, u64, u64)>,
     pub released: Vec<Released>,
-    /// (queue, first, last, how many of them were still there).
-    pub settled: Vec<(u64, u64, u64, u64)>,
+    /// (queue, how many messages went).
+    pub settled: Vec<(u64, u64)>,
     pub dropped_queues: Vec<u64>,
     /// Routed to a queue that is not here: accepted and dropped (section 11).
     pub unknown_queues: Vec<(u64, u16)>,

@@ -115,13 +115,12 @@ impl Wave {
             && self.dropped_queues.is_empty()
     }
 
-    /// Appends the header and the sections; `write_frame` appends a frame's bytes and answers the same
-    /// messages with spans into `out`.
+    /// Appends the header and the sections; `write_frame` appends a frame's bytes.
     pub fn encode(
         &mut self,
         out: &mut Vec<u8>,
-        mut write_frame: impl FnMut(&Arc<MessageRun>, &mut Vec<u8>) -> MessageRun,
-    ) -> Vec<MessageRun> {
+        mut write_frame: impl FnMut(&Arc<MessageRun>, &mut Vec<u8>),
+    ) {
         assert!(out.is_empty(), "spans count from the wave's first byte");
         out.extend_from_slice(&[VERSION, 0, 0, 0, 0, 0, 0, 0]);
         out.extend_from_slice(&self.time_ms.to_le_bytes());
@@ -148,18 +147,17 @@ impl Wave {
             put_u64s(out, &[sender.peer, sender.incarnation]);
         }
         put_u64s(out, &self.created_queues);
-        let mut written = Vec::with_capacity(self.frames.len());
         for frame in &mut self.frames {
             let at = out.len();
             put_u32(out, 0);
-            let messages = frame.messages.as_ref().map(|run| write_frame(run, out));
+            if let Some(run) = &frame.messages {
+                write_frame(run, out);
+            }
             frame.start = at as u32 + 4;
             frame.size = (out.len() - at - 4) as u32;
             out[at..at + 4].copy_from_slice(&frame.size.to_le_bytes());
-            written.extend(messages);
         }
         self.encode_ranges(out);
-        written
     }
 
     fn encode_ranges(&self, out: &mut Vec<u8>) {

@@ -1,0 +1,380 @@
+//! `Shard`, `Route` and `Unsettled` for Python.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+
+use crate::face::delivery_run::PyDeliveryRun;
+use crate::face::journal::PyJournal;
+use crate::face::message_run::PyMessageRun;
+use crate::message_run::NO_EXPIRATION;
+use crate::pending_wave::{Target, Targets};
+use crate::shard::{Shard, Taken};
+use crate::unsettled::Unsettled;
+use crate::wave::{Outcome, Sender};
+
+/// Where a key of a run leads within one shard; made once for many publishes.
+#[pyclass(frozen, name = "Route", module = "kernel")]
+pub struct PyRoute {
+    targets: Targets,
+}
+
+#[pymethods]
+impl PyRoute {
+    /// `targets`: (queue, its message TTL in ms, how many more it takes before it rejects); None: no bound.
+    #[new]
+    fn new(targets: Vec<(u64, Option<u32>, Option<u64>)>) -> Self {
+        let target = |(queue, ttl_ms, room): (u64, Option<u32>, Option<u64>)| Target {
+            queue,
+            ttl_ms: ttl_ms.unwrap_or(NO_EXPIRATION),
+            room: room.unwrap_or(u64::MAX),
+        };
+        Self { targets: Arc::new(targets.into_iter().map(target).collect()) }
+    }
+}
+
+/// (deliveries, [(first, last sequence)], count, bytes).
+type PyTaken<'py> = (Bound<'py, PyDeliveryRun>, Vec<(u64, u64)>, usize, u64);
+
+/// (changed queues, dropped queues, own commands applied through, [(index, time in ms, command)]).
+type PyEffects<'py> = (Vec<u64>, Vec<u64>, u64, Vec<(u64, u64, Bound<'py, PyBytes>)>);
+
+#[pyclass(frozen, name = "Shard", module = "kernel")]
+pub struct PyShard {
+    shard: Mutex<Shard>,
+}
+
+impl PyShard {
+    pub fn new(shard: Shard) -> Self {
+        Self { shard: Mutex::new(shard) }
+    }
+
+    /// Python's one thread calls in; a job's thread only ever holds a frozen copy.
+    pub fn lock(&self) -> MutexGuard<'_, Shard> {
+        self.shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn targets(routes: &[PyRef<'_, PyRoute>]) -> Vec<Targets> {
+    routes.iter().map(|route| route.targets.clone()).collect()
+}
+
+fn outcome(number: u8) -> PyResult<Outcome> {
+    Outcome::of(number).ok_or_else(|| PyValueError::new_err("no such outcome"))
+}
+
+#[pymethods]
+impl PyShard {
+    #[staticmethod]
+    fn volatile(id: u32, peer: u64, incarnation: u64) -> Self {
+        Self::new(Shard::volatile(id, Sender { peer, incarnation }))
+    }
+
+    #[getter]
+    fn id(&self) -> u32 {
+        self.lock().id
+    }
+
+    #[getter]
+    fn logged(&self) -> bool {
+        self.lock().is_logged()
+    }
+
+    #[getter]
+    fn serving(&self) -> bool {
+        self.lock().is_serving()
+    }
+
+    #[getter]
+    fn memory_size(&self) -> usize {
+        self.lock().memory_size()
+    }
+
+    #[getter]
+    fn under_way_size(&self) -> usize {
+        self.lock().under_way_size()
+    }
+
+    #[getter]
+    fn urgent(&self) -> bool {
+        self.lock().is_urgent()
+    }
+
+    #[getter]
+    fn pending(&self) -> bool {
+        self.lock().has_pending()
+    }
+
+    #[getter]
+    fn time_ms(&self) -> u64 {
+        self.lock().state().time_ms
+    }
+
+    #[getter]
+    fn applied_index(&self) -> u64 {
+        self.lock().state().applied_index
+    }
+
+    /// A number over all of the replicated state; in no hot path.
+    fn state_hash(&self) -> u64 {
+        self.lock().state().hash()
+    }
+
+    fn queue_ids(&self) -> Vec<u64> {
+        self.lock().state().queues.keys().copied().collect()
+    }
+
+    fn has_queue(&self, queue: u64) -> bool {
+        self.lock().state().queues.contains_key(&queue)
+    }
+
+    fn barrier(&self) -> u64 {
+        self.lock().barrier()
+    }
+
+    fn publish(
+        &self,
+        messages: &PyMessageRun,
+        routes: Vec<PyRef<'_, PyRoute>>,
+    ) -> (u64, Option<Vec<u32>>) {
+        let (number, rejected) = self.lock().publish(&messages.run, &targets(&routes));
+        (number, (!rejected.is_empty()).then_some(rejected))
+    }
+
+    fn receive_move(
+        &self,
+        messages: &PyMessageRun,
+        routes: Vec<PyRef<'_, PyRoute>>,
+        sender: (u64, u64),
+        number: u64,
+    ) {
+        let sender = Sender { peer: sender.0, incarnation: sender.1 };
+        self.lock().receive_move(&messages.run, &targets(&routes), sender, number);
+    }
+
+    fn applied_through(&self, peer: u64, incarnation: u64) -> u64 {
+        self.lock().applied_through(Sender { peer, incarnation })
+    }
+
+    fn senders(&self) -> Vec<(u64, u64)> {
+        self.lock().state().senders.keys().map(|s| (s.peer, s.incarnation)).collect()
+    }
+
+    fn forget_sender(&self, peer: u64, incarnation: u64) {
+        self.lock().forget_sender(Sender { peer, incarnation });
+    }
+
+    fn create_queue(&self, queue: u64) -> u64 {
+        self.lock().create_queue(queue)
+    }
+
+    fn drop_queue(&self, queue: u64) -> u64 {
+        self.lock().drop_queue(queue)
+    }
+
+    fn propose_command(&self, command: &[u8]) -> u64 {
+        self.lock().propose_command(Bytes::copy_from_slice(command))
+    }
+
+    fn settle(&self, queue: u64, first: u64, last: u64, outcome_number: u8) -> PyResult<()> {
+        self.lock().settle(queue, first, last, outcome(outcome_number)?);
+        Ok(())
+    }
+
+    fn give_back(&self, queue: u64, first: u64, last: u64) {
+        self.lock().give_back(queue, first, last);
+    }
+
+    fn counts(&self, queue: u64) -> (u64, u64, u64) {
+        self.lock().counts(queue)
+    }
+
+    fn ready_size(&self, queue: u64) -> u64 {
+        self.lock().ready_size(queue)
+    }
+
+    fn check_out(&self, queue: u64, count: u64) -> Vec<(u64, u64)> {
+        self.lock().check_out(queue, count)
+    }
+
+    fn check_out_expired(&self, queue: u64, now_ms: u64, count: u64) -> Vec<(u64, u64)> {
+        self.lock().check_out_expired(queue, now_ms, count)
+    }
+
+    fn head_expires_ms(&self, queue: u64) -> u64 {
+        self.lock().head_expires_ms(queue)
+    }
+
+    #[pyo3(signature = (queue, count, size, settle=false))]
+    fn take<'py>(
+        &self,
+        py: Python<'py>,
+        queue: u64,
+        count: u64,
+        size: u64,
+        settle: bool,
+    ) -> PyResult<Option<PyTaken<'py>>> {
+        let mut shard = self.lock();
+        let Taken { deliveries, ranges, size } = shard.take(queue, count, size);
+        if ranges.is_empty() {
+            return Ok(None);
+        }
+        if settle {
+            for (first, last) in &ranges {
+                shard.settle(queue, *first, *last, Outcome::Accepted);
+            }
+        }
+        let count = deliveries.count();
+        Ok(Some((Bound::new(py, PyDeliveryRun::new(deliveries))?, ranges, count, size)))
+    }
+
+    fn reserve_mark(&self, queue: u64) {
+        self.lock().reserve_mark(queue);
+    }
+
+    fn peek(&self, queue: u64, first: u64, last: u64) -> Option<PyDeliveryRun> {
+        self.lock().peek(queue, first, last).map(PyDeliveryRun::new)
+    }
+
+    /// Puts messages into an outbox and settles those they stand for, in one wave.
+    fn bury(
+        &self,
+        messages: &PyMessageRun,
+        outbox: u64,
+        queue: u64,
+        ranges: Vec<(u64, u64)>,
+        outcome_number: u8,
+    ) -> PyResult<()> {
+        let outcome = outcome(outcome_number)?;
+        self.lock().bury(&messages.run, outbox, queue, &ranges, outcome);
+        Ok(())
+    }
+
+    fn take_wanted_reads(&self) -> Vec<u64> {
+        self.lock().take_wanted_reads()
+    }
+
+    fn put_row(&self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        self.lock().put_row(key, value);
+    }
+
+    fn rows<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+        let shard = self.lock();
+        let rows = shard.state().rows.iter();
+        rows.map(|(k, v)| (PyBytes::new(py, k), PyBytes::new(py, v))).collect()
+    }
+
+    /// Proposes what was gathered; what a logged shard must write goes to the journal.
+    #[pyo3(signature = (now_ms, journal=None))]
+    fn propose(&self, now_ms: u64, journal: Option<&PyJournal>) {
+        let mut shard = self.lock();
+        if let Some(record) = shard.propose(now_ms) {
+            let journal = journal.expect("a logged shard is proposed with its journal");
+            let write = journal.handle().submit(vec![record]);
+            shard.written(write);
+        }
+    }
+
+    /// Starts leading the group; alone that takes two syncs.
+    fn campaign(&self, journal: &PyJournal) {
+        let mut shard = self.lock();
+        if let Some(record) = shard.campaign() {
+            let write = journal.handle().submit(vec![record]);
+            shard.written(write);
+        }
+    }
+
+    fn receive_synced(&self, write: u64, journal: &PyJournal) {
+        let mut shard = self.lock();
+        if let Some(record) = shard.receive_synced(write) {
+            let write = journal.handle().submit(vec![record]);
+            shard.written(write);
+        }
+    }
+
+    fn tick(&self) {
+        self.lock().tick();
+    }
+
+    fn take_effects<'py>(&self, py: Python<'py>) -> Option<PyEffects<'py>> {
+        let mut shard = self.lock();
+        let effects = shard.take_effects()?;
+        let mine = effects.applied.iter().rev().find(|(sender, _)| *sender == shard.sender);
+        let commands = effects
+            .commands
+            .iter()
+            .map(|(index, time, bytes)| (*index, *time, PyBytes::new(py, bytes)))
+            .collect();
+        let through = mine.map_or(0, |(_, through)| *through);
+        let changed = effects.changed_queues.into_iter().collect();
+        Some((changed, effects.dropped_queues, through, commands))
+    }
+
+    /// Copies survivors of the waves since `from` out of the reads they pin; answers where to go on.
+    fn unpin(&self, from: u64) -> u64 {
+        self.lock().unpin(from)
+    }
+}
+
+#[pyclass(frozen, name = "Unsettled", module = "kernel")]
+pub struct PyUnsettled {
+    unsettled: Mutex<Unsettled>,
+}
+
+impl PyUnsettled {
+    fn lock(&self) -> MutexGuard<'_, Unsettled> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type Ranges = Vec<(u32, u64, u64, u64)>;
+
+fn ranges(settled: Vec<crate::unsettled::Settled>) -> Ranges {
+    settled.into_iter().map(|s| (s.consumer, s.queue, s.first, s.last)).collect()
+}
+
+#[pymethods]
+impl PyUnsettled {
+    #[new]
+    fn new() -> Self {
+        Self { unsettled: Mutex::new(Unsettled::default()) }
+    }
+
+    fn __len__(&self) -> usize {
+        self.lock().count() as usize
+    }
+
+    /// Gives the next tags to deliveries of these sequences; answers the first tag.
+    #[pyo3(signature = (consumer, queue, sequences, kept=true))]
+    fn push(&self, consumer: u32, queue: u64, sequences: Vec<(u64, u64)>, kept: bool) -> u64 {
+        let mut unsettled = self.lock();
+        let mut tag = 0;
+        for (first, last) in sequences {
+            let given = unsettled.push(consumer, queue, first, last + 1 - first, kept);
+            if tag == 0 {
+                tag = given;
+            }
+        }
+        tag
+    }
+
+    /// [(consumer, queue, first, last sequence)], or None if a tag is not unsettled.
+    fn settle(&self, first: u64, last: u64) -> Option<Ranges> {
+        self.lock().settle(first, last).map(ranges)
+    }
+
+    fn take_all(&self) -> Ranges {
+        ranges(self.lock().take_all())
+    }
+}
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<PyRoute>()?;
+    m.add_class::<PyShard>()?;
+    m.add_class::<PyUnsettled>()?;
+    let _ = PyList::empty(m.py());
+    Ok(())
+}
