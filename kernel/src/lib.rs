@@ -41,6 +41,8 @@ pub mod record_batch;
 pub mod run_builder;
 pub mod shard;
 pub mod shard_state;
+#[cfg(test)]
+mod shard_tests;
 pub mod sim_disk;
 pub mod sys;
 pub mod topic_trie;

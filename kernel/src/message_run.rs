@@ -223,14 +223,21 @@ impl MessageRun {
             for entry in &run.entries {
                 let properties = copied(entry.properties, &run.buffer, &mut buffer);
                 let body = copied(entry.body, &run.buffer, &mut buffer);
-                entries.push(Entry { properties, body, ..*entry });
+                entries.push(Entry {
+                    properties,
+                    body,
+                    ..*entry
+                });
             }
         }
         Self {
             origin: first.origin,
             buffer: Bytes::from(buffer),
             entries,
-            dictionary: vec![Key { exchange, routing_key }],
+            dictionary: vec![Key {
+                exchange,
+                routing_key,
+            }],
         }
     }
 }

@@ -82,16 +82,26 @@ impl PendingWave {
         }
         self.size += payload;
         let frame = self.wave.frames.len() as u16;
-        self.wave.frames.push(Frame { start: 0, size: 0, messages: Some(run.clone()) });
+        self.wave.frames.push(Frame {
+            start: 0,
+            size: 0,
+            messages: Some(run.clone()),
+        });
         let mergeable = keys.len() == 1
             && run.entries.len() <= MERGED_COUNT_MAX
-            && parts.iter().all(|p| p.target.room == u64::MAX && p.expiration_ms == NO_EXPIRATION);
+            && parts
+                .iter()
+                .all(|p| p.target.room == u64::MAX && p.expiration_ms == NO_EXPIRATION);
         let targets = mergeable.then(|| keys[0].clone());
         self.merging.push((vec![run.clone()], targets));
         self.merged_count = run.entries.len();
         for part in parts {
             let first_sequence = take_sequences(part.target.queue, part.records.len() as u64);
-            let size = part.records.iter().map(|r| u64::from(run.entries[*r as usize].body.size)).sum();
+            let size = part
+                .records
+                .iter()
+                .map(|r| u64::from(run.entries[*r as usize].body.size))
+                .sum();
             self.wave.routes.push(Route {
                 queue: part.target.queue,
                 frame,
@@ -115,7 +125,9 @@ impl PendingWave {
         keys: &[Targets],
         take_sequences: &mut impl FnMut(u64, u64) -> u64,
     ) -> bool {
-        let Some((runs, Some(targets))) = self.merging.last_mut() else { return false };
+        let Some((runs, Some(targets))) = self.merging.last_mut() else {
+            return false;
+        };
         let count = run.entries.len();
         let same = keys.len() == 1
             && count <= MERGED_COUNT_MAX
@@ -132,7 +144,10 @@ impl PendingWave {
         let first_route = self.wave.routes.len() - targets.len();
         for route in &mut self.wave.routes[first_route..] {
             take_sequences(route.queue, count as u64);
-            route.selection = Selection::Range { first: 0, count: at + count as u32 };
+            route.selection = Selection::Range {
+                first: 0,
+                count: at + count as u32,
+            };
             route.size += bodies;
         }
         true
@@ -205,7 +220,11 @@ fn selection(records: Vec<u32>) -> Selection {
     if records[records.len() - 1] - first + 1 == count {
         return Selection::Range { first, count };
     }
-    Selection::List { records: records.into(), at: 0, count }
+    Selection::List {
+        records: records.into(),
+        at: 0,
+        count,
+    }
 }
 
 /// Which records each queue gets, in order, cut where the expiry changes; and what was rejected.
@@ -217,10 +236,13 @@ fn split(run: &MessageRun, keys: &[Targets]) -> (Vec<Part>, Vec<u32>) {
         .iter()
         .map(|targets| {
             let slot = |target: &Target| {
-                let at = queues.iter().position(|q| q.0 == target.queue).unwrap_or_else(|| {
-                    queues.push((target.queue, usize::MAX, target.room));
-                    queues.len() - 1
-                });
+                let at = queues
+                    .iter()
+                    .position(|q| q.0 == target.queue)
+                    .unwrap_or_else(|| {
+                        queues.push((target.queue, usize::MAX, target.room));
+                        queues.len() - 1
+                    });
                 (at, *target)
             };
             targets.iter().map(slot).collect()
@@ -242,7 +264,11 @@ fn split(run: &MessageRun, keys: &[Targets]) -> (Vec<Part>, Vec<u32>) {
             let expiration_ms = entry.expiration_ms.min(target.ttl_ms);
             if *open == usize::MAX || parts[*open].expiration_ms != expiration_ms {
                 *open = parts.len();
-                parts.push(Part { target: *target, expiration_ms, records: Vec::new() });
+                parts.push(Part {
+                    target: *target,
+                    expiration_ms,
+                    records: Vec::new(),
+                });
             }
             parts[*open].records.push(record as u32);
         }

@@ -18,7 +18,7 @@ use crate::queue_leader::{QueueLeader, MARK_STEP};
 use crate::queue_state::{QueueState, Released};
 use crate::raft_group::RaftGroup;
 use crate::raft_log::entry_kind;
-use crate::record_batch;
+use crate::record_batch::{self, Retained};
 use crate::shard_state::{Applied, Changes, FrozenShard, ShardState};
 use crate::wave::{Outcome, Sender, SequenceRange, Wave};
 
@@ -45,6 +45,8 @@ pub struct Effects {
     pub released: Vec<Released>,
 }
 
+/// Room kept in a full cache for what is read back.
+const READ_ROOM: usize = 8 << 20;
 /// Waves and bytes proposed and not committed, after which the next ones wait.
 const UNDER_WAY_COUNT_MAX: usize = 1024;
 const UNDER_WAY_SIZE_MAX: usize = 32 << 20;
@@ -69,6 +71,8 @@ pub struct Shard {
     effects: Effects,
     has_effects: bool,
     wanted_reads: BTreeSet<u64>,
+    /// Queues that stopped at a message that is not in memory.
+    waiting_for_reads: BTreeSet<u64>,
     /// Entries through here are sealed: segments want to know what is let go of.
     pub sealed_through: u64,
     /// Ready numbers of the writes under way: (the journal's write, Raft's ready).
@@ -94,7 +98,11 @@ impl Shard {
         group: Option<RaftGroup>,
         cache_budget: usize,
     ) -> Self {
-        let queues = state.queues.iter().map(|(id, q)| (*id, QueueLeader::begin(q))).collect();
+        let queues = state
+            .queues
+            .iter()
+            .map(|(id, q)| (*id, QueueLeader::begin(q)))
+            .collect();
         let last_number = state.senders.get(&sender).copied().unwrap_or(0);
         Self {
             id,
@@ -114,6 +122,7 @@ impl Shard {
             effects: Effects::default(),
             has_effects: false,
             wanted_reads: BTreeSet::new(),
+            waiting_for_reads: BTreeSet::new(),
             sealed_through: 0,
             writes: VecDeque::new(),
             voted: (0, 0),
@@ -172,7 +181,13 @@ impl Shard {
     }
 
     /// A move from another shard's outbox, numbered by its sequence there.
-    pub fn receive_move(&mut self, run: &Arc<MessageRun>, keys: &[Targets], sender: Sender, number: u64) {
+    pub fn receive_move(
+        &mut self,
+        run: &Arc<MessageRun>,
+        keys: &[Targets],
+        sender: Sender,
+        number: u64,
+    ) {
         self.append(run, keys);
         self.pending.through(sender, number);
         self.pending.urgent = true;
@@ -217,12 +232,22 @@ impl Shard {
 
     /// Settles checked-out messages; rides with the next wave.
     pub fn settle(&mut self, queue: u64, first: u64, last: u64, outcome: Outcome) {
-        self.pending.settle(SequenceRange { queue, first, last, outcome: outcome as u8 });
+        self.pending.settle(SequenceRange {
+            queue,
+            first,
+            last,
+            outcome: outcome as u8,
+        });
     }
 
     /// Checked-out messages come back, once more returned.
     pub fn give_back(&mut self, queue: u64, first: u64, last: u64) {
-        self.pending.give_back(SequenceRange { queue, first, last, outcome: 0 });
+        self.pending.give_back(SequenceRange {
+            queue,
+            first,
+            last,
+            outcome: 0,
+        });
     }
 
     // ---- what is ready
@@ -234,16 +259,26 @@ impl Shard {
     /// (ready, held by consumers or on their way out, under way in).
     pub fn counts(&self, queue: u64) -> (u64, u64, u64) {
         self.both(queue).map_or((0, 0, 0), |(state, leader)| {
-            (leader.ready_count(state), leader.held, leader.proposed_count)
+            (
+                leader.ready_count(state),
+                leader.held,
+                leader.proposed_count,
+            )
         })
     }
 
     /// Body bytes of what is ready. Walks the queue's slices: for queues with a bound on bytes.
     pub fn ready_size(&self, queue: u64) -> u64 {
-        let Some((state, leader)) = self.both(queue) else { return 0 };
+        let Some((state, leader)) = self.both(queue) else {
+            return 0;
+        };
         let ranges = leader.ready_ranges();
-        let pieces = ranges.iter().flat_map(|(first, last)| pieces(state, *first, *last));
-        pieces.map(|(from, to, start, slice)| part_size(slice, from - start, to + 1 - from)).sum()
+        let pieces = ranges
+            .iter()
+            .flat_map(|(first, last)| pieces(state, *first, *last));
+        pieces
+            .map(|(from, to, start, slice)| part_size(slice, from - start, to + 1 - from))
+            .sum()
     }
 
     /// Checks out up to `count` of the lowest ready messages without delivering them: (first, last) ranges.
@@ -253,13 +288,24 @@ impl Shard {
 
     /// Checks out what has expired by `now_ms` at the head of the queue.
     pub fn check_out_expired(&mut self, queue: u64, now_ms: u64, count: u64) -> Vec<(u64, u64)> {
-        self.check_out_while(queue, count, |expires_ms| expires_ms != 0 && expires_ms <= now_ms)
+        self.check_out_while(queue, count, |expires_ms| {
+            expires_ms != 0 && expires_ms <= now_ms
+        })
     }
 
-    fn check_out_while(&mut self, queue: u64, count: u64, wanted: impl Fn(u64) -> bool) -> Vec<(u64, u64)> {
+    fn check_out_while(
+        &mut self,
+        queue: u64,
+        count: u64,
+        wanted: impl Fn(u64) -> bool,
+    ) -> Vec<(u64, u64)> {
         let mut out = Vec::new();
-        let Some(leader) = self.queues.get_mut(&queue) else { return out };
-        let Some(state) = self.state.queues.get(&queue) else { return out };
+        let Some(leader) = self.queues.get_mut(&queue) else {
+            return out;
+        };
+        let Some(state) = self.state.queues.get(&queue) else {
+            return out;
+        };
         let mut left = count;
         'ranges: for (first, last) in leader.ready_ranges() {
             for (from, to, _, slice) in pieces(state, first, last) {
@@ -279,9 +325,13 @@ impl Shard {
 
     /// When the message at the queue's head expires, wall time in ms; 0: never, or nothing is ready.
     pub fn head_expires_ms(&self, queue: u64) -> u64 {
-        let Some((state, leader)) = self.both(queue) else { return 0 };
+        let Some((state, leader)) = self.both(queue) else {
+            return 0;
+        };
         let ranges = leader.ready_ranges();
-        let mut heads = ranges.iter().flat_map(|(first, last)| pieces(state, *first, *last));
+        let mut heads = ranges
+            .iter()
+            .flat_map(|(first, last)| pieces(state, *first, *last));
         heads.next().map_or(0, |(_, _, _, slice)| slice.expires_ms)
     }
 
@@ -291,26 +341,45 @@ impl Shard {
     /// at the delivered-through mark (a higher one is then proposed).
     pub fn take(&mut self, queue: u64, count: u64, size: u64) -> Taken {
         let mut taken = Taken::default();
-        let Some(leader) = self.queues.get_mut(&queue) else { return taken };
-        let Some(state) = self.state.queues.get(&queue) else { return taken };
+        let Some(leader) = self.queues.get_mut(&queue) else {
+            return taken;
+        };
+        let Some(state) = self.state.queues.get(&queue) else {
+            return taken;
+        };
         let logged = self.group.is_some();
         let mut left = count;
         'ranges: for (first, last) in leader.ready_ranges() {
             for (from, to, start, slice) in pieces(state, first, last) {
-                let to = if logged { to.min(state.mark.saturating_sub(1)) } else { to };
+                let to = if logged {
+                    to.min(state.mark.saturating_sub(1))
+                } else {
+                    to
+                };
                 if left == 0 || taken.size >= size || (logged && from >= state.mark) {
                     break 'ranges;
                 }
                 let Some(messages) = self.cache.get(slice.entry, slice.frame) else {
                     self.wanted_reads.insert(slice.entry);
+                    self.waiting_for_reads.insert(queue);
                     break 'ranges;
                 };
                 let to = to.min(from.saturating_add(left - 1));
-                let selection = slice.selection.part((from - start) as u32, (to + 1 - from) as u32);
+                let selection = slice
+                    .selection
+                    .part((from - start) as u32, (to + 1 - from) as u32);
                 let mut at = from;
                 for (first, count) in selection.runs() {
                     let fitting = fit(messages, first, count, size, &mut taken.size);
-                    push_parts(&mut taken.deliveries, messages, first, fitting, at, state, leader);
+                    push_parts(
+                        &mut taken.deliveries,
+                        messages,
+                        first,
+                        fitting,
+                        at,
+                        state,
+                        leader,
+                    );
                     at += u64::from(fitting);
                     if fitting < count {
                         break;
@@ -336,7 +405,9 @@ impl Shard {
 
     /// Proposes a higher delivered-through mark when the cursor comes near it; urgent when it has been reached.
     pub fn reserve_mark(&mut self, queue: u64) {
-        let Some(leader) = self.queues.get_mut(&queue) else { return };
+        let Some(leader) = self.queues.get_mut(&queue) else {
+            return;
+        };
         if self.group.is_none() || leader.cursor + MARK_STEP / 2 < leader.proposed_mark {
             return;
         }
@@ -357,10 +428,13 @@ impl Shard {
         for (from, to, start, slice) in pieces(state, first, last) {
             let Some(messages) = self.cache.get(slice.entry, slice.frame) else {
                 self.wanted_reads.insert(slice.entry);
+                self.waiting_for_reads.insert(queue);
                 missing = true;
                 continue;
             };
-            let selection = slice.selection.part((from - start) as u32, (to + 1 - from) as u32);
+            let selection = slice
+                .selection
+                .part((from - start) as u32, (to + 1 - from) as u32);
             let mut at = from;
             for (first, count) in selection.runs() {
                 push_parts(&mut run, messages, first, count, at, state, leader);
@@ -374,14 +448,27 @@ impl Shard {
     pub fn take_wanted_reads(&mut self) -> Vec<u64> {
         let cache = &self.cache;
         let wanted = std::mem::take(&mut self.wanted_reads);
-        wanted.into_iter().filter(|entry| !cache.contains(*entry)).collect()
+        wanted
+            .into_iter()
+            .filter(|entry| !cache.contains(*entry))
+            .collect()
     }
 
-    /// What came of a wanted read: the frames of an entry, those that could be wanted.
-    pub fn receive_read(&mut self, entry: u64, frames: Vec<Option<Arc<MessageRun>>>) {
-        // Wanted by an unknown number of queues: it goes by eviction, not by settles.
-        self.cache.evict(self.cache_budget.saturating_sub(1 << 20));
+    /// What came of a wanted read: the entry's frames, each with the numbers of the records it still has.
+    pub fn receive_read(&mut self, entry: u64, frames: Vec<Option<Retained>>) {
+        let frames = frames
+            .into_iter()
+            .map(|frame| frame.map(|f| Arc::new(numbered(f))))
+            .collect();
+        // How many queues want it is not known: it goes by eviction, not by settles.
+        self.cache
+            .evict(self.cache_budget.saturating_sub(READ_ROOM));
         self.cache.insert(entry, frames, u64::MAX);
+        self.effects
+            .changed_queues
+            .extend(self.waiting_for_reads.iter().copied());
+        self.waiting_for_reads.clear();
+        self.has_effects = true;
     }
 
     // ---- proposing and applying
@@ -411,14 +498,19 @@ impl Shard {
         let mut out = Vec::with_capacity(self.encoded_size_hint);
         let time_ms = wave.time_ms as i64;
         let mut layouts = Vec::with_capacity(wave.frames.len());
-        wave.encode(&mut out, |run, out| layouts.push(record_batch::encode(run, time_ms, out)));
+        wave.encode(&mut out, |run, out| {
+            layouts.push(record_batch::encode(run, time_ms, out))
+        });
         self.encoded_size_hint = (out.len() + out.len() / 8).clamp(4096, 2 << 20);
         if out.capacity() > out.len() * 2 {
             out.shrink_to_fit();
         }
         let data = Bytes::from(out);
         for (frame, layout) in wave.frames.iter_mut().zip(layouts) {
-            let origin = frame.messages.as_ref().map_or(crate::message_run::Origin::Amqp091, |m| m.origin);
+            let origin = frame
+                .messages
+                .as_ref()
+                .map_or(crate::message_run::Origin::Amqp091, |m| m.origin);
             frame.messages = Some(Arc::new(MessageRun {
                 origin,
                 buffer: data.clone(),
@@ -428,7 +520,9 @@ impl Shard {
         }
         let size = data.len();
         let group = self.group.as_mut().expect("a logged shard");
-        let position = group.propose(data).expect("the only voter leads and is not full");
+        let position = group
+            .propose(data)
+            .expect("the only voter leads and is not full");
         self.under_way_size += size;
         self.under_way.push_back((position.index, wave, size));
     }
@@ -445,7 +539,11 @@ impl Shard {
 
     /// Starts an election, which the only voter wins.
     pub fn campaign(&mut self) -> Option<GroupRecord> {
-        self.group.as_mut().expect("a logged shard").campaign().expect("a voter with a durable log");
+        self.group
+            .as_mut()
+            .expect("a logged shard")
+            .campaign()
+            .expect("a voter with a durable log");
         self.take_record()
     }
 
@@ -458,9 +556,14 @@ impl Shard {
         while let Some(ready) = group.ready().expect("Raft is alive") {
             if let Some(more) = ready.record {
                 self.writes.push_back((u64::MAX, ready.number));
-                let voted = more.hard_state.is_some_and(|h| (h.term, h.vote) != self.voted);
+                let voted = more
+                    .hard_state
+                    .is_some_and(|h| (h.term, h.vote) != self.voted);
                 must_write |= voted || !more.entries.is_empty();
-                let whole = record.get_or_insert_with(|| GroupRecord { group: self.id, ..GroupRecord::default() });
+                let whole = record.get_or_insert_with(|| GroupRecord {
+                    group: self.id,
+                    ..GroupRecord::default()
+                });
                 whole.hard_state = more.hard_state.or(whole.hard_state);
                 whole.entries.extend(more.entries);
             }
@@ -482,7 +585,12 @@ impl Shard {
 
     /// The journal took the last record in this write.
     pub fn written(&mut self, write: u64) {
-        for (at, _) in self.writes.iter_mut().rev().take_while(|(at, _)| *at == u64::MAX) {
+        for (at, _) in self
+            .writes
+            .iter_mut()
+            .rev()
+            .take_while(|(at, _)| *at == u64::MAX)
+        {
             *at = write;
         }
     }
@@ -500,16 +608,28 @@ impl Shard {
         if number == 0 {
             return None;
         }
-        self.group.as_mut()?.on_persisted(number).expect("a number that was given out");
+        self.group
+            .as_mut()?
+            .on_persisted(number)
+            .expect("a number that was given out");
         self.take_record()
     }
 
     fn apply_committed(&mut self, entry: LogEntry) {
-        let LogEntry { index, term, kind, data } = entry;
+        let LogEntry {
+            index,
+            term,
+            kind,
+            data,
+        } = entry;
         if kind != entry_kind::NORMAL || data.is_empty() {
             self.state.applied_index = index;
             self.state.applied_term = term;
-        } else if self.under_way.front().is_some_and(|(at, _, _)| *at == index) {
+        } else if self
+            .under_way
+            .front()
+            .is_some_and(|(at, _, _)| *at == index)
+        {
             if let Some((_, wave, size)) = self.under_way.pop_front() {
                 self.under_way_size -= size;
                 self.apply(index, term, wave);
@@ -520,7 +640,11 @@ impl Shard {
             self.adopt(&wave);
             self.apply(index, term, wave);
         }
-        self.group.as_mut().expect("a logged shard").on_applied(index).expect("what was given out");
+        self.group
+            .as_mut()
+            .expect("a logged shard")
+            .on_applied(index)
+            .expect("what was given out");
     }
 
     /// The leader's memory takes in a wave it did not propose.
@@ -548,7 +672,11 @@ impl Shard {
         let applied = self.state.apply(index, term, &wave, &mut self.changes);
         let wanted: u64 = applied.appended.iter().map(|(_, _, count)| count).sum();
         if wave.frames.iter().any(|frame| frame.messages.is_some()) {
-            let frames = wave.frames.into_iter().map(|frame| frame.messages).collect();
+            let frames = wave
+                .frames
+                .into_iter()
+                .map(|frame| frame.messages)
+                .collect();
             self.cache.insert(index, frames, wanted);
         }
         for route in &wave.routes {
@@ -567,8 +695,12 @@ impl Shard {
         }
         self.effects.applied.extend(wave.senders);
         let time_ms = wave.time_ms;
-        self.effects.commands.extend(wave.commands.into_iter().map(|c| (index, time_ms, c)));
-        self.effects.changed_queues.extend(wave.marks.iter().map(|(queue, _)| *queue));
+        self.effects
+            .commands
+            .extend(wave.commands.into_iter().map(|c| (index, time_ms, c)));
+        self.effects
+            .changed_queues
+            .extend(wave.marks.iter().map(|(queue, _)| *queue));
         self.cache.evict(self.cache_budget);
     }
 
@@ -596,10 +728,17 @@ impl Shard {
     }
 
     fn come_back(&mut self, range: SequenceRange) {
-        let Some(state) = self.state.queues.get(&range.queue) else { return };
-        let Some(leader) = self.queues.get_mut(&range.queue) else { return };
-        for (from, to, _, _) in pieces(state, range.first, range.last) {
-            leader.come_back(from, to, to + 1 - from);
+        let Some(state) = self.state.queues.get(&range.queue) else {
+            return;
+        };
+        let Some(leader) = self.queues.get_mut(&range.queue) else {
+            return;
+        };
+        // An earlier leader's returns concern what this one never checked out.
+        if leader.cursor > range.first {
+            for (from, to, _, _) in pieces(state, range.first, range.last) {
+                leader.come_back(from, to, to + 1 - from);
+            }
         }
         self.effects.changed_queues.insert(range.queue);
     }
@@ -626,7 +765,11 @@ impl Shard {
         ranges: &[(u64, u64)],
         outcome: Outcome,
     ) {
-        let target = Target { queue: outbox, ttl_ms: NO_EXPIRATION, room: u64::MAX };
+        let target = Target {
+            queue: outbox,
+            ttl_ms: NO_EXPIRATION,
+            room: u64::MAX,
+        };
         let keys = vec![Arc::new(vec![target]); run.dictionary.len()];
         // The run first: it may begin a new wave, a settle never does.
         self.append(run, &keys);
@@ -659,6 +802,22 @@ impl Shard {
     }
 }
 
+/// A frame that lost records, with what is left where its record number says.
+fn numbered(frame: Retained) -> MessageRun {
+    let Retained { mut run, numbers } = frame;
+    let end = numbers.last().map_or(0, |last| *last as usize + 1);
+    if end == run.entries.len() {
+        return run;
+    }
+    let nothing = run.entries[0]; // stands where nothing asks any more
+    let mut entries = vec![nothing; end];
+    for (number, entry) in numbers.iter().zip(&run.entries) {
+        entries[*number as usize] = *entry;
+    }
+    run.entries = entries;
+    run
+}
+
 type Piece<'a> = (u64, u64, u64, &'a crate::queue_state::Slice);
 
 /// What a queue holds of `first..=last`, slice by slice: (from, to, the slice's first sequence, slice).
@@ -666,11 +825,19 @@ fn pieces(state: &QueueState, first: u64, last: u64) -> impl Iterator<Item = Pie
     state
         .slices_from(first)
         .take_while(move |(start, _)| *start <= last)
-        .map(move |(start, slice)| (start.max(first), (start + slice.count() - 1).min(last), start, slice))
+        .map(move |(start, slice)| {
+            (
+                start.max(first),
+                (start + slice.count() - 1).min(last),
+                start,
+                slice,
+            )
+        })
 }
 
 fn part_size(slice: &crate::queue_state::Slice, skip: u64, count: u64) -> u64 {
-    let share = |n: u64| (u128::from(slice.size) * u128::from(n) / u128::from(slice.count())) as u64;
+    let share =
+        |n: u64| (u128::from(slice.size) * u128::from(n) / u128::from(slice.count())) as u64;
     share(skip + count) - share(skip)
 }
 
@@ -725,7 +892,12 @@ fn push_parts(
             {
                 part.count += count;
             }
-            _ => run.parts.push(Part { messages: messages.clone(), first, count, redelivered }),
+            _ => run.parts.push(Part {
+                messages: messages.clone(),
+                first,
+                count,
+                redelivered,
+            }),
         }
         first += count;
         at += run_count;

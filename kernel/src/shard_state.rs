@@ -135,9 +135,7 @@ impl ShardState {
         for range in &wave.settled {
             if let Some(state) = self.queues.get_mut(&range.queue) {
                 let count = state.settle(range.first, range.last, &mut applied.released);
-                applied
-                    .settled
-                    .push((range.queue, range.first, range.last, count));
+                applied.settled.push((range.queue, count));
                 changes.queues.insert(range.queue);
             }
         }

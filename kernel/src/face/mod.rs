@@ -1,5 +1,9 @@
 //! The Python face: converts values and maps errors, decides nothing.
 
+mod counters;
+mod histogram;
+mod topic_trie;
+
 use pyo3::prelude::*;
 
 pub mod amqp_decoder;

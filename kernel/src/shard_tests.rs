@@ -1,0 +1,327 @@
+//! A logged shard against a plain model, with crashes: what was committed is all there, in order, once.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::group_record::{GroupRecord, HardState, LogEntry};
+use crate::message_run::{Facts, MessageRun, Origin, NO_EXPIRATION};
+use crate::pending_wave::{Target, Targets};
+use crate::raft_group::RaftGroup;
+use crate::raft_options::GroupOptions;
+use crate::run_builder::RunBuilder;
+use crate::shard::{Shard, Taken};
+use crate::shard_state::{decode_queue, encode_queue, Changes, ShardState};
+use crate::wave::{Outcome, Sender, Wave};
+
+const ME: Sender = Sender {
+    peer: 7,
+    incarnation: 1,
+};
+const QUEUE: u64 = 11;
+const OTHER: u64 = 12;
+
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (self.0 >> 33) % n
+    }
+}
+
+fn run_of(bodies: &[String], keys: u32) -> Arc<MessageRun> {
+    let mut builder = RunBuilder::new(Origin::Amqp091, bodies.len(), 0);
+    for (i, body) in bodies.iter().enumerate() {
+        let key = builder.key(b"x", format!("k{}", i as u32 % keys).as_bytes());
+        let facts = Facts {
+            expiration_ms: NO_EXPIRATION,
+            priority: 0,
+            flags: 1,
+        };
+        builder.push(key, &[0, 0], body.as_bytes(), facts);
+    }
+    Arc::new(builder.finish())
+}
+
+fn to(queues: &[u64]) -> Targets {
+    let target = |q: &u64| Target {
+        queue: *q,
+        ttl_ms: NO_EXPIRATION,
+        room: u64::MAX,
+    };
+    Arc::new(queues.iter().map(target).collect())
+}
+
+fn bodies(taken: &Taken) -> Vec<(String, bool)> {
+    let parts = taken.deliveries.parts.iter();
+    let all = parts.flat_map(|p| {
+        let bodies = (p.first..p.first + p.count).map(|i| p.messages.body(i as usize).to_vec());
+        bodies.map(|b| (String::from_utf8(b).unwrap(), p.redelivered))
+    });
+    all.collect()
+}
+
+/// A disk that keeps records whole, and the shard over it.
+struct Node {
+    shard: Shard,
+    disk: Vec<GroupRecord>,
+    unsynced: VecDeque<GroupRecord>,
+    writes: u64,
+}
+
+impl Node {
+    fn begin(disk: Vec<GroupRecord>) -> Self {
+        let mut hard_state: Option<HardState> = None;
+        let mut entries: Vec<LogEntry> = Vec::new();
+        for record in &disk {
+            hard_state = record.hard_state.or(hard_state);
+            for entry in &record.entries {
+                entries.retain(|e| e.index < entry.index);
+                entries.push(entry.clone());
+            }
+        }
+        let options = GroupOptions {
+            hard_state,
+            entries,
+            ..GroupOptions::new(ME.peer, 3, &[ME.peer], 5)
+        };
+        let group = RaftGroup::new(options).unwrap();
+        let shard = Shard::new(3, ME, ShardState::default(), Some(group), 1 << 30);
+        let mut node = Self {
+            shard,
+            disk,
+            unsynced: VecDeque::new(),
+            writes: 0,
+        };
+        let record = node.shard.campaign();
+        node.write(record);
+        while !node.shard.is_serving() {
+            node.sync();
+        }
+        node
+    }
+
+    fn write(&mut self, record: Option<GroupRecord>) {
+        if let Some(record) = record {
+            self.writes += 1;
+            self.unsynced.push_back(record);
+            self.shard.written(self.writes);
+        }
+    }
+
+    fn propose(&mut self) {
+        let record = self.shard.propose(1000);
+        self.write(record);
+    }
+
+    fn sync(&mut self) {
+        self.disk.extend(self.unsynced.drain(..));
+        let record = self.shard.receive_synced(self.writes);
+        self.write(record);
+    }
+
+    fn settled(&mut self) {
+        while self.shard.has_pending() || !self.unsynced.is_empty() {
+            self.propose();
+            self.sync();
+        }
+    }
+}
+
+#[test]
+fn what_is_committed_survives_in_order_and_once() {
+    for seed in 0..60 {
+        let mut draw = Draw(seed);
+        let mut node = Node::begin(Vec::new());
+        node.shard.create_queue(QUEUE);
+        node.shard.create_queue(OTHER);
+        node.settled();
+        let (mut sent, mut committed) = (0u64, 0u64);
+        let mut numbers: VecDeque<(u64, u64)> = VecDeque::new();
+        let mut out: BTreeMap<u64, String> = BTreeMap::new(); // checked out, by sequence
+        let mut settled: BTreeSet<String> = BTreeSet::new(); // and known to be committed
+        let mut settling: Vec<String> = Vec::new();
+        for _ in 0..120 {
+            match draw.below(9) {
+                0..=2 => {
+                    let count = 1 + draw.below(6);
+                    let texts: Vec<String> =
+                        (sent..sent + count).map(|i| format!("{i:06}")).collect();
+                    sent += count;
+                    let keys = 1 + draw.below(2) as u32;
+                    let run = run_of(&texts, keys);
+                    let routes = vec![to(&[QUEUE]); run.dictionary.len()];
+                    let (number, rejected) = node.shard.publish(&run, &routes);
+                    assert!(rejected.is_empty());
+                    numbers.push_back((number, sent));
+                }
+                3 => node.propose(),
+                4 => node.sync(),
+                5 | 6 => {
+                    let taken = node.shard.take(QUEUE, 1 + draw.below(5), 1 << 20);
+                    let texts = bodies(&taken);
+                    let sequences = taken.ranges.iter().flat_map(|(a, z)| *a..=*z);
+                    for (sequence, (text, _)) in sequences.zip(texts) {
+                        assert!(
+                            !settled.contains(&text),
+                            "seed {seed}: {text} after its settle"
+                        );
+                        assert_eq!(sequence, text.parse::<u64>().unwrap(), "seed {seed}: order");
+                        assert!(out.insert(sequence, text).is_none());
+                    }
+                }
+                7 => {
+                    let Some((sequence, text)) = out.pop_first() else {
+                        continue;
+                    };
+                    if draw.below(3) == 0 {
+                        node.shard.give_back(QUEUE, sequence, sequence);
+                    } else {
+                        node.shard
+                            .settle(QUEUE, sequence, sequence, Outcome::Accepted);
+                        settling.push(text);
+                    }
+                }
+                _ if draw.below(6) == 0 => {
+                    node = Node::begin(std::mem::take(&mut node.disk));
+                    out.clear();
+                    settling.clear();
+                    numbers.clear();
+                    let state = &node.shard.state().queues[&QUEUE];
+                    assert!(state.next_sequence >= committed, "seed {seed}: lost");
+                    sent = state.next_sequence;
+                    committed = sent;
+                }
+                _ => {
+                    node.settled();
+                    settled.extend(settling.drain(..));
+                }
+            }
+            if let Some(effects) = node.shard.take_effects() {
+                let through = effects
+                    .applied
+                    .iter()
+                    .filter(|(s, _)| *s == ME)
+                    .map(|(_, n)| *n)
+                    .max();
+                while numbers.front().is_some_and(|(n, _)| Some(*n) <= through) {
+                    committed = numbers.pop_front().unwrap().1;
+                }
+            }
+        }
+        replay_gives_the_same_hash(&mut node, seed);
+    }
+}
+
+/// Every wave on a fresh state, from its bytes.
+fn replay_gives_the_same_hash(node: &mut Node, seed: u64) {
+    node.settled();
+    let mut state = ShardState::default();
+    let mut changes = Changes::default();
+    let through = node.shard.state().applied_index;
+    for record in &node.disk {
+        for entry in record.entries.iter().filter(|e| e.index <= through) {
+            if entry.data.is_empty() {
+                state.applied_index = entry.index;
+                state.applied_term = entry.term;
+                continue;
+            }
+            let wave = Wave::decode(&entry.data).unwrap();
+            state.apply(entry.index, entry.term, &wave, &mut changes);
+        }
+    }
+    assert_eq!(state.hash(), node.shard.state().hash(), "seed {seed}");
+    let queue = &state.queues[&QUEUE];
+    let mut bytes = Vec::new();
+    encode_queue(queue, &mut bytes);
+    assert_eq!(&decode_queue(&bytes).unwrap(), queue);
+    for cut in 0..bytes.len() {
+        assert!(decode_queue(&bytes[..cut]).is_err());
+    }
+}
+
+#[test]
+fn a_returned_message_comes_first_and_is_flagged() {
+    let mut shard = Shard::volatile(0, ME);
+    shard.create_queue(QUEUE);
+    shard.publish(
+        &run_of(&["a".into(), "b".into(), "c".into()], 1),
+        &[to(&[QUEUE])],
+    );
+    shard.propose(5);
+    let taken = shard.take(QUEUE, 2, 1 << 20);
+    assert_eq!(bodies(&taken), [("a".into(), false), ("b".into(), false)]);
+    shard.give_back(QUEUE, 0, 1);
+    shard.propose(5);
+    let taken = shard.take(QUEUE, 9, 1 << 20);
+    assert_eq!(
+        bodies(&taken),
+        [("a".into(), true), ("b".into(), true), ("c".into(), false)]
+    );
+    shard.settle(QUEUE, 0, 2, Outcome::Accepted);
+    shard.propose(6);
+    assert_eq!((shard.memory_size(), shard.counts(QUEUE)), (0, (0, 0, 0)));
+}
+
+#[test]
+fn small_runs_of_one_key_become_one_frame_and_keep_their_order() {
+    let mut shard = Shard::volatile(0, ME);
+    shard.create_queue(QUEUE);
+    shard.create_queue(OTHER);
+    let targets = to(&[QUEUE, OTHER]);
+    for i in 0..50 {
+        shard.publish(
+            &run_of(&[format!("{i:02}")], 1),
+            std::slice::from_ref(&targets),
+        );
+    }
+    shard.propose(5);
+    for queue in [QUEUE, OTHER] {
+        assert_eq!(shard.state().queues[&queue].slices().count(), 1);
+        let taken = shard.take(queue, 99, 1 << 20);
+        let expected: Vec<_> = (0..50).map(|i| (format!("{i:02}"), false)).collect();
+        assert_eq!(bodies(&taken), expected);
+    }
+}
+
+#[test]
+fn a_full_queue_rejects_the_rest_of_a_run() {
+    let mut shard = Shard::volatile(0, ME);
+    shard.create_queue(QUEUE);
+    let target = Target {
+        queue: QUEUE,
+        ttl_ms: NO_EXPIRATION,
+        room: 2,
+    };
+    let run = run_of(&["a".into(), "b".into(), "c".into(), "d".into()], 1);
+    let (_, rejected) = shard.publish(&run, &[Arc::new(vec![target])]);
+    assert_eq!(rejected, [2, 3]);
+    shard.propose(1);
+    assert_eq!(shard.counts(QUEUE).0, 2);
+}
+
+#[test]
+fn what_expired_leaves_from_the_head_only() {
+    let mut shard = Shard::volatile(0, ME);
+    shard.create_queue(QUEUE);
+    let target = Target {
+        queue: QUEUE,
+        ttl_ms: 100,
+        room: u64::MAX,
+    };
+    let targets: Targets = Arc::new(vec![target]);
+    shard.publish(
+        &run_of(&["a".into(), "b".into()], 1),
+        std::slice::from_ref(&targets),
+    );
+    shard.propose(1000);
+    shard.publish(&run_of(&["c".into()], 1), &[targets]);
+    shard.propose(1050);
+    assert_eq!(shard.head_expires_ms(QUEUE), 1100);
+    assert_eq!(shard.check_out_expired(QUEUE, 1099, 9), []);
+    assert_eq!(shard.check_out_expired(QUEUE, 1100, 9), [(0, 1)]);
+    assert_eq!(shard.head_expires_ms(QUEUE), 1150);
+}
