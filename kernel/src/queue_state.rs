@@ -32,6 +32,7 @@ impl Selection {
     }
 
     /// The records from `skip` on, `count` of them.
+    #[must_use]
     pub fn part(&self, skip: u32, count: u32) -> Self {
         debug_assert!(skip + count <= self.count());
         match self {

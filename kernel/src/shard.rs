@@ -68,6 +68,7 @@ pub struct Shard {
     last_time_ms: u64,
     /// Volatile: counts waves as a log would.
     last_index: u64,
+    may_expire: bool,
     effects: Effects,
     has_effects: bool,
     wanted_reads: BTreeSet<u64>,
@@ -103,6 +104,8 @@ impl Shard {
             .iter()
             .map(|(id, q)| (*id, QueueLeader::begin(q)))
             .collect();
+        let mut slices = state.queues.values().flat_map(QueueState::slices);
+        let may_expire = slices.any(|(_, slice)| slice.expires_ms != 0);
         let last_number = state.senders.get(&sender).copied().unwrap_or(0);
         Self {
             id,
@@ -119,6 +122,7 @@ impl Shard {
             under_way: VecDeque::new(),
             under_way_size: 0,
             last_number,
+            may_expire,
             effects: Effects::default(),
             has_effects: false,
             wanted_reads: BTreeSet::new(),
@@ -265,6 +269,11 @@ impl Shard {
                 leader.proposed_count,
             )
         })
+    }
+
+    /// Whether any message here can expire; if not, nobody need look for what has.
+    pub fn may_expire(&self) -> bool {
+        self.may_expire
     }
 
     /// Body bytes of what is ready. Walks the queue's slices: for queues with a bound on bytes.
@@ -499,7 +508,7 @@ impl Shard {
         let time_ms = wave.time_ms as i64;
         let mut layouts = Vec::with_capacity(wave.frames.len());
         wave.encode(&mut out, |run, out| {
-            layouts.push(record_batch::encode(run, time_ms, out))
+            layouts.push(record_batch::encode(run, time_ms, out));
         });
         self.encoded_size_hint = (out.len() + out.len() / 8).clamp(4096, 2 << 20);
         if out.capacity() > out.len() * 2 {
@@ -680,6 +689,7 @@ impl Shard {
             self.cache.insert(index, frames, wanted);
         }
         for route in &wave.routes {
+            self.may_expire |= route.expires_ms != 0;
             if let Some(leader) = self.queues.get_mut(&route.queue) {
                 leader.proposed_count -= u64::from(route.selection.count());
                 if leader.proposed_count == 0 && !self.state.queues.contains_key(&route.queue) {
@@ -770,7 +780,8 @@ impl Shard {
             ttl_ms: NO_EXPIRATION,
             room: u64::MAX,
         };
-        let keys = vec![Arc::new(vec![target]); run.dictionary.len()];
+        let targets: Targets = Arc::new(vec![target]);
+        let keys: Vec<Targets> = run.dictionary.iter().map(|_| targets.clone()).collect();
         // The run first: it may begin a new wave, a settle never does.
         self.append(run, &keys);
         for (first, last) in ranges {

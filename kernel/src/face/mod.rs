@@ -16,6 +16,7 @@ pub mod histogram;
 pub mod message_run;
 pub mod name_pattern;
 pub mod record_batch;
+mod topic_trie;
 pub mod topic_trie;
 
 /// Which profile this kernel was built with; benchmarks refuse "debug".

@@ -192,6 +192,11 @@ impl PyShard {
         self.lock().counts(queue)
     }
 
+    #[getter]
+    fn may_expire(&self) -> bool {
+        self.lock().may_expire()
+    }
+
     fn ready_size(&self, queue: u64) -> u64 {
         self.lock().ready_size(queue)
     }

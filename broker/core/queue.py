@@ -1,0 +1,214 @@
+"""A queue at its shard's leader: who gets what, what expires, what is dropped.
+
+Decides; the kernel's shard knows what is ready and what is held, and the log makes it last.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from broker.core.consumer import UNBOUNDED, Consumer
+from broker.model.names import QueueId, QueueName, VhostName
+from broker.model.queue_settings import Overflow, QueueSettings
+from kernel import DeliveryRun, MessageRun, Shard, dead_letter
+
+FAIR_SHARE = 256
+"""Messages one consumer is handed before the next one's turn, where several compete."""
+BATCH = 4096
+"""Messages expired, dropped or dead-lettered in one go."""
+BURIED_COUNT_MAX = 512
+"""Messages dead-lettered in one wave: with their bodies they are written again."""
+GET_SIZE = 1 << 62
+
+ACCEPTED, REJECTED, EXPIRED, OVERFLOWED, PURGED = 0, 1, 3, 4, 5
+"""Outcomes of settles, by the log's numbers (kernel/src/wave.rs)."""
+REASONS = {REJECTED: "rejected", EXPIRED: "expired", OVERFLOWED: "maxlen"}
+"""What x-death calls them (amqp-0-9-1.md section 7)."""
+
+Getter = Callable[["Queue"], bool]
+"""A basic.get that waits for a read or for a mark; False: still to wait."""
+
+
+class Queue:
+    """One queue, led here."""
+
+    def __init__(
+        self, kernel: Shard, id: QueueId, vhost: VhostName, name: QueueName, settings: QueueSettings, outbox: int
+    ) -> None:
+        self.kernel = kernel
+        self.id = id
+        self.vhost = vhost
+        self.name = name
+        self.settings = settings
+        self.outbox = outbox
+        """The queue of this shard in which its dead letters wait to be moved."""
+        self.consumers: list[Consumer] = []
+        self.closing = False
+        self.used_ms = 0
+        """When it was last declared, got from or left by a consumer: x-expires counts from then."""
+        self._turn = 0
+        self._getters: deque[Getter] = deque()
+        self._dying: deque[tuple[int, int, int]] = deque()
+
+    # ---- consumers
+
+    def add_consumer(self, consumer: Consumer) -> None:
+        """Nothing is delivered before the next dispatch."""
+        self.consumers.append(consumer)
+        self.kernel.reserve_mark(self.id)
+
+    def remove_consumer(self, consumer: Consumer, now_ms: int) -> None:
+        self.consumers.remove(consumer)
+        self.used_ms = now_ms
+
+    @property
+    def in_exclusive_use(self) -> bool:
+        return any(consumer.exclusive for consumer in self.consumers)
+
+    @property
+    def ready_count(self) -> int:
+        return self.kernel.counts(self.id)[0]
+
+    # ---- publishing
+
+    @property
+    def rejects_when_full(self) -> bool:
+        settings = self.settings
+        bounded = settings.length_max is not None or settings.size_max is not None
+        return bounded and settings.overflow is not Overflow.DROP_HEAD
+
+    def room(self) -> int:
+        """How many more messages it takes before it rejects."""
+        ready, _, under_way = self.kernel.counts(self.id)
+        room = UNBOUNDED
+        if self.settings.length_max is not None:
+            room = self.settings.length_max - ready - under_way
+        if self.settings.size_max is not None and self.kernel.ready_size(self.id) >= self.settings.size_max:
+            room = 0
+        return max(room, 0)
+
+    # ---- delivering
+
+    def dispatch(self, now_ms: int) -> None:
+        """Something changed: hands out what is ready, and drops what has to go."""
+        kernel, id = self.kernel, self.id
+        if kernel.may_expire:
+            self.expire(now_ms)
+        if self.consumers:
+            self._deliver(kernel.counts(id)[0])
+        while self._getters and self._getters[0](self):
+            self._getters.popleft()
+        settings = self.settings
+        if (settings.length_max is not None or settings.size_max is not None) and not self.rejects_when_full:
+            self._trim(now_ms)
+        if self._dying:
+            self._bury(now_ms)
+
+    def _deliver(self, ready: int) -> None:
+        consumers, take, id = self.consumers, self.kernel.take, self.id
+        count = len(consumers)
+        passed_over = 0
+        while ready > 0 and passed_over < count:
+            self._turn += 1
+            consumer = consumers[self._turn % count]
+            outlet = consumer.outlet
+            credit = min(consumer.credit, outlet.channel_credit(consumer))
+            if credit <= 0 or outlet.room <= 0:
+                if credit > 0:
+                    outlet.starve(consumer)
+                passed_over += 1
+                continue
+            share = ready if count == 1 else min(-(-ready // count), FAIR_SHARE)
+            taken = take(id, min(credit, share), outlet.room, consumer.no_ack)
+            if taken is None:
+                return  # not in memory, or beyond the mark: the queue changes again when it is
+            deliveries, sequences, taken_count, size = taken
+            if not consumer.no_ack:
+                consumer.credit -= taken_count
+            outlet.deliver(consumer, deliveries, sequences, taken_count, size)
+            ready -= taken_count
+            passed_over = 0
+
+    def get(self, no_ack: bool) -> tuple[DeliveryRun, list[tuple[int, int]], int] | None:
+        """One message, its sequence, and how many more are ready; None: none can be had now."""
+        taken = self.kernel.take(self.id, 1, GET_SIZE, no_ack)
+        if taken is None:
+            return None
+        return taken[0], taken[1], self.ready_count
+
+    def wait_to_get(self, getter: Getter) -> None:
+        self._getters.append(getter)
+
+    def purge(self) -> int:
+        """Settles all that is ready; how many that is."""
+        count = 0
+        for first, last in self.kernel.check_out(self.id, UNBOUNDED):
+            self.kernel.settle(self.id, first, last, PURGED)
+            count += last - first + 1
+        return count
+
+    # ---- dropping
+
+    def reject(self, first: int, last: int) -> None:
+        """A consumer will not have these: dead-lettered, or gone."""
+        self._end(first, last, REJECTED)
+
+    def expire(self, now_ms: int) -> None:
+        """Drops what expired at the head; the rest goes when it gets there, as in RabbitMQ."""
+        while ranges := self.kernel.check_out_expired(self.id, now_ms, BATCH):
+            for first, last in ranges:
+                self._end(first, last, EXPIRED)
+        if self._dying:
+            self._bury(now_ms)
+
+    def _trim(self, now_ms: int) -> None:
+        """drop-head: what is ready beyond the bounds goes, oldest first."""
+        settings = self.settings
+        excess = 0
+        if settings.length_max is not None:
+            excess = self.ready_count - settings.length_max
+        if excess > 0:
+            for first, last in self.kernel.check_out(self.id, excess):
+                self._end(first, last, OVERFLOWED)
+        if settings.size_max is not None:
+            while self.ready_count and self.kernel.ready_size(self.id) > settings.size_max:
+                for first, last in self.kernel.check_out(self.id, 1):
+                    self._end(first, last, OVERFLOWED)
+        if self._dying:
+            self._bury(now_ms)
+
+    def _end(self, first: int, last: int, outcome: int) -> None:
+        if self.settings.dead_letter_exchange is None:
+            self.kernel.settle(self.id, first, last, outcome)
+            return
+        for start in range(first, last + 1, BURIED_COUNT_MAX):
+            self._dying.append((start, min(start + BURIED_COUNT_MAX - 1, last), outcome))
+
+    def bury(self, now_ms: int) -> None:
+        """Puts what was rejected into the outbox, each in one wave with its settle."""
+        if self._dying:
+            self._bury(now_ms)
+
+    def _bury(self, now_ms: int) -> None:
+        exchange = self.settings.dead_letter_exchange
+        assert exchange is not None
+        routing_key = self.settings.dead_letter_routing_key
+        while self._dying:
+            first, last, outcome = self._dying[0]
+            deliveries = self.kernel.peek(self.id, first, last)
+            if deliveries is None:
+                return  # to be read first: the queue changes again when it was
+            self._dying.popleft()
+            messages: MessageRun = dead_letter(
+                deliveries,
+                self.name.encode(),
+                REASONS[outcome],
+                exchange.encode(),
+                None if routing_key is None else routing_key.encode(),
+                now_ms // 1000,
+            )
+            if messages.count:
+                self.kernel.bury(messages, self.outbox, self.id, [(first, last)], outcome)
+            else:  # the cycle rule
+                self.kernel.settle(self.id, first, last, outcome)
