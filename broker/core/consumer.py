@@ -32,7 +32,7 @@ class Outlet(Protocol):
 class Consumer:
     """One reader of one queue."""
 
-    __slots__ = ("channel", "credit", "exclusive", "no_ack", "number", "outlet", "queue_id", "tag")
+    __slots__ = ("channel", "credit", "exclusive", "no_ack", "number", "outlet", "priority", "queue_id", "tag")
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class Consumer:
         no_ack: bool,
         exclusive: bool,
         credit: int | None,
+        priority: int = 0,
     ) -> None:
         self.outlet = outlet
         self.channel = channel
@@ -53,4 +54,6 @@ class Consumer:
         self.queue_id = queue_id
         self.no_ack = no_ack
         self.exclusive = exclusive
+        self.priority = priority
+        """Higher ones are served first, as long as they have credit."""
         self.credit = UNBOUNDED if credit is None or no_ack else credit

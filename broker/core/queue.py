@@ -30,6 +30,10 @@ Getter = Callable[["Queue"], bool]
 """A basic.get that waits for a read or for a mark; False: still to wait."""
 
 
+def _never(deadline_ms: int) -> None:
+    """A queue that nobody wakes."""
+
+
 class Queue:
     """One queue, led here."""
 
@@ -43,10 +47,18 @@ class Queue:
         self.settings = settings
         self.outbox = outbox
         """The queue of this shard in which its dead letters wait to be moved."""
-        self.consumers: list[Consumer] = []
+        self._ranks: list[list[Consumer]] = []
+        """Consumers of equal priority, the highest first."""
         self.closing = False
         self.used_ms = 0
         """When it was last declared, got from or left by a consumer: x-expires counts from then."""
+        self.auto_delete = False
+        self.had_consumers = False
+        self.schedule: Callable[[int], None] = _never
+        """Asks for a dispatch at this wall time."""
+        self.unused: Callable[[], None] = lambda: None
+        """Told when nobody used it for as long as x-expires says."""
+        self._timer_ms = 0
         self._turn = 0
         self._getters: deque[Getter] = deque()
         self._dying: deque[tuple[int, int, int]] = deque()
@@ -55,12 +67,29 @@ class Queue:
 
     def add_consumer(self, consumer: Consumer) -> None:
         """Nothing is delivered before the next dispatch."""
-        self.consumers.append(consumer)
+        self.had_consumers = True
         self.kernel.reserve_mark(self.id)
+        for rank in self._ranks:
+            if rank[0].priority == consumer.priority:
+                rank.append(consumer)
+                return
+        self._ranks.append([consumer])
+        self._ranks.sort(key=lambda rank: -rank[0].priority)
 
     def remove_consumer(self, consumer: Consumer, now_ms: int) -> None:
-        self.consumers.remove(consumer)
+        for rank in self._ranks:
+            if consumer in rank:
+                rank.remove(consumer)
+        self._ranks = [rank for rank in self._ranks if rank]
         self.used_ms = now_ms
+
+    @property
+    def consumers(self) -> list[Consumer]:
+        return [consumer for rank in self._ranks for consumer in rank]
+
+    @property
+    def consumer_count(self) -> int:
+        return sum(map(len, self._ranks))
 
     @property
     def in_exclusive_use(self) -> bool:
@@ -95,8 +124,11 @@ class Queue:
         kernel, id = self.kernel, self.id
         if kernel.may_expire:
             self.expire(now_ms)
-        if self.consumers:
-            self._deliver(kernel.counts(id)[0])
+        ready = kernel.counts(id)[0] if self._ranks else 0
+        for rank in self._ranks:
+            if ready <= 0:
+                break
+            ready = self._deliver(rank, ready)
         while self._getters and self._getters[0](self):
             self._getters.popleft()
         settings = self.settings
@@ -104,9 +136,27 @@ class Queue:
             self._trim(now_ms)
         if self._dying:
             self._bury(now_ms)
+        if kernel.may_expire or settings.expires_ms is not None:
+            self._set_timer(now_ms)
 
-    def _deliver(self, ready: int) -> None:
-        consumers, take, id = self.consumers, self.kernel.take, self.id
+    def _set_timer(self, now_ms: int) -> None:
+        """Asks to be looked at when its head expires, or it itself."""
+        deadline_ms = self.kernel.head_expires_ms(self.id)
+        expires_ms = self.settings.expires_ms
+        if expires_ms is not None and not self._ranks and not self.closing:
+            unused_ms = self.used_ms + expires_ms
+            if unused_ms <= now_ms:
+                self.unused()
+                return
+            deadline_ms = min(deadline_ms or unused_ms, unused_ms)
+        if self._timer_ms <= now_ms or 0 < deadline_ms < self._timer_ms:
+            self._timer_ms = deadline_ms
+            if deadline_ms:
+                self.schedule(deadline_ms)
+
+    def _deliver(self, consumers: list[Consumer], ready: int) -> int:
+        """Hands out to consumers of one rank; how many are left for the next, 0 if none can be had now."""
+        take, id = self.kernel.take, self.id
         count = len(consumers)
         passed_over = 0
         while ready > 0 and passed_over < count:
@@ -122,13 +172,14 @@ class Queue:
             share = ready if count == 1 else min(-(-ready // count), FAIR_SHARE)
             taken = take(id, min(credit, share), outlet.room, consumer.no_ack)
             if taken is None:
-                return  # not in memory, or beyond the mark: the queue changes again when it is
+                return 0  # not in memory, or beyond the mark: the queue changes again when it is
             deliveries, sequences, taken_count, size = taken
             if not consumer.no_ack:
                 consumer.credit -= taken_count
             outlet.deliver(consumer, deliveries, sequences, taken_count, size)
             ready -= taken_count
             passed_over = 0
+        return ready
 
     def get(self, no_ack: bool) -> tuple[DeliveryRun, list[tuple[int, int]], int] | None:
         """One message, its sequence, and how many more are ready; None: none can be had now."""

@@ -104,8 +104,11 @@ impl Shard {
             .iter()
             .map(|(id, q)| (*id, QueueLeader::begin(q)))
             .collect();
-        let mut slices = state.queues.values().flat_map(QueueState::slices);
-        let may_expire = slices.any(|(_, slice)| slice.expires_ms != 0);
+        let may_expire = state
+            .queues
+            .values()
+            .flat_map(QueueState::slices)
+            .any(|(_, slice)| slice.expires_ms != 0);
         let last_number = state.senders.get(&sender).copied().unwrap_or(0);
         Self {
             id,

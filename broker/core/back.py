@@ -1,0 +1,225 @@
+"""All backs of this node together: shards, their queues, the topology they follow, and time.
+
+Fronts come here to find a shard, a queue or a route; the topology's outcomes come here to become
+queues.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterable
+
+from broker.core.meta import Answer, Meta
+from broker.core.outbox import OUTBOX_BASE, Outbox
+from broker.core.outcomes import Applied, Outcome
+from broker.core.publishing import RouteTable
+from broker.core.queue import Queue
+from broker.core.shard import Shard
+from broker.core.topology import Topology
+from broker.core.topology_commands import DeleteQueue, TopologyCommand
+from broker.core.topology_rows import QueueRow
+from broker.model.names import QueueId, ShardId, VhostName
+
+RowKey = tuple[VhostName, str]
+DATA_SHARD_FIRST = 1
+"""Shard 0 is the meta shard."""
+
+
+class MetadataMissing(Exception):
+    """Data is there that the topology says nothing of, and the topology is empty: nothing is deleted for that."""
+
+
+class Back:
+    """The shards that are led here."""
+
+    def __init__(
+        self,
+        meta: Shard,
+        logged: list[Shard],
+        volatile: Shard,
+        topology: Topology,
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self.random_bytes = random_bytes
+        self.meta_shard = meta
+        self.logged = logged
+        self.volatile = volatile
+        self.shards = [meta, *logged, volatile]
+        self.topology = topology
+        self.meta = Meta(meta, topology, self._receive_outcome)
+        self.queues: dict[int, tuple[Shard, Queue]] = {}
+        self.now_ms = 0
+        self.queue_lost: Callable[[Queue], None] = lambda queue: None
+        """Told of a queue that is deleted, before its consumers are forgotten."""
+        self._route_tables: dict[VhostName, RouteTable] = {}
+        self._turn = itertools.count()
+        self._timers: list[tuple[int, int, Shard, int]] = []
+        self._timer_turn = itertools.count()
+
+    # ---- finding
+
+    def routes(self, vhost: VhostName) -> RouteTable:
+        table = self._route_tables.get(vhost)
+        if table is None:
+            router = self.topology.router(vhost)
+            assert router is not None, vhost
+            table = RouteTable(vhost, router, self.queues)
+            self._route_tables[vhost] = table
+        return table
+
+    def next_shard(self) -> ShardId:
+        """Where a new logged queue goes: each shard in turn."""
+        return self.logged[next(self._turn) % len(self.logged)].id
+
+    @property
+    def under_way_size(self) -> int:
+        return sum(shard.kernel.under_way_size for shard in self.shards if shard.logged)
+
+    # ---- the topology's outcomes
+
+    def submit(self, command: TopologyCommand, answer: Answer | None = None) -> None:
+        self.meta.submit(command, answer, self.now_ms)
+
+    def delete(self, queue: Queue, answer: Answer | None = None) -> None:
+        """The row first, then what the shard holds."""
+        queue.closing = True
+        row = self.topology.queue(queue.id)
+        assert row is not None
+        self.submit(DeleteQueue(queue.vhost, queue.name, queue.id, row.owner), answer)
+
+    def _receive_outcome(self, outcome: Outcome) -> None:
+        if not isinstance(outcome, Applied) or not outcome.changed:
+            return
+        for table in self._route_tables.values():
+            table.forget()
+        for row in outcome.queues_dropped:
+            self._drop(row.queue_id)
+        if outcome.queue is not None:
+            if self.topology.queue(outcome.queue.queue_id) is not None:
+                self._create(outcome.queue)
+            else:
+                self._drop(outcome.queue.queue_id)
+        for command in outcome.follow_ups:
+            self.submit(command)
+
+    def _create(self, row: QueueRow) -> None:
+        shard = self.shard_of(row)
+        if row.queue_id not in self.queues and not shard.kernel.has_queue(row.queue_id):
+            shard.kernel.create_queue(row.queue_id)
+        self._lead(shard, row)
+
+    def shard_of(self, row: QueueRow) -> Shard:
+        return self.volatile if row.volatile else self.logged[row.shard - DATA_SHARD_FIRST]
+
+    def _lead(self, shard: Shard, row: QueueRow) -> None:
+        settings = row.settings
+        outbox = self._outbox(shard, row.vhost) if settings.dead_letter_exchange is not None else 0
+        queue = Queue(shard.kernel, row.queue_id, row.vhost, row.spec.name, settings, outbox)
+        queue.schedule = lambda deadline_ms: self.schedule(deadline_ms, shard, row.queue_id)
+        queue.unused = lambda: self.delete(queue)
+        queue.auto_delete = row.spec.auto_delete
+        queue.used_ms = self.now_ms
+        shard.queues[row.queue_id] = queue
+        self.queues[row.queue_id] = (shard, queue)
+        shard.dirty[row.queue_id] = None
+
+    def _drop(self, queue_id: QueueId) -> None:
+        found = self.queues.pop(queue_id, None)
+        if found is None:
+            return
+        shard, queue = found
+        queue.closing = True
+        self.queue_lost(queue)
+        shard.queues.pop(queue_id, None)
+        shard.kernel.drop_queue(queue_id)
+        for table in self._route_tables.values():
+            table.forget()
+
+    def _outbox(self, shard: Shard, vhost: VhostName) -> int:
+        id = OUTBOX_BASE + self.topology.vhost_id(vhost)
+        if id not in shard.queues:
+            if not shard.kernel.has_queue(id):
+                shard.kernel.create_queue(id)
+            shard.queues[id] = Outbox(shard, id, self.routes(vhost).spread)
+            shard.dirty[id] = None
+        return id
+
+    # ---- starting
+
+    def begin(self) -> None:
+        """Leads what the topology says is here; goes on with what a crash interrupted."""
+        rows = self.topology.queues()
+        known = {row.queue_id for row in rows}
+        orphans = [
+            (shard, id)
+            for shard in self.logged
+            for id in shard.kernel.queue_ids()
+            if id < OUTBOX_BASE and id not in known
+        ]
+        if orphans and not self.topology.vhosts():
+            raise MetadataMissing(f"{len(orphans)} queues hold data and the topology is empty")
+        for shard, id in orphans:  # deleted, but for the last step
+            shard.kernel.drop_queue(id)
+        for row in rows:
+            self._create(row)
+        for command in self.topology.unfinished():
+            self.submit(command)
+        for shard, vhost in itertools.product(self.logged, self.topology.vhosts()):
+            if shard.kernel.has_queue(OUTBOX_BASE + self.topology.vhost_id(vhost)):
+                self._outbox(shard, vhost)
+
+    # ---- time
+
+    def schedule(self, deadline_ms: int, shard: Shard, queue_id: int) -> None:
+        """Has the queue looked at when wall time is there."""
+        heapq.heappush(self._timers, (deadline_ms, next(self._timer_turn), shard, queue_id))
+
+    @property
+    def next_deadline_ms(self) -> int | None:
+        return self._timers[0][0] if self._timers else None
+
+    def receive_time(self, now_ms: int) -> None:
+        """Wall time, which never goes back here."""
+        self.now_ms = max(self.now_ms, now_ms)
+        timers = self._timers
+        while timers and timers[0][0] <= self.now_ms:
+            _, _, shard, queue_id = heapq.heappop(timers)
+            if queue_id in shard.queues:
+                shard.dirty[queue_id] = None
+
+    # ---- a round
+
+    def step(self, now: float) -> None:
+        """Proposes, takes in what was applied, dispatches, until nothing more comes of it at once."""
+        shards = self.shards
+        again = True
+        while again:
+            again = False
+            for shard in shards:
+                shard.propose(now, self.now_ms)
+                commands = shard.receive_effects()
+                if commands:
+                    self.meta.receive_commands(commands)
+                if shard.dirty:
+                    shard.dispatch(self.now_ms)
+                    again = True
+            again = again or self._has_work()
+
+    def _has_work(self) -> bool:
+        return self.volatile.kernel.pending or any(shard.dirty for shard in self.shards)
+
+    def receive_synced(self, write: int) -> None:
+        for shard in self.shards:
+            if shard.logged:
+                shard.receive_synced(write)
+
+    def flush_at(self) -> float | None:
+        """When settles that nobody waits for are due to be proposed."""
+        return min((s.flush_at for s in self.shards if s.flush_at is not None), default=None)
+
+    def mark_dirty(self, queue_ids: Iterable[int]) -> None:
+        for queue_id in queue_ids:
+            found = self.queues.get(queue_id)
+            if found is not None:
+                found[0].dirty[queue_id] = None

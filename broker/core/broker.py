@@ -1,0 +1,122 @@
+"""The broker without I/O: sessions in front, shards behind, one step for everybody's commands of a round."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+from broker.core.back import Back
+from broker.core.queue import Queue
+from broker.core.session import Session
+from broker.core.shard import Shard
+from broker.core.topology import Topology
+from broker.core.users import founding_commands
+from broker.model import replies as r
+from broker.model.names import SessionId
+
+CONGESTED_SIZE = 16 << 20
+"""Bytes proposed and not committed, after which publishers' sockets are not read; half of it lets them go on."""
+SALT_SIZE = 16
+
+
+class Broker:
+    """One node's core."""
+
+    def __init__(
+        self,
+        meta: Shard,
+        logged: list[Shard],
+        volatile: Shard,
+        topology: Topology,
+        random_bytes: Callable[[int], bytes],
+        volatile_size_max: int = 256 << 20,
+    ) -> None:
+        self.back = Back(meta, logged, volatile, topology, random_bytes)
+        self.back.queue_lost = self._lose_queue
+        self.sessions: dict[SessionId, Session] = {}
+        self.busy: dict[Session, None] = {}
+        self.disk_alarm: str | None = None
+        """Why publishers can't be served, if the journal says so."""
+        self._volatile_size_max = volatile_size_max
+        self._ids = itertools.count(1)
+        self._alarm: str | None = None
+        self._congested = False
+
+    def begin(self, now: float, now_ms: int) -> None:
+        """Every shard leads and serves: takes up what is there, or founds a new store."""
+        self.back.receive_time(now_ms)
+        if not self.back.topology.vhosts():
+            for command in founding_commands(self.back.random_bytes(SALT_SIZE)):
+                self.back.submit(command)
+        self.back.begin()
+        self.step(now, now_ms)
+
+    @property
+    def founded(self) -> bool:
+        """There is a vhost to connect to."""
+        return bool(self.back.topology.vhosts())
+
+    def open_session(self) -> Session:
+        session = Session(self.back, SessionId(next(self._ids)), self.busy)
+        self.sessions[session.id] = session
+        session.blocked = self.blocked
+        return session
+
+    def close_session(self, session: Session) -> None:
+        """The connection is gone."""
+        session.close()
+        self.sessions.pop(session.id, None)
+
+    def step(self, now: float, now_ms: int) -> None:
+        """One round: proposes what came, takes in what was committed, hands out what is ready."""
+        self.back.receive_time(now_ms)
+        self.back.step(now)
+        self._watch()
+
+    def receive_synced(self, write: int) -> None:
+        """The journal's writes through this one are on disk; the next step makes something of it."""
+        self.back.receive_synced(write)
+
+    def take_busy(self) -> list[Session]:
+        """Sessions that have replies."""
+        busy = list(self.busy)
+        self.busy.clear()
+        return busy
+
+    def next_deadline(self, now: float) -> float | None:
+        """When a step is due although nothing came, in seconds of the monotonic clock."""
+        deadline = self.back.flush_at()
+        timer_ms = self.back.next_deadline_ms
+        if timer_ms is not None:
+            at = now + max(timer_ms - self.back.now_ms, 0) / 1000
+            deadline = at if deadline is None else min(deadline, at)
+        return deadline
+
+    @property
+    def blocked(self) -> bool:
+        return self._congested or self._alarm is not None
+
+    def _watch(self) -> None:
+        """Back-pressure: stops publishers by their sockets, and says so where it may last."""
+        under_way = self.back.under_way_size
+        congested = under_way > (CONGESTED_SIZE // 2 if self._congested else CONGESTED_SIZE)
+        alarm = self.disk_alarm
+        volatile_size = self.back.volatile.kernel.memory_size
+        limit = self._volatile_size_max
+        if volatile_size > (limit - limit // 8 if self._alarm == "low on memory" else limit):
+            alarm = "low on memory"
+        if congested == self._congested and alarm == self._alarm:
+            return
+        if (alarm is None) != (self._alarm is None):
+            reply: r.Reply = r.Unblock() if alarm is None else r.Block(alarm)
+            for session in self.sessions.values():
+                session.say(reply)
+        self._congested, self._alarm = congested, alarm
+        for session in self.sessions.values():
+            session.blocked = self.blocked
+
+    def _lose_queue(self, queue: Queue) -> None:
+        for consumer in queue.consumers:
+            lost = consumer.outlet
+            assert isinstance(lost, Session)
+            lost.lose_consumers(queue)

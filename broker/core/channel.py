@@ -1,0 +1,69 @@
+"""A channel at the front: what it was delivered, what its publisher is owed, what waits its turn."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+from broker.core.consumer import UNBOUNDED, Consumer
+from broker.core.shard import Shard
+from broker.model.commands import Command
+from broker.model.names import Channel as ChannelNumber
+from broker.model.names import ConsumerTag
+from kernel import Unsettled
+
+
+class Channel:
+    """One channel of a session; a protocol without channels has one, 0."""
+
+    def __init__(self, number: ChannelNumber) -> None:
+        self.number = number
+        self.unsettled = Unsettled()
+        self.consumers: dict[ConsumerTag, Consumer] = {}
+        self.by_number: dict[int, Consumer] = {}
+        """Also those that were cancelled, as long as something of theirs may be unsettled."""
+        self.next_consumer = 1
+        self.credit = UNBOUNDED
+        self.waiting = False
+        """A command waits for the log; what comes after it is held."""
+        self.held: deque[Command] = deque()
+        self.confirmed: list[tuple[int, int]] = []
+        self.rejected: list[tuple[int, int]] = []
+        self.unconfirmed = 0
+        """Publishes that wait for a commit, in runs."""
+        self.settled_shards: dict[Shard, None] = {}
+        """Logged shards with settles that a goodbye has to wait for."""
+        self.closed = False
+
+    def confirm(self, ranges: list[tuple[int, int]]) -> None:
+        for first, last in ranges:
+            if self.confirmed and self.confirmed[-1][1] + 1 == first:
+                self.confirmed[-1] = (self.confirmed[-1][0], last)
+            else:
+                self.confirmed.append((first, last))
+
+
+class Confirming(Protocol):
+    """A session, as far as a publication knows it."""
+
+    def owe(self, channel: Channel) -> None:
+        """The channel has confirms or rejects to send."""
+
+
+class Publication:
+    """A run that is to be confirmed once every shard it reached has committed it."""
+
+    __slots__ = ("channel", "session", "tags", "waits")
+
+    def __init__(self, session: Confirming, channel: Channel, tags: list[tuple[int, int]], waits: int) -> None:
+        self.session = session
+        self.channel = channel
+        self.tags = tags
+        self.waits = waits
+
+    def applied(self) -> None:
+        self.waits -= 1
+        if not self.waits:
+            self.channel.unconfirmed -= 1
+            self.channel.confirm(self.tags)
+            self.session.owe(self.channel)

@@ -1,0 +1,119 @@
+"""Consuming at the front: consumers come and go, and single messages are fetched."""
+
+from __future__ import annotations
+
+import base64
+
+from broker.core.channel import Channel
+from broker.core.consumer import UNBOUNDED, Consumer
+from broker.core.declaring import ENTROPY_SIZE, find_queue
+from broker.core.front import Front, end_consumer
+from broker.core.outcomes import Refused
+from broker.core.permissions import Action
+from broker.core.queue import Queue
+from broker.core.resources import queue_resource
+from broker.model import commands as c
+from broker.model import replies as r
+from broker.model.names import ConsumerTag, DeliveryTag
+from broker.model.refusals import Refusal
+
+PRIORITY = "x-priority"
+GETTER = 0
+"""The consumer number of what basic.get fetched."""
+
+
+def consume(front: Front, channel: Channel, command: c.Consume) -> None:
+    found = find_queue(front, channel, command.queue, Action.READ)
+    if found is None:
+        return
+    shard, queue = found
+    refused = _check(channel, command, queue)
+    if refused is not None:
+        front.refuse(channel, refused)
+        return
+    tag = command.consumer_tag
+    if not tag:
+        entropy = front.back.random_bytes(ENTROPY_SIZE)
+        tag = ConsumerTag("amq.ctag-" + base64.urlsafe_b64encode(entropy).decode().rstrip("="))
+    consumer = Consumer(
+        outlet=front,
+        channel=channel.number,
+        number=channel.next_consumer,
+        tag=tag,
+        queue_id=queue.id,
+        no_ack=command.no_ack,
+        exclusive=command.exclusive,
+        credit=command.credit,
+        priority=command.arguments.get(PRIORITY, 0),
+    )
+    channel.next_consumer += 1
+    channel.consumers[tag] = consumer
+    channel.by_number[consumer.number] = consumer
+    queue.add_consumer(consumer)
+    shard.dirty[queue.id] = None
+    front.say(r.ConsumerStarted(channel.number, tag))
+
+
+def _check(channel: Channel, command: c.Consume, queue: Queue) -> Refused | None:
+    if command.consumer_tag and command.consumer_tag in channel.consumers:
+        detail = f"attempt to reuse consumer tag '{command.consumer_tag}'"
+        return Refused(Refusal.CONSUMER_TAG_IN_USE, detail)
+    if queue.in_exclusive_use or (command.exclusive and queue.consumers):
+        return Refused(Refusal.ACCESS_REFUSED, f"{queue_resource(queue.vhost, queue.name)} in exclusive use")
+    priority = command.arguments.get(PRIORITY, 0)
+    if type(priority) is not int:
+        return Refused(Refusal.PRECONDITION_FAILED, f"invalid arg '{PRIORITY}': an integer is wanted")
+    return None
+
+
+def cancel(front: Front, channel: Channel, command: c.Cancel) -> None:
+    consumer = channel.consumers.get(command.consumer_tag)
+    if consumer is not None:
+        end_consumer(front, channel, consumer)
+    reply = r.ConsumerCancelled(channel.number, command.consumer_tag)
+    channel.waiting = True
+    front.wait_for_settles([channel], lambda: front.go_on(channel, lambda: front.say(reply)))
+
+
+def set_credit(front: Front, channel: Channel, command: c.SetChannelCredit) -> None:
+    unsettled = len(channel.unsettled)
+    channel.credit = UNBOUNDED if command.credit is None else command.credit - unsettled
+    front.back.mark_dirty(consumer.queue_id for consumer in channel.consumers.values())
+
+
+def get(front: Front, channel: Channel, command: c.Get) -> None:
+    found = find_queue(front, channel, command.queue, Action.READ)
+    if found is None:
+        return
+    shard, queue = found
+    queue.used_ms = front.back.now_ms
+    if _try_to_get(front, channel, command, queue):
+        return
+    # Ready, but not in memory or beyond the mark: the next dispatch may have it.
+    channel.waiting = True
+
+    def getter(queue: Queue) -> bool:
+        if channel.closed:
+            return True
+        got = _try_to_get(front, channel, command, queue)
+        if got:
+            front.go_on(channel, lambda: None)
+        return got
+
+    queue.wait_to_get(getter)
+    shard.dirty[queue.id] = None
+
+
+def _try_to_get(front: Front, channel: Channel, command: c.Get, queue: Queue) -> bool:
+    """Answers if there is a message in memory, or none at all."""
+    queue.expire(front.back.now_ms)
+    got = queue.get(command.no_ack)
+    if got is None:
+        if queue.ready_count:
+            return False
+        front.say(r.GotNothing(channel.number))
+        return True
+    deliveries, sequences, count = got
+    tag = channel.unsettled.push(GETTER, queue.id, sequences, not command.no_ack)
+    front.say(r.Got(channel.number, DeliveryTag(tag), deliveries, count))
+    return True

@@ -1,0 +1,188 @@
+"""Declaring, deleting and binding, at the front: rights first, then the topology, then the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from broker.core import topology_commands as t
+from broker.core.channel import Channel
+from broker.core.declarations import generated_queue_name
+from broker.core.front import Front
+from broker.core.outcomes import Applied, Outcome, Refused
+from broker.core.permissions import Action
+from broker.core.queue import Queue
+from broker.core.resources import queue_resource
+from broker.core.shard import Shard
+from broker.model import commands as c
+from broker.model import replies as r
+from broker.model.names import Channel as ChannelNumber
+from broker.model.names import QueueId, QueueName, VhostName
+from broker.model.refusals import Refusal
+
+ENTROPY_SIZE = 16
+NO_ID = QueueId(0)
+"""Asks for the next one."""
+
+
+def vhost_of(front: Front) -> VhostName:
+    assert front.vhost is not None, "an adapter opens the vhost first"
+    return front.vhost
+
+
+def submit(front: Front, channel: Channel, command: Any, answer: Callable[[Applied], None]) -> None:
+    """Asks the topology; the channel waits. ``answer`` says the reply, or waits for something more."""
+    assert front.principal is not None
+    refused = front.back.topology.authorize_command(front.principal, command)
+    if refused is not None:
+        front.refuse(channel, refused)
+        return
+
+    def receive(outcome: Outcome) -> None:
+        if isinstance(outcome, Refused):
+            refusal = outcome
+            front.go_on(channel, lambda: front.refuse(channel, refusal))
+        else:
+            applied = outcome
+            front.go_on(channel, lambda: answer(applied))
+
+    channel.waiting = True
+    front.back.submit(command, receive)
+
+
+def say_done(front: Front, channel: Channel) -> Callable[[Applied], None]:
+    return lambda applied: front.say(r.Done(channel.number))
+
+
+def declare_exchange(front: Front, channel: Channel, command: c.DeclareExchange) -> None:
+    vhost = vhost_of(front)
+    if command.passive:
+        found = front.back.topology.find_exchange(vhost, command.spec.name)
+        if isinstance(found, Refused):
+            front.refuse(channel, found)
+        else:
+            front.say(r.Done(channel.number))
+        return
+    submit(front, channel, t.DeclareExchange(vhost, command.spec), say_done(front, channel))
+
+
+def delete_exchange(front: Front, channel: Channel, command: c.DeleteExchange) -> None:
+    delete = t.DeleteExchange(vhost_of(front), command.name, command.if_unused)
+    submit(front, channel, delete, say_done(front, channel))
+
+
+def bind(front: Front, channel: Channel, command: c.Bind) -> None:
+    submit(front, channel, t.Bind(vhost_of(front), command.spec, front.id), say_done(front, channel))
+
+
+def unbind(front: Front, channel: Channel, command: c.Unbind) -> None:
+    submit(front, channel, t.Unbind(vhost_of(front), command.spec, front.id), say_done(front, channel))
+
+
+def declare_queue(front: Front, channel: Channel, command: c.DeclareQueue) -> None:
+    back = front.back
+    if command.passive:
+        found = find_queue(front, channel, command.spec.name)
+        if found is not None:
+            say_declared(front, channel.number, found[1])
+        return
+    spec = command.spec
+    generated = not spec.name
+    if generated:
+        spec = msgspec.structs.replace(spec, name=generated_queue_name(back.random_bytes(ENTROPY_SIZE)))
+    declare = t.DeclareQueue(vhost_of(front), spec, NO_ID, back.next_shard(), generated, front.id)
+
+    def answer(applied: Applied) -> None:
+        assert applied.queue is not None
+        found = back.queues.get(applied.queue.queue_id)
+        if found is None:  # deleted again by somebody else, in the same wave
+            front.say(r.QueueDeclared(channel.number, spec.name, 0, 0))
+            return
+        shard, queue = found
+        queue.used_ms = back.now_ms
+        if shard.kernel.has_queue(queue.id):
+            say_declared(front, channel.number, queue)
+        else:
+            number = shard.kernel.barrier()
+            front.wait(channel, shard, number, lambda: say_declared(front, channel.number, queue))
+
+    submit(front, channel, declare, answer)
+
+
+def say_declared(front: Front, channel: ChannelNumber, queue: Queue) -> None:
+    front.say(r.QueueDeclared(channel, queue.name, queue.ready_count, queue.consumer_count))
+
+
+def delete_queue(front: Front, channel: Channel, command: c.DeleteQueue) -> None:
+    """Unused and empty are the shard's to say, before the row goes; deleting what is not there is done, as in RabbitMQ."""
+    vhost = vhost_of(front)
+    back = front.back
+    delete = t.DeleteQueue(vhost, command.name, None, front.id)
+    row = back.topology.find_queue(vhost, command.name, front.id)
+    if isinstance(row, Refused) and row.refusal is Refusal.NOT_FOUND:
+        front.say(r.QueueDeleted(channel.number, 0))
+        return
+    found = None if isinstance(row, Refused) else back.queues.get(row.queue_id)
+    count = 0
+    if found is not None:
+        queue = found[1]
+        count = queue.ready_count
+        resource = queue_resource(vhost, command.name)
+        reason = None
+        if command.if_unused and queue.consumers:
+            reason = f"{resource} in use"
+        elif command.if_empty and count:
+            reason = f"{resource} not empty"
+        if reason is not None:
+            front.refuse(channel, Refused(Refusal.PRECONDITION_FAILED, reason))
+            return
+
+    def answer(applied: Applied) -> None:
+        reply = r.QueueDeleted(channel.number, count)
+        if found is None or not found[0].logged:
+            front.say(reply)
+        else:
+            front.wait(channel, found[0], found[0].kernel.barrier(), lambda: front.say(reply))
+
+    submit(front, channel, delete, answer)
+
+
+def purge_queue(front: Front, channel: Channel, command: c.PurgeQueue) -> None:
+    found = find_queue(front, channel, command.name, Action.READ)
+    if found is None:
+        return
+    shard, queue = found
+    reply = r.QueuePurged(channel.number, queue.purge())
+    front.wait(channel, shard, shard.kernel.barrier(), lambda: front.say(reply))
+
+
+def find_queue(
+    front: Front, channel: Channel, name: QueueName, action: Action | None = None
+) -> tuple[Shard, Queue] | None:
+    """The queue, or None and the session has said why not."""
+    vhost = vhost_of(front)
+    topology = front.back.topology
+    refused: Refused | None = None
+    if action is not None:
+        assert front.principal is not None
+        refused = topology.authorize(front.principal, action, queue_resource(vhost, name))
+    if refused is None:
+        row = topology.find_queue(vhost, name, front.id)
+        if not isinstance(row, Refused):
+            found = front.back.queues.get(row.queue_id)
+            if found is not None:
+                return found
+            row = Refused(Refusal.NOT_FOUND, f"no {queue_resource(vhost, name)}")
+        refused = row
+    front.refuse(channel, refused)
+    return None
+
+
+def delete_exclusive(front: Front) -> None:
+    """The session ends, and what was its own with it."""
+    for row in front.back.topology.queues_of_session(front.id):
+        found = front.back.queues.get(row.queue_id)
+        if found is not None and not found[1].closing:
+            front.back.delete(found[1])

@@ -1,0 +1,55 @@
+"""What the parts of a front know of their session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from broker.core.back import Back
+from broker.core.channel import Channel
+from broker.core.consumer import Consumer, Outlet
+from broker.core.outcomes import Refused
+from broker.core.permissions import Principal
+from broker.core.shard import Shard
+from broker.model.names import SessionId, VhostName
+from broker.model.replies import Reply
+
+Finish = Callable[[], None]
+
+
+class Front(Outlet, Protocol):
+    """A session, as its commands' handlers use it."""
+
+    back: Back
+    id: SessionId
+    principal: Principal | None
+    vhost: VhostName | None
+
+    def say(self, reply: Reply) -> None:
+        """Owes the connection a reply."""
+
+    def refuse(self, channel: Channel, refused: Refused) -> None:
+        """Owes the connection a no."""
+
+    def wait(self, channel: Channel, shard: Shard, number: int, finish: Finish) -> None:
+        """Holds the channel's later commands until the shard has applied ``number``; then finishes."""
+
+    def go_on(self, channel: Channel, finish: Finish) -> None:
+        """What the channel waited for has happened."""
+
+    def wait_for_settles(self, channels: Sequence[Channel], finish: Finish) -> None:
+        """Finishes once what the channels settled before is committed."""
+
+
+def end_consumer(front: Front, channel: Channel, consumer: Consumer) -> None:
+    """It leaves its queue; what it was delivered stays to be settled."""
+    del channel.consumers[consumer.tag]
+    found = front.back.queues.get(consumer.queue_id)
+    if found is None:
+        return
+    shard, queue = found
+    queue.remove_consumer(consumer, front.back.now_ms)
+    if queue.auto_delete and not queue.consumers and not queue.closing:
+        front.back.delete(queue)
+    else:
+        shard.dirty[queue.id] = None  # what x-expires counts from has moved

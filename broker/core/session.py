@@ -1,0 +1,418 @@
+"""The front's end of one connection: owes its answers, in order, per channel.
+
+Commands of one channel take effect in order.  One that must wait for the log holds back the later
+commands of its channel only; confirms and deliveries run free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from broker.core import consuming, declaring
+from broker.core.back import Back
+from broker.core.channel import Channel, Publication
+from broker.core.consumer import UNBOUNDED, Consumer
+from broker.core.front import Finish, end_consumer
+from broker.core.outcomes import Refused
+from broker.core.permissions import Principal
+from broker.core.publishing import Destination, RouteTable, tag_ranges, tags_left
+from broker.core.queue import ACCEPTED, Queue
+from broker.core.resources import exchange_resource
+from broker.core.shard import Shard
+from broker.model import commands as c
+from broker.model import replies as r
+from broker.model.names import Channel as ChannelNumber
+from broker.model.names import DeliveryTag, ExchangeName, SessionId, VhostName
+from broker.model.refusals import Refusal
+from kernel import DeliveryRun, MessageRun, Route
+
+ROOM = 1 << 20
+"""Bytes of deliveries that may wait for a connection's output to drain."""
+HELD_COUNT_MAX = 1024
+"""Commands held back on all channels together, after which the socket is not read."""
+UNCONFIRMED_COUNT_MAX = 4096
+"""Runs that wait for a commit, likewise."""
+NO_CHANNEL = ChannelNumber(0)
+
+
+class Waiter:
+    """A completion that calls back."""
+
+    __slots__ = ("_finish",)
+
+    def __init__(self, finish: Finish) -> None:
+        self._finish = finish
+
+    def applied(self) -> None:
+        self._finish()
+
+
+class Session:
+    """One connection, as the core knows it."""
+
+    def __init__(self, back: Back, id: SessionId, busy: dict[Session, None]) -> None:
+        self.back = back
+        self.id = id
+        self.room = ROOM
+        self.principal: Principal | None = None
+        self.vhost: VhostName | None = None
+        self.channels: dict[int, Channel] = {NO_CHANNEL: Channel(NO_CHANNEL)}
+        self.publishing = False
+        self.closed = False
+        self.blocked = False
+        self._busy = busy
+        self._replies: list[r.Reply] = []
+        self._owing: dict[Channel, None] = {}
+        self._starved: dict[int, None] = {}
+        self._routes: RouteTable | None = None
+        self._writable: tuple[int, set[bytes]] = (-1, set())
+        self._held_count = 0
+
+    # ---- the connection's side
+
+    def submit(self, commands: Sequence[c.Command]) -> None:
+        """Takes commands, in order."""
+        channels = self.channels
+        for command in commands:
+            channel = channels.get(getattr(command, "channel", NO_CHANNEL))
+            if channel is None:
+                assert type(command) is c.OpenChannel, command
+                channels[command.channel] = Channel(command.channel)
+            elif channel.waiting:
+                channel.held.append(command)
+                self._held_count += 1
+            else:
+                HANDLERS[type(command)](self, channel, command)
+
+    def take_replies(self) -> list[r.Reply]:
+        """All there is to say; confirms and rejects as ranges."""
+        replies, self._replies = self._replies, []
+        for channel in self._owing:
+            if channel.closed:
+                continue
+            if channel.confirmed:
+                replies.append(r.Confirm(channel.number, channel.confirmed))
+                channel.confirmed = []
+            if channel.rejected:
+                replies.append(r.Reject(channel.number, channel.rejected))
+                channel.rejected = []
+        self._owing.clear()
+        return replies
+
+    def receive_drained(self) -> None:
+        """What was delivered has left: there is room again."""
+        self.room = ROOM
+        if self._starved:
+            self.back.mark_dirty(self._starved)
+            self._starved.clear()
+
+    @property
+    def full(self) -> bool:
+        """Its socket is not to be read for now."""
+        if self._held_count > HELD_COUNT_MAX or (self.publishing and self.blocked):
+            return True
+        return any(channel.unconfirmed > UNCONFIRMED_COUNT_MAX for channel in self.channels.values())
+
+    def close(self) -> None:
+        """The connection is gone: what is unsettled comes back, what is exclusive goes."""
+        if self.closed:
+            return
+        self.closed = True
+        for channel in list(self.channels.values()):
+            self.end_channel(channel)
+        declaring.delete_exclusive(self)
+        self._busy.pop(self, None)
+
+    # ---- what the back's side calls
+
+    def say(self, reply: r.Reply) -> None:
+        if not self.closed:
+            self._replies.append(reply)
+            self._busy[self] = None
+
+    def refuse(self, channel: Channel, refused: Refused) -> None:
+        self.say(r.Refuse(channel.number, refused.refusal, refused.detail))
+
+    def owe(self, channel: Channel) -> None:
+        if not self.closed:
+            self._owing[channel] = None
+            self._busy[self] = None
+
+    def deliver(
+        self, consumer: Consumer, deliveries: DeliveryRun, sequences: list[tuple[int, int]], count: int, size: int
+    ) -> None:
+        channel = self.channels[consumer.channel]
+        tag = channel.unsettled.push(consumer.number, consumer.queue_id, sequences, not consumer.no_ack)
+        if not consumer.no_ack and channel.credit != UNBOUNDED:
+            channel.credit -= count
+        self.room -= size
+        self._replies.append(r.Deliver(channel.number, consumer.tag, DeliveryTag(tag), deliveries))
+        self._busy[self] = None
+
+    def starve(self, consumer: Consumer) -> None:
+        self._starved[consumer.queue_id] = None
+
+    def channel_credit(self, consumer: Consumer) -> int:
+        return UNBOUNDED if consumer.no_ack else self.channels[consumer.channel].credit
+
+    # ---- waiting
+
+    def wait(self, channel: Channel, shard: Shard, number: int, finish: Finish) -> None:
+        """Holds the channel's later commands until the shard has applied ``number``; then finishes."""
+        channel.waiting = True
+        shard.when_applied(number, Waiter(lambda: self.go_on(channel, finish)))
+
+    def go_on(self, channel: Channel, finish: Finish) -> None:
+        """What the channel waited for has happened."""
+        channel.waiting = False
+        if self.closed:
+            return
+        finish()
+        while channel.held and not channel.waiting:
+            command = channel.held.popleft()
+            self._held_count -= 1
+            HANDLERS[type(command)](self, channel, command)
+
+    # ---- publishing
+
+    def publish(self, channel: Channel, command: c.Publish) -> None:
+        self.publishing = True
+        messages = command.messages
+        routes = self._routes
+        assert routes is not None
+        keys = messages.keys()
+        destinations: list[Destination] = []
+        for position, key in enumerate(keys):
+            refused = self._refused_publish(key[0])
+            destination = None if refused is not None else routes.find(key)
+            if destination is None:
+                self._refuse_publish(channel, command, position, refused)
+                return
+            destinations.append(destination)
+        if messages.mandatory:
+            self._return_unroutable(channel, messages, destinations)
+        numbers, rejected = self._send(messages, destinations)
+        if command.first_tag:
+            waits = numbers if messages.persistent else []
+            self._promise(channel, command.first_tag, messages.count, waits, rejected)
+
+    def _send(
+        self, messages: MessageRun, destinations: list[Destination]
+    ) -> tuple[list[tuple[Shard, int]], list[int]]:
+        """Hands the run to its shards; the logged ones' numbers, and the records that some queue rejected."""
+        if len(destinations) == 1:
+            spread: Sequence[tuple[Shard, Sequence[Route]]] = [
+                (shard, (route,)) for shard, route in destinations[0].routes
+            ]
+        else:
+            assert self._routes is not None
+            spread = self._routes.spread(messages)
+        numbers = []
+        rejected: set[int] = set()
+        for shard, shard_routes in spread:
+            number, refused = shard.kernel.publish(messages, shard_routes)
+            if shard.logged:
+                numbers.append((shard, number))
+            if refused is not None:
+                rejected.update(refused)
+        return numbers, sorted(rejected)
+
+    def _promise(
+        self, channel: Channel, first_tag: int, count: int, numbers: list[tuple[Shard, int]], rejected: list[int]
+    ) -> None:
+        """Owes the run's tags, once every shard has committed its part."""
+        tags = [(first_tag, first_tag + count - 1)]
+        if rejected:
+            refused = tag_ranges(first_tag, rejected)
+            channel.rejected.extend(refused)
+            self.owe(channel)
+            tags = tags_left(first_tag, count, refused)
+            if not tags:
+                return
+        if not numbers:
+            channel.confirm(tags)
+            self.owe(channel)
+            return
+        publication = Publication(self, channel, tags, len(numbers))
+        channel.unconfirmed += 1
+        for shard, number in numbers:
+            shard.when_applied(number, publication)
+
+    def _refused_publish(self, exchange: bytes) -> Refused | None:
+        """Why it may not publish there; what it may is remembered as long as rights stand."""
+        generation, writable = self._writable
+        topology = self.back.topology
+        if generation != topology.rights_generation:
+            writable = set()
+            self._writable = (topology.rights_generation, writable)
+        if exchange in writable:
+            return None
+        assert self.principal is not None
+        assert self.vhost is not None
+        refused = topology.admit_publish(self.principal, self.vhost, ExchangeName(exchange.decode()))
+        if refused is None:
+            writable.add(exchange)
+        return refused
+
+    def _refuse_publish(
+        self, channel: Channel, command: c.Publish, position: int, refused: Refused | None
+    ) -> None:
+        """What came before the message at fault counts; the rest of the run does not."""
+        before = command.messages.before_key(position)
+        if before.count:
+            self.publish(channel, c.Publish(command.channel, before, command.first_tag))
+        if refused is None:
+            assert self.vhost is not None
+            name = ExchangeName(command.messages.keys()[position][0].decode())
+            refused = Refused(Refusal.NOT_FOUND, f"no {exchange_resource(self.vhost, name)}")
+        self.refuse(channel, refused)
+
+    def _return_unroutable(
+        self, channel: Channel, messages: MessageRun, destinations: list[Destination]
+    ) -> None:
+        nowhere = [position for position, d in enumerate(destinations) if not d.routes]
+        if nowhere:
+            unroutable = messages.select(nowhere).mandatory_only()
+            if unroutable.count:
+                self.say(r.Return(channel.number, Refusal.NO_ROUTE, "NO_ROUTE", unroutable))
+
+    # ---- settling
+
+    def settle(self, channel: Channel, command: c.Settle) -> None:
+        settled = channel.unsettled.settle(command.first, command.last)
+        if settled is None:
+            detail = f"unknown delivery tag {command.last or command.first}"
+            self.refuse(channel, Refused(Refusal.PRECONDITION_FAILED, detail))
+            return
+        self.end_deliveries(channel, settled, command.outcome)
+
+    def end_deliveries(
+        self, channel: Channel, settled: Sequence[tuple[int, int, int, int]], outcome: c.Outcome
+    ) -> None:
+        """Settles ranges of sequences and gives their credit back."""
+        queues = self.back.queues
+        for number, queue_id, first, last in settled:
+            count = last - first + 1
+            consumer = channel.by_number.get(number)
+            if consumer is not None:
+                consumer.credit += count
+                if channel.credit != UNBOUNDED:
+                    channel.credit += count
+            found = queues.get(queue_id)
+            if found is None:
+                continue  # gone meanwhile
+            shard, queue = found
+            if outcome is c.Outcome.ACCEPTED:
+                shard.kernel.settle(queue_id, first, last, ACCEPTED)
+            elif outcome is c.Outcome.REQUEUED:
+                shard.kernel.give_back(queue_id, first, last)
+            else:
+                queue.reject(first, last)
+            if shard.logged:
+                channel.settled_shards[shard] = None
+            if channel.credit != UNBOUNDED:
+                self.back.mark_dirty(other.queue_id for other in channel.consumers.values())
+            shard.dirty[queue_id] = None
+
+    def recover(self, channel: Channel, command: c.Recover) -> None:
+        self.end_deliveries(channel, channel.unsettled.take_all(), c.Outcome.REQUEUED)
+        self.say(r.Done(channel.number))
+
+    # ---- opening and closing
+
+    def authenticate(self, channel: Channel, command: c.Authenticate) -> None:
+        if self.back.topology.authenticate(command.user, command.password, command.loopback):
+            self.principal = Principal(command.user)
+            self.say(r.Authenticated())
+        else:
+            self.refuse(channel, Refused(Refusal.LOGIN_REFUSED, f"user '{command.user}'"))
+
+    def open_vhost(self, channel: Channel, command: c.OpenVhost) -> None:
+        assert self.principal is not None
+        refused = self.back.topology.open_vhost(self.principal, command.vhost)
+        if refused is not None:
+            self.refuse(channel, refused)
+            return
+        self.vhost = command.vhost
+        self._routes = self.back.routes(command.vhost)
+        self.say(r.VhostOpened())
+
+    def open_channel(self, channel: Channel, command: c.OpenChannel) -> None:
+        """Channel 0 is there; any other is made when its OpenChannel is taken."""
+
+    def close_channel(self, channel: Channel, command: c.CloseChannel) -> None:
+        number = channel.number
+        self.end_channel(channel)
+
+        def finish() -> None:
+            self.say(r.ChannelClosed(number))
+
+        self.wait_for_settles([channel], finish)
+
+    def close_session(self, channel: Channel, command: c.CloseSession) -> None:
+        channels = list(self.channels.values())
+        for other in channels:
+            self.end_channel(other)
+        self.wait_for_settles(channels, lambda: self.say(r.SessionClosed()))
+
+    def end_channel(self, channel: Channel) -> None:
+        """Its consumers leave and what is unsettled comes back."""
+        channel.closed = True
+        self._held_count -= len(channel.held)
+        channel.held.clear()
+        for consumer in list(channel.consumers.values()):
+            end_consumer(self, channel, consumer)
+        self.end_deliveries(channel, channel.unsettled.take_all(), c.Outcome.REQUEUED)
+        self.channels.pop(channel.number, None)
+        if channel.number == NO_CHANNEL:
+            self.channels[NO_CHANNEL] = Channel(NO_CHANNEL)
+
+    def wait_for_settles(self, channels: Sequence[Channel], finish: Finish) -> None:
+        """Finishes once the logged shards have committed what was settled before."""
+        shards = {shard: None for channel in channels for shard in channel.settled_shards}
+        if not shards:
+            finish()
+            return
+        left = len(shards)
+
+        def applied() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                finish()
+
+        for shard in shards:
+            shard.when_applied(shard.kernel.barrier(), Waiter(applied))
+
+    def lose_consumers(self, queue: Queue) -> None:
+        """The queue is gone."""
+        for channel in self.channels.values():
+            for consumer in list(channel.consumers.values()):
+                if consumer.queue_id == queue.id:
+                    del channel.consumers[consumer.tag]
+                    self.say(r.ConsumerLost(channel.number, consumer.tag))
+
+
+Handler = Callable[[Session, Channel, Any], None]
+HANDLERS: dict[type, Handler] = {
+    c.Publish: Session.publish,
+    c.Settle: Session.settle,
+    c.Authenticate: Session.authenticate,
+    c.OpenVhost: Session.open_vhost,
+    c.OpenChannel: Session.open_channel,
+    c.CloseChannel: Session.close_channel,
+    c.CloseSession: Session.close_session,
+    c.Recover: Session.recover,
+    c.DeclareExchange: declaring.declare_exchange,
+    c.DeleteExchange: declaring.delete_exchange,
+    c.Bind: declaring.bind,
+    c.Unbind: declaring.unbind,
+    c.DeclareQueue: declaring.declare_queue,
+    c.DeleteQueue: declaring.delete_queue,
+    c.PurgeQueue: declaring.purge_queue,
+    c.Consume: consuming.consume,
+    c.SetChannelCredit: consuming.set_credit,
+    c.Cancel: consuming.cancel,
+    c.Get: consuming.get,
+}
