@@ -51,3 +51,26 @@ impl DeliveryRun {
         None
     }
 }
+
+impl DeliveryRun {
+    /// The same messages as one run, in a buffer of its own. All parts are of one origin.
+    pub fn messages(&self) -> MessageRun {
+        let mut all = self.parts.iter().flat_map(|part| {
+            let first = part.first as usize;
+            (first..first + part.count as usize).map(move |index| (&part.messages, index))
+        });
+        let origin = self.parts[0].messages.origin;
+        let mut builder = RunBuilder::new(origin, self.count(), self.size() as usize);
+        all.by_ref().for_each(|(run, index)| {
+            let entry = &run.entries[index];
+            let key = builder.key(run.exchange(entry.key), run.routing_key(entry.key));
+            let facts = Facts {
+                expiration_ms: entry.expiration_ms,
+                priority: entry.priority,
+                flags: entry.flags,
+            };
+            builder.push(key, run.properties(index), run.body(index), facts);
+        });
+        builder.finish()
+    }
+}

@@ -16,6 +16,7 @@ pub mod file_header;
 pub mod frame_cache;
 pub mod group_record;
 pub mod histogram;
+pub mod identity_file;
 pub mod journal;
 pub mod journal_close;
 pub mod journal_driver;

@@ -182,6 +182,27 @@ impl MessageRun {
         }
     }
 
+    /// The entries that `wanted` says yes to, in order; the dictionary keeps all keys it needs.
+    #[must_use]
+    pub fn filter(&self, wanted: impl Fn(usize, &Entry) -> bool) -> Self {
+        let kept = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(i, entry)| wanted(*i, entry));
+        let entries: Vec<Entry> = kept.map(|(_, entry)| *entry).collect();
+        let mut keys: Vec<u32> = entries.iter().map(|entry| entry.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let run = Self {
+            origin: self.origin,
+            buffer: self.buffer.clone(),
+            entries,
+            dictionary: self.dictionary.clone(),
+        };
+        run.select(&keys)
+    }
+
     /// The first `count` entries.
     #[must_use]
     pub fn before(&self, count: usize) -> Self {

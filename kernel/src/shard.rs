@@ -11,13 +11,14 @@ use bytes::Bytes;
 
 use crate::delivery_run::{DeliveryRun, Part};
 use crate::frame_cache::FrameCache;
-use crate::group_record::{GroupRecord, LogEntry};
+use crate::group_record::{GroupRecord, HardState, LogEntry};
 use crate::message_run::{MessageRun, NO_EXPIRATION};
 use crate::pending_wave::{PendingWave, Target, Targets};
 use crate::queue_leader::{QueueLeader, MARK_STEP};
 use crate::queue_state::{QueueState, Released};
 use crate::raft_group::RaftGroup;
-use crate::raft_log::entry_kind;
+use crate::raft_log::{entry_kind, Position};
+use crate::raft_options::GroupOptions;
 use crate::record_batch::{self, Retained};
 use crate::shard_state::{Applied, Changes, FrozenShard, ShardState};
 use crate::wave::{Outcome, Sender, SequenceRange, Wave};
@@ -29,6 +30,14 @@ pub struct Taken {
     /// First to last sequence of each part of the queue that was taken, in order.
     pub ranges: Vec<(u64, u64)>,
     pub size: u64,
+}
+
+/// What a shard starts from.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// From the newest checkpoint.
+    pub state: ShardState,
+    pub hard_state: Option<HardState>,
 }
 
 /// What happened since it was last asked, for the core.
@@ -136,6 +145,50 @@ impl Shard {
             lazy_record: None,
             encoded_size_hint: 4096,
         }
+    }
+
+    /// A logged shard from its checkpoint's state and the log after it, its group's only voter.
+    ///
+    /// What the hard state says is committed is applied here and now, so that a long log never lies in
+    /// memory whole; topology commands among it are in the first effects. An error says what is wrong.
+    pub fn restore(
+        id: u32,
+        sender: Sender,
+        start: Restored,
+        entries: impl Iterator<Item = Result<LogEntry, String>>,
+        seed: u64,
+        cache_budget: usize,
+    ) -> Result<Self, String> {
+        let mut state = start.state;
+        let mut changes = Changes::default();
+        let mut commands = Vec::new();
+        let mut tail = Vec::new();
+        let commit = start.hard_state.map_or(0, |hard_state| hard_state.commit);
+        for entry in entries {
+            let entry = entry?;
+            if entry.index > commit {
+                tail.push(entry);
+            } else if entry.index > state.applied_index {
+                replay(&mut state, &mut changes, &mut commands, &entry)?;
+            }
+        }
+        let applied = Position {
+            index: state.applied_index,
+            term: state.applied_term,
+        };
+        let options = GroupOptions {
+            applied,
+            hard_state: start.hard_state,
+            entries: tail,
+            ..GroupOptions::new(sender.peer, id, &[sender.peer], seed)
+        };
+        let group = RaftGroup::new(options).map_err(|error| format!("shard {id}: {error:?}"))?;
+        let mut shard = Self::new(id, sender, state, Some(group), cache_budget);
+        shard.changes = changes;
+        shard.has_effects = !commands.is_empty();
+        shard.effects.commands = commands;
+        shard.voted = start.hard_state.map_or((0, 0), |h| (h.term, h.vote));
+        Ok(shard)
     }
 
     pub fn is_logged(&self) -> bool {
@@ -814,6 +867,29 @@ impl Shard {
             changes: std::mem::take(&mut self.changes),
         }
     }
+}
+
+/// Applies a committed entry of an earlier life.
+fn replay(
+    state: &mut ShardState,
+    changes: &mut Changes,
+    commands: &mut Vec<(u64, u64, Bytes)>,
+    entry: &LogEntry,
+) -> Result<(), String> {
+    if entry.kind != entry_kind::NORMAL || entry.data.is_empty() {
+        state.applied_index = entry.index;
+        state.applied_term = entry.term;
+        return Ok(());
+    }
+    let wave =
+        Wave::decode(&entry.data).map_err(|what| format!("entry {}: {what}", entry.index))?;
+    state.apply(entry.index, entry.term, &wave, changes);
+    let copied = wave
+        .commands
+        .iter()
+        .map(|c| (entry.index, wave.time_ms, Bytes::copy_from_slice(c)));
+    commands.extend(copied);
+    Ok(())
 }
 
 /// A frame that lost records, with what is left where its record number says.

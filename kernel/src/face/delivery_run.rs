@@ -52,6 +52,11 @@ impl PyDeliveryRun {
         })
     }
 
+    /// The same messages as a run of their own, to be published again.
+    fn messages(&self) -> PyMessageRun {
+        PyMessageRun::new(0, Arc::new(self.run.messages()))
+    }
+
     #[getter]
     fn count(&self) -> usize {
         self.run.count()

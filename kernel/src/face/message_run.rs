@@ -115,6 +115,21 @@ impl PyMessageRun {
         Ok(Self::new(self.channel, Arc::new(self.run.select(&keys))))
     }
 
+    /// The messages from `index` on, with all keys of the run in their places.
+    fn after(&self, index: usize) -> Self {
+        let run = MessageRun {
+            entries: self.run.entries[index.min(self.run.entries.len())..].to_vec(),
+            ..MessageRun::clone(&self.run)
+        };
+        Self::new(self.channel, Arc::new(run))
+    }
+
+    /// The messages that must not vanish without a word.
+    fn mandatory_only(&self) -> Self {
+        let wanted = |_, entry: &crate::message_run::Entry| entry.flags & flags::MANDATORY != 0;
+        Self::new(self.channel, Arc::new(self.run.filter(wanted)))
+    }
+
     fn before(&self, index: usize) -> Self {
         let count = index.min(self.run.entries.len());
         Self::new(self.channel, Arc::new(self.run.before(count)))

@@ -1,9 +1,5 @@
 //! The Python face: converts values and maps errors, decides nothing.
 
-mod counters;
-mod histogram;
-mod topic_trie;
-
 use pyo3::prelude::*;
 
 pub mod amqp_decoder;
@@ -13,10 +9,11 @@ pub mod counters;
 pub mod delivery_run;
 pub mod frame;
 pub mod histogram;
+pub mod journal;
 pub mod message_run;
 pub mod name_pattern;
 pub mod record_batch;
-mod topic_trie;
+pub mod shard;
 pub mod topic_trie;
 
 /// Which profile this kernel was built with; benchmarks refuse "debug".
@@ -37,8 +34,10 @@ fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     message_run::register(m)?;
     counters::register(m)?;
     histogram::register(m)?;
+    journal::register(m)?;
     name_pattern::register(m)?;
     record_batch::register(m)?;
+    shard::register(m)?;
     topic_trie::register(m)?;
     Ok(())
 }

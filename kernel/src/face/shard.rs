@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::PyBytes;
 
 use crate::face::delivery_run::PyDeliveryRun;
 use crate::face::journal::PyJournal;
@@ -32,7 +32,9 @@ impl PyRoute {
             ttl_ms: ttl_ms.unwrap_or(NO_EXPIRATION),
             room: room.unwrap_or(u64::MAX),
         };
-        Self { targets: Arc::new(targets.into_iter().map(target).collect()) }
+        Self {
+            targets: Arc::new(targets.into_iter().map(target).collect()),
+        }
     }
 }
 
@@ -40,7 +42,12 @@ impl PyRoute {
 type PyTaken<'py> = (Bound<'py, PyDeliveryRun>, Vec<(u64, u64)>, usize, u64);
 
 /// (changed queues, dropped queues, own commands applied through, [(index, time in ms, command)]).
-type PyEffects<'py> = (Vec<u64>, Vec<u64>, u64, Vec<(u64, u64, Bound<'py, PyBytes>)>);
+type PyEffects<'py> = (
+    Vec<u64>,
+    Vec<u64>,
+    u64,
+    Vec<(u64, u64, Bound<'py, PyBytes>)>,
+);
 
 #[pyclass(frozen, name = "Shard", module = "kernel")]
 pub struct PyShard {
@@ -49,7 +56,9 @@ pub struct PyShard {
 
 impl PyShard {
     pub fn new(shard: Shard) -> Self {
-        Self { shard: Mutex::new(shard) }
+        Self {
+            shard: Mutex::new(shard),
+        }
     }
 
     /// Python's one thread calls in; a job's thread only ever holds a frozen copy.
@@ -71,6 +80,21 @@ impl PyShard {
     #[staticmethod]
     fn volatile(id: u32, peer: u64, incarnation: u64) -> Self {
         Self::new(Shard::volatile(id, Sender { peer, incarnation }))
+    }
+
+    /// A logged shard of which this node is the only voter, as the journal has it.
+    #[staticmethod]
+    #[pyo3(signature = (journal, id, incarnation, seed, cache_size_max))]
+    fn logged_alone(
+        journal: &PyJournal,
+        id: u32,
+        incarnation: u64,
+        seed: u64,
+        cache_size_max: usize,
+    ) -> PyResult<Self> {
+        journal
+            .restore_shard(id, incarnation, seed, cache_size_max)
+            .map(Self::new)
     }
 
     #[getter]
@@ -151,8 +175,12 @@ impl PyShard {
         sender: (u64, u64),
         number: u64,
     ) {
-        let sender = Sender { peer: sender.0, incarnation: sender.1 };
-        self.lock().receive_move(&messages.run, &targets(&routes), sender, number);
+        let sender = Sender {
+            peer: sender.0,
+            incarnation: sender.1,
+        };
+        self.lock()
+            .receive_move(&messages.run, &targets(&routes), sender, number);
     }
 
     fn applied_through(&self, peer: u64, incarnation: u64) -> u64 {
@@ -160,7 +188,12 @@ impl PyShard {
     }
 
     fn senders(&self) -> Vec<(u64, u64)> {
-        self.lock().state().senders.keys().map(|s| (s.peer, s.incarnation)).collect()
+        self.lock()
+            .state()
+            .senders
+            .keys()
+            .map(|s| (s.peer, s.incarnation))
+            .collect()
     }
 
     fn forget_sender(&self, peer: u64, incarnation: u64) {
@@ -180,7 +213,8 @@ impl PyShard {
     }
 
     fn settle(&self, queue: u64, first: u64, last: u64, outcome_number: u8) -> PyResult<()> {
-        self.lock().settle(queue, first, last, outcome(outcome_number)?);
+        self.lock()
+            .settle(queue, first, last, outcome(outcome_number)?);
         Ok(())
     }
 
@@ -223,7 +257,11 @@ impl PyShard {
         settle: bool,
     ) -> PyResult<Option<PyTaken<'py>>> {
         let mut shard = self.lock();
-        let Taken { deliveries, ranges, size } = shard.take(queue, count, size);
+        let Taken {
+            deliveries,
+            ranges,
+            size,
+        } = shard.take(queue, count, size);
         if ranges.is_empty() {
             return Ok(None);
         }
@@ -233,7 +271,12 @@ impl PyShard {
             }
         }
         let count = deliveries.count();
-        Ok(Some((Bound::new(py, PyDeliveryRun::new(deliveries))?, ranges, count, size)))
+        Ok(Some((
+            Bound::new(py, PyDeliveryRun::new(deliveries))?,
+            ranges,
+            count,
+            size,
+        )))
     }
 
     fn reserve_mark(&self, queue: u64) {
@@ -254,7 +297,8 @@ impl PyShard {
         outcome_number: u8,
     ) -> PyResult<()> {
         let outcome = outcome(outcome_number)?;
-        self.lock().bury(&messages.run, outbox, queue, &ranges, outcome);
+        self.lock()
+            .bury(&messages.run, outbox, queue, &ranges, outcome);
         Ok(())
     }
 
@@ -269,7 +313,8 @@ impl PyShard {
     fn rows<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
         let shard = self.lock();
         let rows = shard.state().rows.iter();
-        rows.map(|(k, v)| (PyBytes::new(py, k), PyBytes::new(py, v))).collect()
+        rows.map(|(k, v)| (PyBytes::new(py, k), PyBytes::new(py, v)))
+            .collect()
     }
 
     /// Proposes what was gathered; what a logged shard must write goes to the journal.
@@ -307,7 +352,11 @@ impl PyShard {
     fn take_effects<'py>(&self, py: Python<'py>) -> Option<PyEffects<'py>> {
         let mut shard = self.lock();
         let effects = shard.take_effects()?;
-        let mine = effects.applied.iter().rev().find(|(sender, _)| *sender == shard.sender);
+        let mine = effects
+            .applied
+            .iter()
+            .rev()
+            .find(|(sender, _)| *sender == shard.sender);
         let commands = effects
             .commands
             .iter()
@@ -319,8 +368,8 @@ impl PyShard {
     }
 
     /// Copies survivors of the waves since `from` out of the reads they pin; answers where to go on.
-    fn unpin(&self, from: u64) -> u64 {
-        self.lock().unpin(from)
+    fn unpin(&self, from_: u64) -> u64 {
+        self.lock().unpin(from_)
     }
 }
 
@@ -331,21 +380,28 @@ pub struct PyUnsettled {
 
 impl PyUnsettled {
     fn lock(&self) -> MutexGuard<'_, Unsettled> {
-        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
+        self.unsettled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 type Ranges = Vec<(u32, u64, u64, u64)>;
 
 fn ranges(settled: Vec<crate::unsettled::Settled>) -> Ranges {
-    settled.into_iter().map(|s| (s.consumer, s.queue, s.first, s.last)).collect()
+    settled
+        .into_iter()
+        .map(|s| (s.consumer, s.queue, s.first, s.last))
+        .collect()
 }
 
 #[pymethods]
 impl PyUnsettled {
     #[new]
     fn new() -> Self {
-        Self { unsettled: Mutex::new(Unsettled::default()) }
+        Self {
+            unsettled: Mutex::new(Unsettled::default()),
+        }
     }
 
     fn __len__(&self) -> usize {
@@ -380,6 +436,5 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyRoute>()?;
     m.add_class::<PyShard>()?;
     m.add_class::<PyUnsettled>()?;
-    let _ = PyList::empty(m.py());
     Ok(())
 }

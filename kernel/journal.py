@@ -1,0 +1,7 @@
+"""The part of the kernel that writes the log: for floor 4 and ``store.files`` only."""
+
+from __future__ import annotations
+
+from kernel._kernel import Damage, Journal
+
+__all__ = ["Damage", "Journal"]

@@ -1,0 +1,239 @@
+//! `Journal` for Python: opens a data directory's journal and hands out its shards.
+
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use pyo3::create_exception;
+use pyo3::exceptions::{PyException, PyOSError};
+use pyo3::prelude::*;
+
+use crate::damage::StoreError;
+use crate::disk::{Disk, DiskError};
+use crate::file_header::Identity;
+use crate::identity_file;
+use crate::journal::{Journal, JournalOptions, JournalState};
+use crate::journal_driver::JournalHandle;
+use crate::journal_files::journal_numbers;
+use crate::journal_recovery::Expected;
+use crate::real_disk::RealDisk;
+use crate::record_batch::{self, Retained};
+use crate::shard::{Restored, Shard};
+use crate::wave::{Sender, Wave};
+
+create_exception!(kernel, Damage, PyException);
+
+/// Entries read at a time when a shard is restored.
+const RESTORE_READ_SIZE: usize = 8 << 20;
+
+pub fn disk_error(error: &DiskError) -> PyErr {
+    PyOSError::new_err((error.errno(), error.to_string()))
+}
+
+pub fn store_error(error: StoreError) -> PyErr {
+    match error {
+        StoreError::Disk(error) => disk_error(&error),
+        StoreError::Damage(damage) => Damage::new_err(damage.to_string()),
+    }
+}
+
+#[pyclass(frozen, name = "Journal", module = "kernel.journal")]
+pub struct PyJournal {
+    handle: Arc<JournalHandle>,
+    identity: Identity,
+    cut: bool,
+    closed_cleanly: bool,
+}
+
+impl PyJournal {
+    pub fn handle(&self) -> &Arc<JournalHandle> {
+        &self.handle
+    }
+
+    pub fn opened(
+        disk: Arc<dyn Disk>,
+        fresh: Identity,
+        options: JournalOptions,
+    ) -> Result<Self, StoreError> {
+        let identity = identity_file::claim(&*disk, fresh)?;
+        let (journal, cut, closed_cleanly) = if journal_numbers(&*disk)?.is_empty() {
+            (Journal::create(&*disk, identity, options)?, false, true)
+        } else {
+            let (journal, replay) = Journal::open(&*disk, identity, options, Expected::default())?;
+            (journal, replay.cut.is_some(), replay.closed_cleanly)
+        };
+        let handle = Arc::new(JournalHandle::new(disk, journal)?);
+        Ok(Self {
+            handle,
+            identity,
+            cut,
+            closed_cleanly,
+        })
+    }
+
+    /// A shard whose only voter is this node, with what the journal holds of it.
+    pub fn restore_shard(
+        &self,
+        id: u32,
+        incarnation: u64,
+        seed: u64,
+        cache_budget: usize,
+    ) -> PyResult<Shard> {
+        let known = self.handle.with(|journal| {
+            let log = journal.index().group(id);
+            log.map(|log| (log.hard_state, log.first_index(), log.is_empty()))
+        });
+        let hard_state = known.map(|(hard_state, _, _)| hard_state);
+        let mut next = match known {
+            Some((_, first, false)) => Some(first),
+            _ => None,
+        };
+        let mut read = Vec::new().into_iter();
+        let handle = &self.handle;
+        let entries = std::iter::from_fn(|| loop {
+            if let Some(entry) = read.next() {
+                return Some(Ok(entry));
+            }
+            let first = next?;
+            match handle.read_entries(id, first, RESTORE_READ_SIZE) {
+                Ok(entries) if entries.is_empty() => return None,
+                Ok(entries) => {
+                    next = entries.last().map(|entry| entry.index + 1);
+                    read = entries.into_iter();
+                }
+                Err(error) => {
+                    next = None;
+                    return Some(Err(store_error(error).to_string()));
+                }
+            }
+        });
+        let start = Restored {
+            hard_state,
+            ..Restored::default()
+        };
+        let sender = Sender {
+            peer: self.identity.peer,
+            incarnation,
+        };
+        Shard::restore(id, sender, start, entries, seed, cache_budget).map_err(Damage::new_err)
+    }
+
+    /// An entry's frames, as far as they are still wanted.
+    pub fn read_frames(&self, group: u32, index: u64) -> Result<Vec<Option<Retained>>, StoreError> {
+        let entry = self.handle.read_entry(group, index)?;
+        let Some(entry) = entry else {
+            return Ok(Vec::new());
+        };
+        let damaged = |what: String| {
+            let name = format!("entry {index} of shard {group}");
+            crate::damage::Damage::new(&name, 0, what, crate::file_header::REMEDY_COPY)
+        };
+        let wave = Wave::decode(&entry.data).map_err(damaged)?;
+        let frames = wave.frames.iter().map(|frame| {
+            let read = record_batch::decode(&entry.data, frame.start as usize, frame.size as usize);
+            let run = read.map_err(damaged)?;
+            let numbers = (0..run.entries.len() as u32).collect();
+            Ok(Some(Retained { run, numbers }))
+        });
+        frames.collect()
+    }
+}
+
+#[pymethods]
+impl PyJournal {
+    /// Opens the data directory, or makes it this `peer`'s own if it is empty.
+    ///
+    /// Raises `kernel.journal.Damage` (file, position, what, remedy) and `OSError`; then nothing was changed.
+    #[staticmethod]
+    fn open(directory: &str, peer: u64, store: [u8; 16], file_size: u64) -> PyResult<Self> {
+        let disk = RealDisk::open(Path::new(directory)).map_err(|error| disk_error(&error))?;
+        let options = JournalOptions {
+            file_size,
+            ..JournalOptions::default()
+        };
+        Self::opened(Arc::new(disk), Identity { store, peer }, options).map_err(store_error)
+    }
+
+    #[getter]
+    fn peer(&self) -> u64 {
+        self.identity.peer
+    }
+
+    /// A torn last write was cut off when the journal was opened.
+    #[getter]
+    fn cut(&self) -> bool {
+        self.cut
+    }
+
+    #[getter]
+    fn closed_cleanly(&self) -> bool {
+        self.closed_cleanly
+    }
+
+    /// Readable after a completion or a failure, until `clear_event`.
+    fn fileno(&self) -> i32 {
+        self.handle.event().as_raw_fd()
+    }
+
+    fn clear_event(&self) {
+        self.handle.clear_event();
+    }
+
+    #[getter]
+    fn synced(&self) -> u64 {
+        self.handle.synced()
+    }
+
+    #[getter]
+    fn submitted(&self) -> u64 {
+        self.handle.submitted()
+    }
+
+    /// ("open", ""), ("no space", ""), or ("poisoned", why).
+    #[getter]
+    fn state(&self) -> (&'static str, String) {
+        match self.handle.state() {
+            JournalState::Open => ("open", String::new()),
+            JournalState::NoSpace => ("no space", String::new()),
+            JournalState::Poisoned(error) => ("poisoned", error.to_string()),
+        }
+    }
+
+    /// Starts the thread that writes and syncs.
+    fn start_driver(&self) -> PyResult<()> {
+        Ok(self.handle.start_driver()?)
+    }
+
+    /// Writes and syncs all that was submitted, marks the journal as closed cleanly and stops the thread.
+    fn close(&self, py: Python<'_>) -> PyResult<bool> {
+        py.detach(|| self.handle.close())
+            .map_err(|error| disk_error(&error))
+    }
+
+    /// Reads entries' frames back and hands them to the shard. Takes as long as the disk does, without the GIL.
+    fn read_into(
+        &self,
+        py: Python<'_>,
+        shard: &crate::face::shard::PyShard,
+        entries: Vec<u64>,
+    ) -> PyResult<()> {
+        let group = shard.lock().id;
+        let read: Result<Vec<_>, StoreError> = py.detach(|| {
+            let each = entries
+                .into_iter()
+                .map(|entry| Ok((entry, self.read_frames(group, entry)?)));
+            each.collect()
+        });
+        let mut shard = shard.lock();
+        for (entry, frames) in read.map_err(store_error)? {
+            shard.receive_read(entry, frames);
+        }
+        Ok(())
+    }
+}
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<PyJournal>()?;
+    m.add("Damage", m.py().get_type::<Damage>())?;
+    Ok(())
+}
