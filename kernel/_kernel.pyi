@@ -444,3 +444,46 @@ class Unsettled:
     def settle(self, first: int, last: int) -> list[tuple[int, int, int, int]] | None:
         """(consumer, queue, first, last sequence) of each range; None: a tag is not unsettled."""
     def take_all(self) -> list[tuple[int, int, int, int]]: ...
+@final
+class Poller:
+    """Many sockets in rounds: one call receives and decodes for all that are ready, one sends for all.
+
+    A token is its owner's number for one socket, from 0, given once.  Buffers are charged to ``input``
+    and ``output``.  What a peer does is never an error here.
+    """
+
+    def __new__(cls, counters: Counters, input: Account, output: Account) -> Poller: ...
+    def fileno(self) -> int:
+        """Readable when there is something for a round to do, but for what is ``pending``."""
+    @property
+    def pending(self) -> bool:
+        """The next round has something to do that the descriptor doesn't tell of."""
+    def add(self, token: int, fd: int, decoder: AmqpDecoder) -> None:
+        """Takes ``fd`` over.  OSError where the system has no room for it; it is closed then."""
+    def remove(self, token: int) -> None:
+        """Closes it, whatever is left to be written."""
+    def watch(self, fd: int) -> int:
+        """Each change of ``fd`` to readable (an eventfd's need not be read) comes with the token returned: -1, then -2, ..."""
+    def round(self) -> list[tuple[int, list[_Frame] | None]]:
+        """What came: frames (none: bytes that complete none), or None: the end, told once; or a watched token."""
+    def send(self, token: int, output: list[bytes | Chunk]) -> None:
+        """Queues output for the next flush; after the end or a hang-up it is nobody's."""
+    def flush(self) -> list[tuple[int, int]]:
+        """Writes what was queued since the last one; which sockets are blocked now, and with how many bytes left."""
+    def take_unblocked(self) -> list[tuple[int, int]]:
+        """Which blocked sockets took something since this was last asked, and how many bytes are left."""
+    def pause(self, token: int) -> None:
+        """Stops reading."""
+    def resume(self, token: int) -> None:
+        """Reads on."""
+    def wake(self, token: int) -> None:
+        """Resumes the decoder, at the beginning of the next round."""
+    def hang_up(self, token: int) -> None:
+        """Lets output out, shuts our side, discards input until the peer's end, which is told.
+
+        How long that may take is its owner's business, and so is ``remove`` in any case.
+        """
+    def output_size(self, token: int) -> int: ...
+    def input_size(self, token: int) -> int: ...
+    def wait(self, block_us: int, spin_us: int = 0) -> bool:
+        """Waits for something to do without trio: asleep, then looking; says whether there is."""

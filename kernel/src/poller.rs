@@ -10,11 +10,11 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::io::{Errno, Result};
@@ -62,7 +62,6 @@ pub struct Poller {
     connections: HashMap<i64, Connection>,
     /// Watched descriptor number n has token -1 - n.
     watched: Vec<OwnedFd>,
-    events: Vec<epoll::Event>,
     /// Readable, but the last round had no room for them; they come first in the next, so that those
     /// behind in epoll's list get their turn however many are before them.
     deferred: VecDeque<i64>,
@@ -87,7 +86,6 @@ impl Poller {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             connections: HashMap::new(),
             watched: Vec::new(),
-            events: Vec::with_capacity(EVENT_COUNT_MAX),
             deferred: VecDeque::new(),
             scratch: vec![0; READ_SIZE_MAX].into_boxed_slice(),
             woken: Vec::new(),
@@ -260,13 +258,13 @@ impl Poller {
             }
             budget -= self.read(token, EventFlags::IN, budget, &mut received);
         }
-        let mut events = std::mem::take(&mut self.events);
-        events.clear();
-        match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&NO_TIME)) {
-            Ok(_) | Err(Errno::INTR) => {}
+        let mut events = [const { MaybeUninit::uninit() }; EVENT_COUNT_MAX];
+        let ready: &[epoll::Event] = match epoll::wait(&self.epoll, &mut events, Some(&NO_TIME)) {
+            Ok((ready, _)) => ready,
+            Err(Errno::INTR) => &[],
             Err(error) => panic!("epoll_wait: {error}"),
-        }
-        for event in &events {
+        };
+        for event in ready {
             let (token, flags) = (event.data.u64() as i64, event.flags);
             if token < 0 {
                 received.push((token, Received::Watched));
@@ -279,7 +277,6 @@ impl Poller {
                 budget -= self.read(token, flags, budget, &mut received);
             }
         }
-        self.events = events;
         received
     }
 

@@ -12,6 +12,7 @@ pub mod histogram;
 pub mod journal;
 pub mod message_run;
 pub mod name_pattern;
+mod poller;
 pub mod record_batch;
 pub mod shard;
 pub mod topic_trie;
@@ -35,6 +36,7 @@ fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     counters::register(m)?;
     histogram::register(m)?;
     journal::register(m)?;
+    poller::register(m)?;
     name_pattern::register(m)?;
     record_batch::register(m)?;
     shard::register(m)?;
