@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::message_run::{Entry, MessageRun};
+use crate::message_run::{Entry, Facts, MessageRun};
+use crate::run_builder::RunBuilder;
 
 /// Consecutive messages of one run.
 #[derive(Clone, Debug)]
@@ -60,7 +61,8 @@ impl DeliveryRun {
             (first..first + part.count as usize).map(move |index| (&part.messages, index))
         });
         let origin = self.parts[0].messages.origin;
-        let mut builder = RunBuilder::new(origin, self.count(), self.size() as usize);
+        let mut builder = RunBuilder::new(origin);
+        builder.reserve(self.count(), self.size() as usize);
         all.by_ref().for_each(|(run, index)| {
             let entry = &run.entries[index];
             let key = builder.key(run.exchange(entry.key), run.routing_key(entry.key));
