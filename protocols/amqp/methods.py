@@ -509,7 +509,7 @@ _NUMBERS = {
     Kind.LONG: _Number(struct.Struct(">I"), 0xFFFF_FFFF),
     Kind.LONG_LONG: _Number(struct.Struct(">Q"), 0xFFFF_FFFF_FFFF_FFFF),
 }
-_FIELDS: dict[type[Method], list[tuple[str, Kind]]] = {
+FIELDS: dict[type[Method], list[tuple[str, Kind]]] = {
     method: [
         (name, hint.__metadata__[0]) for name, hint in get_type_hints(method, include_extras=True).items()
     ]
@@ -563,7 +563,7 @@ def decode_method(class_id: int, method_id: int, arguments: bytes) -> Method:
         detail = f"unknown method {method_id} of class {class_id}"
         raise ProtocolViolation(ReplyCode.NOT_IMPLEMENTED, detail, class_id, method_id)
     try:
-        return method(*_decode_arguments(_FIELDS[method], arguments))
+        return method(*_decode_arguments(FIELDS[method], arguments))
     except ProtocolViolation as violation:
         detail = f"{METHOD_NAMES[method]}: {violation.detail}"
         raise ProtocolViolation(violation.code, detail, class_id, method_id) from None
@@ -611,7 +611,7 @@ def encode_arguments(method: Method) -> bytes:
     """The arguments alone."""
     parts: list[bytes] = []
     bits = bit_count = 0
-    for name, kind in _FIELDS[type(method)]:
+    for name, kind in FIELDS[type(method)]:
         value = getattr(method, name)
         if kind is Kind.BIT:
             assert bit_count < BITS_MAX
