@@ -24,8 +24,8 @@ const GROWTH_MIN: usize = 4 << 10;
 pub enum Assembled {
     Partly,
     Whole(OpenMessage),
-    /// Larger than allowed: its frames are counted and dropped.
-    TooLarge(Violation),
+    /// Its channel ends: the rest of its frames is counted and dropped.
+    Refused(Violation),
 }
 
 /// The open messages of one connection, at most one for each channel.
@@ -92,15 +92,14 @@ impl Assembler {
         let facts = properties::read(header.properties)
             .map_err(|fault| at_fault(reply_code::SYNTAX_ERROR, fault))?;
         let held = message.held();
-        if header.body_size > message_size_max {
+        if let Some(text) = message.fault(header.body_size, message_size_max) {
             message.discard(header.body_size);
             self.held -= held;
-            let text = format!(
-                "message size {} is larger than configured max size {message_size_max} (311 CONTENT_TOO_LARGE)",
-                header.body_size
-            );
+            if header.body_size == 0 {
+                self.abandon(channel);
+            }
             let violation = at_fault(reply_code::PRECONDITION_FAILED, &text);
-            return Ok(Assembled::TooLarge(violation.of_channel()));
+            return Ok(Assembled::Refused(violation.of_channel()));
         }
         message.receive_header(&header, facts);
         self.held += message.held() - held;
@@ -167,7 +166,7 @@ pub struct OpenMessage {
     facts: Facts,
     /// Body bytes to come; None: the header is to come.
     left: Option<u64>,
-    /// Too large: its frames are counted and dropped.
+    /// Refused: its frames are counted and dropped.
     discarded: bool,
 }
 
@@ -198,6 +197,19 @@ impl OpenMessage {
     /// Bytes of names, properties and body.
     pub fn size(&self) -> usize {
         self.buffer.len()
+    }
+
+    /// Why a message of this size is refused.
+    fn fault(&self, body_size: u64, message_size_max: u64) -> Option<String> {
+        let exchange = self.key.exchange.of(&self.buffer);
+        let routing_key = self.key.routing_key.of(&self.buffer);
+        if body_size > message_size_max {
+            return Some(format!(
+                "message size {body_size} is larger than configured max size {message_size_max} (311 CONTENT_TOO_LARGE)"
+            ));
+        }
+        let plain = content::is_plain(exchange) && content::is_plain(routing_key);
+        (!plain).then(|| "exchange name or routing key holds a control character".into())
     }
 
     /// Takes the header; `facts` are those of its properties.

@@ -41,8 +41,8 @@ impl<'a> Publish<'a> {
         })
     }
 
-    pub fn has_utf8_names(&self) -> bool {
-        std::str::from_utf8(self.exchange).is_ok() && std::str::from_utf8(self.routing_key).is_ok()
+    pub fn has_plain_names(&self) -> bool {
+        is_plain(self.exchange) && is_plain(self.routing_key)
     }
 
     #[inline]
@@ -150,4 +150,26 @@ fn split(data: &[u8], frame_size_max: usize) -> Option<(frame::WireFrame<'_>, &[
 #[inline]
 pub fn is_channel(channel: u16) -> bool {
     (1..=CHANNEL_MAX).contains(&channel)
+}
+
+/// Whether a name is UTF-8 without control characters (Unicode's Cc). Other protocols will write it, and a line break
+/// that is a byte like any other here ends a header there.
+pub fn is_plain(name: &[u8]) -> bool {
+    std::str::from_utf8(name).is_ok_and(|name| !name.chars().any(char::is_control))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_name_holds_no_control_character() {
+        for name in ["", "a b", "\u{e9}t\u{e9}", "\u{a0}", "\u{2028}"] {
+            assert!(is_plain(name.as_bytes()), "{name:?}");
+        }
+        for name in ["\0", "a\nb", "\r", "\u{7f}", "\u{85}", "\u{9f}"] {
+            assert!(!is_plain(name.as_bytes()), "{name:?}");
+        }
+        assert!(!is_plain(b"\xff"));
+    }
 }

@@ -364,7 +364,7 @@ impl AmqpDecoder {
         };
         match assembled {
             Assembled::Partly => {}
-            Assembled::TooLarge(violation) => self.push(Frame::Violation(violation), frames),
+            Assembled::Refused(violation) => self.push(Frame::Violation(violation), frames),
             Assembled::Whole(message) => self.receive_message(channel, message, frames),
         }
         Ok(())
@@ -397,12 +397,12 @@ fn checked_method(frame: WireFrame<'_>) -> Result<(MethodId, &[u8]), Violation> 
     Err(Violation::new(code, text).on(frame.channel).of(id))
 }
 
-/// The key's number; None if it is new and not UTF-8.
+/// The key's number; None if it is new and a name of it is not one.
 #[inline]
 fn number_key(builder: &mut RunBuilder, publish: &Publish) -> Option<u32> {
     let (exchange, routing_key) = (publish.exchange, publish.routing_key);
     match builder.find_key(exchange, routing_key) {
-        None if publish.has_utf8_names() => Some(builder.add_key(exchange, routing_key)),
+        None if publish.has_plain_names() => Some(builder.add_key(exchange, routing_key)),
         found => found,
     }
 }
