@@ -17,6 +17,7 @@ from broker.model.topology import Arguments, BindingSpec, ExchangeSpec, QueueSpe
 from protocols.adapter import Output
 from protocols.amqp.channel import Answer, Channel, ChannelState
 from protocols.amqp.confirms import Confirms
+from protocols.amqp.method_codec import decode_method, encode_method
 from protocols.amqp.methods import (
     METHOD_IDS,
     METHOD_NAMES,
@@ -60,8 +61,6 @@ from protocols.amqp.methods import (
     TxCommit,
     TxRollback,
     TxSelect,
-    decode_method,
-    encode_method,
 )
 from protocols.amqp.reply_codes import ReplyCode
 from protocols.amqp.violation import ProtocolViolation
@@ -389,8 +388,8 @@ CHANNEL_METHODS: dict[tuple[ChannelState, type[Method]], Handler] = {
     (ChannelState.CLOSING, ChannelClose): _close_again,
     (ChannelState.CLOSING, ChannelCloseOk): _closed,
 }
-"""What a method does in a state.  What is not here is discarded while CLOSING, 504 while FINISHING, and on an open channel
-what ``REFUSED_METHODS`` says of it, else 503."""
+"""What a method does in a state.  What is not here is discarded while CLOSING, 504 while FINISHING, and on an open
+channel what ``REFUSED_METHODS`` says of it, else 503."""
 
 REFUSED_METHODS: dict[type[Method], tuple[ReplyCode, str]] = {
     method: (ReplyCode.NOT_IMPLEMENTED, f"{METHOD_NAMES[method]} is not supported")

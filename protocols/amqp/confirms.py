@@ -39,9 +39,8 @@ class Confirms:
     def settle(self, tags: Sequence[TagRange], *, nack: bool) -> bytes:
         """Frames that say what became of these tags."""
         if len(tags) == 1 and tags[0][0] == self._settled_through + 1 and not self._ahead:
-            ranges = tags
             self._check_given(tags[0])
-            frames = encode_confirms(self._channel, list(ranges), self._settled_through, nack)
+            frames = encode_confirms(self._channel, tags, self._settled_through, nack)
             self._settled_through = tags[0][1]
             return frames
         ranges = _merged(tags)
@@ -60,7 +59,8 @@ class Confirms:
         at = bisect(self._ahead, settled)
         before = self._ahead[at - 1] if at else (0, self._settled_through)
         after = self._ahead[at] if at < len(self._ahead) else None
-        assert before[1] < first and (after is None or last < after[0]), f"{settled} is settled already"
+        assert before[1] < first, f"{settled} is settled already"
+        assert after is None or last < after[0], f"{settled} is settled already"
         if after is not None and after[0] == last + 1:
             last = after[1]
             del self._ahead[at]

@@ -21,11 +21,10 @@ from protocols.amqp.channel import ACK_ID, CHANNEL_REPLIES, PUBLISH_ID, Channel,
 from protocols.amqp.channel_methods import receive_method
 from protocols.amqp.connection_state import DISCARDING, ConnectionState
 from protocols.amqp.heartbeats import Heartbeats
+from protocols.amqp.method_codec import HEARTBEAT_FRAME, PROTOCOL_HEADER, decode_method
 from protocols.amqp.methods import (
-    HEARTBEAT_FRAME,
     METHOD_IDS,
     METHOD_NAMES,
-    PROTOCOL_HEADER,
     ChannelOpen,
     ChannelOpenOk,
     ConnectionBlocked,
@@ -41,7 +40,6 @@ from protocols.amqp.methods import (
     ConnectionUpdateSecretOk,
     Method,
     MethodId,
-    decode_method,
 )
 from protocols.amqp.outbox import Outbox
 from protocols.amqp.properties import LOCALES, client_capabilities, server_properties
@@ -190,9 +188,9 @@ class AmqpAdapter:
                 self._closing_in_core[number] = self._closing_in_core.get(number, 0) + 1
 
     def _receive_connection_method(self, frame: kernel.Method) -> None:
-        if self._state in DISCARDING:
-            if self._state is not ConnectionState.CLOSING or (frame.class_id, frame.method_id) not in _CLOSE_IDS:
-                return
+        closing = self._state is ConnectionState.CLOSING and (frame.class_id, frame.method_id) in _CLOSE_IDS
+        if self._state in DISCARDING and not closing:
+            return
         method = decode_method(frame.class_id, frame.method_id, frame.arguments)
         handler = CONNECTION_METHODS.get((self._state, type(method)))
         if handler is None:
@@ -481,4 +479,5 @@ CONNECTION_METHODS: dict[tuple[ConnectionState, type[Method]], Callable[[AmqpAda
     (ConnectionState.CLOSING, ConnectionClose): AmqpAdapter._receive_close_again,
     (ConnectionState.CLOSING, ConnectionCloseOk): AmqpAdapter._receive_close_ok,
 }
-"""What a method on channel 0 does in a state.  What is not here is discarded in the states of ``DISCARDING``, else 503."""
+"""What a method on channel 0 does in a state.  What is not here is discarded in the states of ``DISCARDING``, and is
+503 in the others."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from broker.model.commands import Command
 from protocols.adapter import Output
-from protocols.amqp.methods import Method, encode_method
+from protocols.amqp.method_codec import encode_method
+from protocols.amqp.methods import (
+    Method,
+)
 
 
 class Outbox:

@@ -20,5 +20,5 @@ REPLY_CODES: dict[Refusal, ReplyCode] = {
     Refusal.NO_ROUTE: ReplyCode.NO_ROUTE,
     Refusal.RESOURCE_ERROR: ReplyCode.RESOURCE_ERROR,
 }
-"""The code's scope says whether it closes the channel or the connection (``reply_codes.scope_of``).  On channel 0 (login,
-vhost) it is always the connection; NO_ROUTE is said by basic.return and closes nothing."""
+"""The code's scope (``reply_codes.scope_of``) says whether it closes the channel or the connection.  On channel 0, for
+a login or a vhost, it is the connection; NO_ROUTE is said by basic.return and closes nothing."""

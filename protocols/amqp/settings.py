@@ -24,7 +24,7 @@ class AmqpSettings(msgspec.Struct, frozen=True):
     handshake_timeout_s: float = 10.0
     """From the connection's first moment to connection.open-ok."""
     login_failure_delay_s: float = 0.1
-    """From start-ok to the refusal of a login, whatever refused it (Kafka's): guessing is slow, and its time tells nothing."""
+    """From start-ok to the refusal of a login (Kafka's): guessing is slow, and how long it took tells nothing."""
     silent_failure_delay_s: float = 3.0
     """The same for a client that does not know what connection.close means at that time: it is hung up on after this
     silence, as RabbitMQ does (AMQP 0-9-1 4.9 wants a pause before hanging up on a login)."""

@@ -28,7 +28,7 @@ _Container: TypeAlias = dict[str, Any] | list[Any]
 def _decimal(value: tuple[int, int]) -> float:
     """A scale and the digits.  Python's float division rounds correctly where ``digits * 10 ** -scale`` does not."""
     scale, digits = value
-    return digits / 10**scale
+    return digits / float(10**scale)
 
 
 # The type's octet -> its layout and how what was unpacked becomes a value.
@@ -58,7 +58,7 @@ def decode_table(data: bytes, start: int = 0) -> tuple[Arguments, int]:
 
 
 def decode_table_entries(data: bytes, position: int, end: int) -> Arguments:
-    """The table whose entries lie from ``position`` to ``end``, without a size before it (AMQPLAIN sends such a one)."""
+    """The table whose entries lie from ``position`` to ``end``, without a size before it (AMQPLAIN sends one)."""
     root: Arguments = {}
     container: _Container = root
     outer: list[tuple[_Container, int]] = []

@@ -10,7 +10,7 @@ from protocols.amqp.reply_codes import ReplyCode
 
 
 class ProtocolViolation(Exception):
-    """``detail`` becomes the reply text; ``class_id`` and ``method_id`` name the offending method, 0 if there is none."""
+    """``detail`` becomes the reply text; ``class_id`` and ``method_id`` name the method at fault, or are 0."""
 
     def __init__(self, code: ReplyCode, detail: str, class_id: int = 0, method_id: int = 0) -> None:
         super().__init__(f"{code.name} - {detail}")

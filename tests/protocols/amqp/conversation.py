@@ -2,8 +2,8 @@
 
 A transcript is a list of lines.  What is said to the adapter:
 
-    C: 1 queue.declare queue=q durable      a method of the client's, on channel 1; words without = are bits that are set
-    C: 1 basic.publish routing_key=k body=hello count=3      with its content, three times
+    C: 1 queue.declare queue=q durable      a method of the client's, on channel 1; words without = are bits
+    C: 1 basic.publish routing_key=k body=hello count=3    with its content, three times; ``+``: in one breath
     C: header | heartbeat | octets 01 00 02      the protocol header; a heartbeat; any bytes, in hex
     core: QueueDeclared(1, "q", 0, 0)       what the core replies (Python, with ``broker.model.replies`` at hand)
     time: +2.5                              seconds go by, in one step
@@ -33,11 +33,10 @@ from broker.model.refusals import Refusal
 from broker.model.replies import Reply
 from kernel import AmqpDecoder, DeliveryRun, MessageRun
 from protocols.amqp.connection import AmqpAdapter
+from protocols.amqp.method_codec import HEARTBEAT_FRAME, PROTOCOL_HEADER, decode_method, encode_method
 from protocols.amqp.methods import (
     FIELDS,
-    HEARTBEAT_FRAME,
     METHOD_NAMES,
-    PROTOCOL_HEADER,
     BasicDeliver,
     BasicGetOk,
     BasicReturn,
@@ -46,8 +45,6 @@ from protocols.amqp.methods import (
     ConnectionTuneOk,
     Kind,
     Method,
-    decode_method,
-    encode_method,
 )
 from protocols.amqp.settings import AmqpSettings
 
@@ -112,7 +109,7 @@ def _client_line(words: list[str]) -> bytes:
     if words[0] == "octets":
         return bytes.fromhex("".join(words[1:]))
     channel, name = int(words[0]), words[1]
-    given = dict(word.split("=", 1) if "=" in word else (word, "true") for word in words[2:])
+    given = dict(word.split("=", 1) if "=" in word else [word, "true"] for word in words[2:])
     body, count, properties = given.pop("body", ""), int(given.pop("count", "1")), given.pop("properties", "0000")
     fields = dict(FIELDS[METHODS_BY_NAME[name]])
     arguments = {field: _value(fields[field], text) for field, text in given.items()}
@@ -148,7 +145,7 @@ def server_lines(output: bytes) -> list[str]:
             continue
         kind, channel, size = struct.unpack_from(">BHI", output, position)
         payload = output[position + 7 : position + 7 + size]
-        assert len(payload) == size and output[position + 7 + size] == 0xCE, "a frame of ours is broken"
+        assert output[position + 7 + size] == 0xCE, "a frame of ours is broken"
         position += 8 + size
         if kind == 8:
             lines.append("S: heartbeat")
@@ -161,6 +158,19 @@ def server_lines(output: bytes) -> list[str]:
         else:
             lines[-1] += f" body={_text(payload.decode())}"
     return lines
+
+
+def decoded_methods(output: bytes) -> list[Method]:
+    """The methods of frames that are nothing else."""
+    methods: list[Method] = []
+    position = 0
+    while position < len(output):
+        kind, _, size = struct.unpack_from(">BHI", output, position)
+        assert kind == 1
+        class_id, method_id = struct.unpack_from(">HH", output, position + 7)
+        methods.append(decode_method(class_id, method_id, output[position + 11 : position + 7 + size]))
+        position += 8 + size
+    return methods
 
 
 def method_text(value: Method) -> str:

@@ -27,11 +27,10 @@ scalars: st.SearchStrategy[Any] = (
     | st.text(max_size=20)
     | st.binary(max_size=20)
 )
-tables = st.dictionaries(
-    keys,
-    st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4), max_leaves=12),
-    max_size=6,
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4), max_leaves=12
 )
+tables = st.dictionaries(keys, values, max_size=6)
 
 
 def table(entries: bytes) -> bytes:
@@ -93,9 +92,10 @@ def test_a_nan_is_read() -> None:
 def test_garbage_is_a_syntax_error_and_nothing_else(data: bytes) -> None:
     for framed in (data, table(data)):
         try:
-            decode_table(framed)
+            found: object = type(decode_table(framed)[0])
         except ProtocolViolation as violation:
-            assert violation.code is ReplyCode.SYNTAX_ERROR
+            found = violation.code
+        assert found in (dict, ReplyCode.SYNTAX_ERROR)
 
 
 @given(tables, st.data())
@@ -134,11 +134,11 @@ def test_the_number_of_values_is_bounded() -> None:
         decode_table(table(b"\x01kA" + table(b"V" * TABLE_ELEMENTS_MAX)))
 
 
-# pamqp re-encodes integers to the smallest type, writes floats as 32 bits, and knows neither bytes nor large timestamps.
+# pamqp writes integers as the smallest type that holds them, floats as 32 bits, and knows neither bytes nor timestamps
+# past 2106.
 pamqp_scalars = st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=20)
-pamqp_tables = st.dictionaries(
-    st.text(st.characters(codec="utf-8"), min_size=1, max_size=20), pamqp_scalars | st.lists(pamqp_scalars, max_size=3), max_size=5
-)
+pamqp_values = pamqp_scalars | st.lists(pamqp_scalars, max_size=3)
+pamqp_tables = st.dictionaries(st.text(min_size=1, max_size=20), pamqp_values, max_size=5)
 
 
 @given(pamqp_tables)

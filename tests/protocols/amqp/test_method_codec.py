@@ -11,24 +11,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocols.amqp.method_codec import decode_method, encode_arguments, encode_method
 from protocols.amqp.methods import (
     FIELDS,
     METHOD_IDS,
     METHOD_NAMES,
     METHODS,
-    QueueDeclare,
-    QueueDeclareOk,
     Kind,
     Method,
-    decode_method,
-    encode_arguments,
-    encode_method,
+    QueueDeclare,
+    QueueDeclareOk,
 )
 from protocols.amqp.reply_codes import ReplyCode
 from protocols.amqp.violation import ProtocolViolation
 
 short_strings = st.text(max_size=40)
-simple_tables: st.SearchStrategy[dict[str, Any]] = st.dictionaries(st.sampled_from("abc"), st.booleans() | st.text(max_size=5))
+simple_tables: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
+    st.sampled_from("abc"), st.booleans() | st.text(max_size=5)
+)
 VALUES: dict[Kind, st.SearchStrategy[Any]] = {
     Kind.OCTET: st.integers(0, 2**8 - 1),
     Kind.SHORT: st.integers(0, 2**16 - 1),
@@ -70,11 +70,10 @@ def test_arguments_cut_anywhere_are_a_syntax_error(method: Method, data: st.Data
 @given(st.sampled_from(sorted(METHODS)), st.binary(max_size=60))
 def test_garbage_is_a_syntax_error_and_nothing_else(number: tuple[int, int], arguments: bytes) -> None:
     try:
-        method = decode_method(*number, arguments)
+        found: object = type(decode_method(*number, arguments))
     except ProtocolViolation as violation:
-        assert violation.code is ReplyCode.SYNTAX_ERROR
-    else:
-        assert isinstance(method, METHODS[number])
+        found = violation.code
+    assert found in (METHODS[number], ReplyCode.SYNTAX_ERROR)
 
 
 def test_an_unknown_method_is_not_implemented() -> None:
@@ -95,17 +94,19 @@ def test_names_that_pamqp_refuses_are_served() -> None:
         assert name.encode() in frame
 
 
-def test_our_methods_are_those_of_pamqp_and_rabbitmqs_update_secret() -> None:
-    theirs = {(number >> 16, number & 0xFFFF): kind.name for number, kind in pamqp.commands.INDEX_MAPPING.items()}
+def test_our_methods_are_those_of_pamqp() -> None:
+    kinds: dict[int, Any] = pamqp.commands.INDEX_MAPPING
+    theirs = {(number >> 16, number & 0xFFFF): kind.name for number, kind in kinds.items()}
     ours = {number: METHOD_NAMES[kind] for number, kind in METHODS.items()}
     named = {number: name.replace(".", " ").replace("-", "").lower() for number, name in ours.items()}
     assert named == {number: name.replace(".", " ").lower() for number, name in theirs.items()}
 
 
 # pamqp refuses names outside its pattern, takes only text for long strings, sorts tables,
-# and holds what the specification deprecates to one value.
+# takes a long-long for signed, and holds what the specification deprecates to one value.
 PAMQP_VALUES = {
     **VALUES,
+    Kind.LONG_LONG: st.integers(0, 2**63 - 1),
     Kind.SHORT_STRING: st.text("abcXYZ019-_.:@#,/+ ", max_size=100),
     Kind.LONG_STRING: st.text("abc \0", max_size=20).map(str.encode),
     Kind.TABLE: simple_tables.map(lambda table: dict(sorted(table.items()))),
@@ -125,9 +126,11 @@ def to_pamqp(method: Method) -> pamqp.base.Frame:
     class_id, method_id = METHOD_IDS[type(method)]
     values = [getattr(method, name) for name, _ in FIELDS[type(method)]]
     kind = pamqp.commands.INDEX_MAPPING[class_id << 16 | method_id]
-    return kind(*(value.decode() if isinstance(value, bytes) else value for value in values))
+    theirs: pamqp.base.Frame = kind(*(value.decode() if isinstance(value, bytes) else value for value in values))
+    return theirs
 
 
+@pytest.mark.filterwarnings("ignore:This command is deprecated:DeprecationWarning")
 @given(st.sampled_from(sorted(METHOD_IDS, key=METHOD_IDS.__getitem__)).flatmap(pamqp_methods))
 def test_pamqp_writes_the_same_bytes(method: Method) -> None:
     assert pamqp.frame.marshal(to_pamqp(method), 7) == encode_method(7, method)
