@@ -33,7 +33,7 @@ impl Draw {
 }
 
 fn run_of(bodies: &[String], keys: u32) -> Arc<MessageRun> {
-    let mut builder = RunBuilder::new(Origin::Amqp091, bodies.len(), 0);
+    let mut builder = RunBuilder::new(Origin::Amqp091);
     for (i, body) in bodies.iter().enumerate() {
         let key = builder.key(b"x", format!("k{}", i as u32 % keys).as_bytes());
         let facts = Facts {
