@@ -14,6 +14,7 @@ pub mod delivery_run;
 pub mod disk;
 pub mod file_header;
 pub mod frame_cache;
+pub mod frozen;
 pub mod group_record;
 pub mod histogram;
 pub mod identity_file;
@@ -41,6 +42,10 @@ pub mod real_disk;
 pub mod record_batch;
 pub mod run_builder;
 pub mod shard;
+pub mod sealing;
+pub mod segment;
+pub mod segment_format;
+pub mod segment_writer;
 pub mod shard_state;
 #[cfg(test)]
 mod shard_tests;

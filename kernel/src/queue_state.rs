@@ -240,6 +240,26 @@ impl QueueState {
         self.slices.iter().map(|(first, slice)| (*first, slice))
     }
 
+    /// The slices whose entries lie in `first..=last`, in order. Sequences are given in apply order, so
+    /// entries never descend along a queue.
+    pub fn slices_of_entries(&self, first: u64, last: u64) -> impl Iterator<Item = (u64, &Slice)> {
+        let (mut low, mut high) = match self.slices.get_min() {
+            Some((start, slice)) if slice.entry < first => (*start, self.next_sequence),
+            _ => (0, 0),
+        };
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.slices.range(middle..).next() {
+                Some((start, slice)) if slice.entry < first => low = start + 1,
+                _ => high = middle,
+            }
+        }
+        self.slices
+            .range(low..)
+            .map(|(start, slice)| (*start, slice))
+            .take_while(move |(_, slice)| slice.entry <= last)
+    }
+
     /// All returned runs: (first, last, times).
     pub fn returned(&self) -> impl Iterator<Item = (u64, u64, u32)> + '_ {
         self.returned
@@ -364,6 +384,14 @@ mod tests {
                 }
                 assert_eq!(flat(&queue), model);
                 assert_eq!(queue.message_count as usize, model.len());
+                let (from, through) = (draw(30), draw(30));
+                let found: Vec<u64> = queue
+                    .slices_of_entries(from, through)
+                    .map(|x| x.0)
+                    .collect();
+                let inside = |slice: &Slice| (from..=through).contains(&slice.entry);
+                let wanted = queue.slices().filter(|(_, slice)| inside(slice));
+                assert_eq!(found, wanted.map(|x| x.0).collect::<Vec<_>>());
             }
             let slices = queue.slices().map(|(s, x)| (s, x.clone())).collect();
             let copy = QueueState::restored(

@@ -241,6 +241,15 @@ pub fn retain(frame: &[u8], ranges: &[std::ops::Range<u32>]) -> Result<Option<Ve
     Ok(Some(out))
 }
 
+/// The numbers of a frame's records, ascending; cheap if none is missing.
+pub fn record_numbers(frame: &Bytes) -> Result<Vec<u32>, String> {
+    let opened = open(frame)?;
+    if opened.record_count == opened.last_number as usize + 1 {
+        return Ok((0..=opened.last_number).collect());
+    }
+    Ok(decode_retained(frame, 0, frame.len())?.numbers)
+}
+
 /// When the frame was written (the leader's wall time, ms).
 pub fn time_ms(frame: &[u8]) -> Result<i64, String> {
     Ok(open(frame)?.time_ms)
@@ -547,6 +556,7 @@ mod tests {
             let buffer = Bytes::from(frame);
             let retained = decode_retained(&buffer, 0, buffer.len()).unwrap();
             assert_eq!(retained.numbers, numbers);
+            assert_eq!(record_numbers(&buffer).unwrap(), numbers);
             let kept: Vec<_> = numbers.iter().map(|&n| all[n as usize].clone()).collect();
             assert_eq!(rows(&retained.run), kept);
             assert!(decode(&buffer, 0, buffer.len()).is_err());
