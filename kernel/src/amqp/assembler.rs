@@ -33,6 +33,9 @@ pub enum Assembled {
 pub struct Assembler {
     open: BTreeMap<u16, OpenMessage>,
     held: usize,
+    /// Bytes copied, for the law that large messages are not copied over and over.
+    #[cfg(test)]
+    pub copied: usize,
 }
 
 impl Assembler {
@@ -125,7 +128,14 @@ impl Assembler {
             return Err(violation.on(channel).of(method::PUBLISH));
         }
         let held = message.held();
+        #[cfg(test)]
+        let size = message.size();
         message.receive_body(payload, left);
+        #[cfg(test)]
+        {
+            let moved = if message.held() == held { 0 } else { size };
+            self.copied += payload.len() + moved;
+        }
         self.held += message.held() - held;
         self.take_whole(channel, message_size_max)
     }
