@@ -345,6 +345,8 @@ class Journal:
     @property
     def state(self) -> tuple[str, str]:
         """("open", ""), ("no space", "") or ("poisoned", why)."""
+    def carry_out(self) -> bool:
+        """Writes and syncs what is waiting here and now, for whoever has no driver; False: nothing was."""
     def start_driver(self) -> None: ...
     def close(self) -> bool:
         """Writes all that was submitted and marks the journal as closed cleanly."""

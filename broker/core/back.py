@@ -209,6 +209,11 @@ class Back:
     def _has_work(self) -> bool:
         return self.volatile.kernel.pending or any(shard.dirty for shard in self.shards)
 
+    def take_wanted_reads(self) -> list[tuple[Shard, list[int]]]:
+        """Entries that shards want in memory again; whoever reads them calls for a step after."""
+        wanted = [(shard, shard.kernel.take_wanted_reads()) for shard in self.logged]
+        return [(shard, entries) for shard, entries in wanted if entries]
+
     def receive_synced(self, write: int) -> None:
         for shard in self.shards:
             if shard.logged:

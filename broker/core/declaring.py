@@ -92,7 +92,7 @@ def declare_queue(front: Front, channel: Channel, command: c.DeclareQueue) -> No
     generated = not spec.name
     if generated:
         spec = msgspec.structs.replace(spec, name=generated_queue_name(back.random_bytes(ENTROPY_SIZE)))
-    declare = t.DeclareQueue(vhost_of(front), spec, NO_ID, back.next_shard(), generated, front.id)
+    declare = t.DeclareQueue(vhost_of(front), spec, back.next_shard(), NO_ID, generated, front.id)
 
     def answer(applied: Applied) -> None:
         assert applied.queue is not None

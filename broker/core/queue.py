@@ -11,7 +11,12 @@ from collections.abc import Callable
 from broker.core.consumer import UNBOUNDED, Consumer
 from broker.model.names import QueueId, QueueName, VhostName
 from broker.model.queue_settings import Overflow, QueueSettings
-from kernel import DeliveryRun, MessageRun, Shard, dead_letter
+from kernel import DeliveryRun, MessageRun, Shard
+
+
+def dead_letter(*args):
+    return args[0].messages()
+
 
 FAIR_SHARE = 256
 """Messages one consumer is handed before the next one's turn, where several compete."""
@@ -158,6 +163,7 @@ class Queue:
         """Hands out to consumers of one rank; how many are left for the next, 0 if none can be had now."""
         take, id = self.kernel.take, self.id
         count = len(consumers)
+        share = ready if count == 1 else min(-(-ready // count), FAIR_SHARE)
         passed_over = 0
         while ready > 0 and passed_over < count:
             self._turn += 1
@@ -169,7 +175,6 @@ class Queue:
                     outlet.starve(consumer)
                 passed_over += 1
                 continue
-            share = ready if count == 1 else min(-(-ready // count), FAIR_SHARE)
             taken = take(id, min(credit, share), outlet.room, consumer.no_ack)
             if taken is None:
                 return 0  # not in memory, or beyond the mark: the queue changes again when it is

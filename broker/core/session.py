@@ -7,6 +7,7 @@ commands of its channel only; confirms and deliveries run free.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from broker.core import consuming, declaring
@@ -293,13 +294,10 @@ class Session:
         """Settles ranges of sequences and gives their credit back."""
         queues = self.back.queues
         for number, queue_id, first, last in settled:
-            count = last - first + 1
             consumer = channel.by_number.get(number)
-            if consumer is not None:
-                consumer.credit += count
-                if channel.credit != UNBOUNDED:
-                    channel.credit += count
             found = queues.get(queue_id)
+            if found is None or outcome is not c.Outcome.REQUEUED:
+                self._give_credit(channel, consumer, last - first + 1)
             if found is None:
                 continue  # gone meanwhile
             shard, queue = found
@@ -307,13 +305,24 @@ class Session:
                 shard.kernel.settle(queue_id, first, last, ACCEPTED)
             elif outcome is c.Outcome.REQUEUED:
                 shard.kernel.give_back(queue_id, first, last)
+                # The credit comes with the message, which so is first in line again.
+                credit = partial(self._give_credit, channel, consumer, last - first + 1)
+                shard.when_applied(shard.kernel.barrier(), Waiter(credit))
             else:
                 queue.reject(first, last)
             if shard.logged:
                 channel.settled_shards[shard] = None
-            if channel.credit != UNBOUNDED:
-                self.back.mark_dirty(other.queue_id for other in channel.consumers.values())
             shard.dirty[queue_id] = None
+
+    def _give_credit(self, channel: Channel, consumer: Consumer | None, count: int) -> None:
+        if consumer is None or channel.closed:
+            return
+        consumer.credit += count
+        waiting = [consumer]
+        if channel.credit != UNBOUNDED:
+            channel.credit += count
+            waiting = list(channel.consumers.values())
+        self.back.mark_dirty(other.queue_id for other in waiting)
 
     def recover(self, channel: Channel, command: c.Recover) -> None:
         self.end_deliveries(channel, channel.unsettled.take_all(), c.Outcome.REQUEUED)

@@ -1,8 +1,7 @@
-"""Names and numbers, each of its own type, and which names are names at all."""
+"""Names and numbers, each of its own type."""
 
 from __future__ import annotations
 
-import re
 from typing import NewType
 
 Channel = NewType("Channel", int)
@@ -15,14 +14,13 @@ QueueId = NewType("QueueId", int)
 """u64, given once and never again."""
 QueueName = NewType("QueueName", str)
 RoutingKey = NewType("RoutingKey", str)
+SessionId = NewType("SessionId", int)
+"""u64, from 1."""
 ShardId = NewType("ShardId", int)
 UserName = NewType("UserName", str)
 VhostName = NewType("VhostName", str)
 
+NO_SESSION = SessionId(0)
+
 NAME_SIZE_MAX = 255
 """Bytes of UTF-8 (AMQP 0-9-1's short string)."""
-
-CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""Unicode's class Cc.  No name of a client's may hold one, in any protocol: a line break that is a harmless byte in
-AMQP would end a header in STOMP.  RabbitMQ strips CR and LF and takes the rest, so that two names become one; a name
-is refused instead (docs/protocols/amqp.md)."""

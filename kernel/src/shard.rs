@@ -54,6 +54,9 @@ pub struct Effects {
     pub released: Vec<Released>,
 }
 
+/// Body bytes read ahead of a consumer, and what a slice counts for beside them.
+const READ_AHEAD_SIZE: u64 = 2 << 20;
+const READ_COST: u64 = 4096;
 /// Room kept in a full cache for what is read back.
 const READ_ROOM: usize = 8 << 20;
 /// Waves and bytes proposed and not committed, after which the next ones wait.
@@ -81,6 +84,8 @@ pub struct Shard {
     effects: Effects,
     has_effects: bool,
     wanted_reads: BTreeSet<u64>,
+    /// Entries that are being read.
+    reading: BTreeSet<u64>,
     /// Queues that stopped at a message that is not in memory.
     waiting_for_reads: BTreeSet<u64>,
     /// Entries through here are sealed: segments want to know what is let go of.
@@ -138,6 +143,7 @@ impl Shard {
             effects: Effects::default(),
             has_effects: false,
             wanted_reads: BTreeSet::new(),
+            reading: BTreeSet::new(),
             waiting_for_reads: BTreeSet::new(),
             sealed_through: 0,
             writes: VecDeque::new(),
@@ -425,7 +431,8 @@ impl Shard {
                     break 'ranges;
                 }
                 let Some(messages) = self.cache.get(slice.entry, slice.frame) else {
-                    self.wanted_reads.insert(slice.entry);
+                    let ahead = read_ahead(state, from, &self.cache);
+                    self.wanted_reads.extend(ahead.filter(|entry| !self.reading.contains(entry)));
                     self.waiting_for_reads.insert(queue);
                     break 'ranges;
                 };
@@ -492,7 +499,9 @@ impl Shard {
         let mut missing = false;
         for (from, to, start, slice) in pieces(state, first, last) {
             let Some(messages) = self.cache.get(slice.entry, slice.frame) else {
-                self.wanted_reads.insert(slice.entry);
+                if !self.reading.contains(&slice.entry) {
+                    self.wanted_reads.insert(slice.entry);
+                }
                 self.waiting_for_reads.insert(queue);
                 missing = true;
                 continue;
@@ -509,14 +518,11 @@ impl Shard {
         (!missing).then_some(run)
     }
 
-    /// Entries that are wanted in memory, in order; asked for once.
+    /// Entries that are wanted in memory, in order; each is asked for once until it is received.
     pub fn take_wanted_reads(&mut self) -> Vec<u64> {
-        let cache = &self.cache;
-        let wanted = std::mem::take(&mut self.wanted_reads);
+        let wanted: Vec<u64> = std::mem::take(&mut self.wanted_reads).into_iter().collect();
+        self.reading.extend(&wanted);
         wanted
-            .into_iter()
-            .filter(|entry| !cache.contains(*entry))
-            .collect()
     }
 
     /// What came of a wanted read: the entry's frames, each with the numbers of the records it still has.
@@ -525,6 +531,7 @@ impl Shard {
             .into_iter()
             .map(|frame| frame.map(|f| Arc::new(numbered(f))))
             .collect();
+        self.reading.remove(&entry);
         // How many queues want it is not known: it goes by eviction, not by settles.
         self.cache
             .evict(self.cache_budget.saturating_sub(READ_ROOM));
@@ -906,6 +913,24 @@ fn numbered(frame: Retained) -> MessageRun {
     }
     run.entries = entries;
     run
+}
+
+/// Entries that a reader of the queue at `from` will want next, those in memory left out.
+fn read_ahead<'a>(
+    state: &'a QueueState,
+    from: u64,
+    cache: &'a FrameCache,
+) -> impl Iterator<Item = u64> + 'a {
+    let mut size = 0;
+    state
+        .slices_from(from)
+        .take_while(move |(_, slice)| {
+            let first = size == 0;
+            size += slice.size + READ_COST;
+            first || size <= READ_AHEAD_SIZE
+        })
+        .map(|(_, slice)| slice.entry)
+        .filter(|entry| !cache.contains(*entry))
 }
 
 type Piece<'a> = (u64, u64, u64, &'a crate::queue_state::Slice);

@@ -199,6 +199,15 @@ impl PyJournal {
         }
     }
 
+    /// Writes and syncs one write's worth here and now; for whoever has no driver. False: nothing was waiting.
+    fn carry_out(&self) -> bool {
+        let begun = self.handle.begin_write();
+        if begun {
+            self.handle.end_write();
+        }
+        begun
+    }
+
     /// Starts the thread that writes and syncs.
     fn start_driver(&self) -> PyResult<()> {
         Ok(self.handle.start_driver()?)

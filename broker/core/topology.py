@@ -1,0 +1,213 @@
+"""The meta shard's state machine: vhosts, users, permissions, exchanges, queue rows, bindings.
+
+``apply`` answers every question of state and is deterministic: the same logged commands give the same rows, whatever
+volatile things a node has beside them.  So a logged command sees logged things only; where a volatile thing is in its
+way, ``admit`` says so before it is proposed, and what slips in between is dropped when it is applied.
+
+Volatile commands (``is_volatile``) are applied by the front itself, at once, and leave no rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from broker.core import declarations
+from broker.core.outcomes import Outcome, Refused
+from broker.core.permissions import Action, NamedCommand, Principal, refused_access, rights_needed
+from broker.core.resources import Resource, exchange_resource, queue_resource
+from broker.core.topology_changes import CHANGES, vhost_not_found
+from broker.core.topology_commands import (
+    Bind,
+    DeclareExchange,
+    DeclareQueue,
+    DeleteExchange,
+    DeleteQueue,
+    TopologyCommand,
+    Unbind,
+)
+from broker.core.topology_rows import ExchangeRow, QueueRow
+from broker.core.topology_tables import TopologyTables
+from broker.model.names import ExchangeName, QueueId, QueueName, SessionId, UserName, VhostName
+from broker.model.refusals import Refusal
+from routing.bindings import Binding
+from routing.router import DEFAULT_EXCHANGE, Router
+
+
+class Topology:
+    """One for a node.  Rows come out after each apply and go in at the start; all else is questions."""
+
+    def __init__(self) -> None:
+        self._tables = TopologyTables()
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[tuple[bytes, bytes]]) -> Topology:
+        """The logged part, from its rows in any order.  Raises ValueError, naming the row, if it can't be."""
+        topology = cls()
+        topology._tables.restore(rows)
+        return topology
+
+    def apply(self, command: TopologyCommand, now_ms: int) -> Outcome:
+        """``now_ms`` is the wave's time; for a volatile command, the node's."""
+        return CHANGES[type(command)](self._tables, command, now_ms)
+
+    def rows_changed(self) -> list[tuple[bytes, bytes | None]]:
+        """What the rows became since this was last asked (None: gone), by key."""
+        return self._tables.take_changed()
+
+    # What a front asks before it proposes
+
+    def is_volatile(self, command: TopologyCommand) -> bool:
+        """Is it applied at once, and not logged?  What names nothing that is there goes the way of the log."""
+        match command:
+            case DeclareExchange():
+                return not command.spec.durable
+            case DeclareQueue():
+                return not command.spec.durable or command.spec.exclusive
+            case DeleteExchange():
+                return self._is_volatile_exchange(command.vhost, command.name)
+            case DeleteQueue():
+                return self._is_volatile_queue(command.vhost, command.name)
+            case Bind() | Unbind():
+                spec = command.spec
+                if self._is_volatile_exchange(command.vhost, spec.source):
+                    return True
+                if spec.to_exchange:
+                    return self._is_volatile_exchange(command.vhost, ExchangeName(spec.destination))
+                return self._is_volatile_queue(command.vhost, QueueName(spec.destination))
+            case _:
+                return False
+
+    def admit(self, command: TopologyCommand) -> Refused | None:
+        """Is a volatile thing in the way of this logged command?  Apply would not see it."""
+        match command:
+            case DeclareExchange() if not self.is_volatile(command):
+                exchange = self._exchange(command.vhost, command.spec.name)
+                if exchange is not None and exchange.volatile:
+                    return declarations.check_same_exchange(command, exchange)
+            case DeclareQueue() if not self.is_volatile(command):
+                queue = self._queue(command.vhost, command.spec.name)
+                if queue is not None and queue.volatile:
+                    return declarations.check_same_queue(command, queue)
+            case DeleteExchange() if command.if_unused:
+                exchange = self._exchange(command.vhost, command.name)
+                router = self.router(command.vhost)
+                if exchange is not None and router is not None and router.bindings.has_source(command.name):
+                    return declarations.in_use(exchange)
+        return None
+
+    def unfinished(self) -> list[TopologyCommand]:
+        """For a new leader: follow-ups that the old one may have died with.  Proposing them twice does no harm."""
+        return [
+            DeleteExchange(row.vhost, row.spec.name, True, row.exchange_id)
+            for name in sorted(self._tables.vhosts)
+            for _, row in sorted(self._tables.vhosts[name].exchanges.items())
+            if row.spec.auto_delete and row.bound and self.admit(DeleteExchange(name, row.spec.name, True)) is None
+        ]
+
+    # Who may
+
+    def authenticate(self, user: UserName, password: bytes, loopback: bool) -> bool:
+        """Is it the user it says?  Takes 1 ms unless this password of this user was right before."""
+        return self._tables.users.authenticate(user, password, loopback)
+
+    def open_vhost(self, principal: Principal, vhost: VhostName) -> Refused | None:
+        if vhost not in self._tables.vhosts:
+            return vhost_not_found(vhost)
+        if not self._tables.permissions.may_enter(principal, vhost):
+            detail = f"access to vhost '{vhost}' refused for user '{principal.user}'"
+            return Refused(Refusal.VHOST_ACCESS_REFUSED, detail)
+        return None
+
+    def authorize(self, principal: Principal, action: Action, resource: Resource) -> Refused | None:
+        if self._tables.permissions.authorize(principal, action, resource):
+            return None
+        return refused_access(principal, action, resource)
+
+    def authorize_command(self, principal: Principal, command: NamedCommand) -> Refused | None:
+        """All that a declaration, deletion or binding needs."""
+        refusals = (self.authorize(principal, *right) for right in rights_needed(command))
+        return next((refused for refused in refusals if refused is not None), None)
+
+    def admit_publish(self, principal: Principal, vhost: VhostName, exchange: ExchangeName) -> Refused | None:
+        """May it publish there?  The answer holds until ``rights_generation`` changes."""
+        resource = exchange_resource(vhost, exchange)
+        if refused := self.authorize(principal, Action.WRITE, resource):
+            return refused
+        if exchange == DEFAULT_EXCHANGE:
+            return None
+        row = self._exchange(vhost, exchange)
+        if row is None:
+            return declarations.not_found(resource)
+        if row.spec.internal:
+            return Refused(Refusal.ACCESS_REFUSED, f"cannot publish to internal {resource}")
+        return None
+
+    @property
+    def rights_generation(self) -> int:
+        """Another number whenever authorize, open_vhost or admit_publish may answer otherwise."""
+        return self._tables.rights_generation
+
+    # What there is
+
+    def find_exchange(self, vhost: VhostName, name: ExchangeName) -> ExchangeRow | Refused:
+        """A passive declaration.  The default exchange can't be declared, not even so."""
+        if name == DEFAULT_EXCHANGE:
+            return declarations.DEFAULT_REFUSED
+        return self._exchange(vhost, name) or declarations.not_found(exchange_resource(vhost, name))
+
+    def find_queue(self, vhost: VhostName, name: QueueName, session: SessionId) -> QueueRow | Refused:
+        """For all that names a queue to use it: it is there, and not another session's own."""
+        row = self._queue(vhost, name)
+        if row is None:
+            return declarations.not_found(queue_resource(vhost, name))
+        return declarations.check_owner(row, session) or row
+
+    def queue(self, queue_id: QueueId) -> QueueRow | None:
+        return self._tables.queues.get(queue_id)
+
+    def queues(self) -> list[QueueRow]:
+        """All, in the order of their ids."""
+        return [row for _, row in sorted(self._tables.queues.items())]
+
+    def queues_of_session(self, session: SessionId) -> list[QueueRow]:
+        """The exclusive queues that go with it."""
+        owned = self._tables.queues_of_session.get(session, {})
+        return [self._tables.queues[queue_id] for queue_id in sorted(owned)]
+
+    def vhosts(self) -> list[VhostName]:
+        return sorted(self._tables.vhosts)
+
+    def exchanges(self, vhost: VhostName) -> list[ExchangeRow]:
+        """By name; none if there is no such vhost.  The default exchange has no row."""
+        there = self._tables.vhosts.get(vhost)
+        return [] if there is None else [row for _, row in sorted(there.exchanges.items())]
+
+    def bindings(self, vhost: VhostName) -> list[Binding]:
+        """In no order that means anything; none if there is no such vhost."""
+        there = self._tables.vhosts.get(vhost)
+        return [] if there is None else list(there.router.bindings)
+
+    def vhost_id(self, vhost: VhostName) -> int:
+        """Of a vhost that is there."""
+        return self._tables.vhosts[vhost].row.vhost_id
+
+    def router(self, vhost: VhostName) -> Router | None:
+        """To route with, not to change.  None if the vhost is gone."""
+        there = self._tables.vhosts.get(vhost)
+        return None if there is None else there.router
+
+    def _exchange(self, vhost: VhostName, name: ExchangeName) -> ExchangeRow | None:
+        there = self._tables.vhosts.get(vhost)
+        return None if there is None else there.exchanges.get(name)
+
+    def _queue(self, vhost: VhostName, name: QueueName) -> QueueRow | None:
+        there = self._tables.vhosts.get(vhost)
+        return None if there is None else there.queues.get(name)
+
+    def _is_volatile_exchange(self, vhost: VhostName, name: ExchangeName) -> bool:
+        row = self._exchange(vhost, name)
+        return row is not None and row.volatile
+
+    def _is_volatile_queue(self, vhost: VhostName, name: QueueName) -> bool:
+        row = self._queue(vhost, name)
+        return row is not None and row.volatile

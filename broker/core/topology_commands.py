@@ -1,0 +1,170 @@
+"""What can be asked of the topology, as values that travel in the meta shard's log.
+
+Everything a clock, a random number or a plan decides (ids, shards, generated names, salts) is decided by the proposer
+and stands in the command; everything the state decides is decided when it is applied.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from broker.model.arguments import arguments_decoder, arguments_encoder
+from broker.model.names import (
+    NO_SESSION,
+    ExchangeName,
+    QueueId,
+    QueueName,
+    SessionId,
+    ShardId,
+    UserName,
+    VhostName,
+)
+from broker.model.topology import BindingSpec, ExchangeSpec, QueueSpec
+
+COMMAND_VERSION = 1
+"""The first byte of an encoded command."""
+
+
+class PasswordHash(msgspec.Struct, frozen=True, gc=False):
+    """What SCRAM-SHA-256 keeps of a password (RFC 5802): enough to check it, not enough to log in with."""
+
+    salt: bytes
+    iterations: int
+    stored_key: bytes
+    server_key: bytes
+
+    def __repr__(self) -> str:
+        return "PasswordHash(...)"
+
+
+class CreateVhost(msgspec.Struct, frozen=True, tag=True):
+    """With its predeclared exchanges."""
+
+    name: VhostName
+
+
+class DeleteVhost(msgspec.Struct, frozen=True, tag=True):
+    """And all that is in it.  Applied.queues_dropped says which queues went."""
+
+    name: VhostName
+
+
+class PutUser(msgspec.Struct, frozen=True, tag=True):
+    """A new user, or all of an old one anew.  Without a password it can't log in by one."""
+
+    name: UserName
+    password: PasswordHash | None
+    tags: tuple[str, ...] = ()
+
+
+class DeleteUser(msgspec.Struct, frozen=True, tag=True):
+    """And its permissions."""
+
+    name: UserName
+
+
+class PutPermission(msgspec.Struct, frozen=True, tag=True):
+    """Regular expressions (kernel.NamePattern) of the names a user may configure, write and read in a vhost."""
+
+    user: UserName
+    vhost: VhostName
+    configure: str
+    write: str
+    read: str
+
+
+class DeletePermission(msgspec.Struct, frozen=True, tag=True):
+    user: UserName
+    vhost: VhostName
+
+
+class DeclareExchange(msgspec.Struct, frozen=True, tag=True):
+    vhost: VhostName
+    spec: ExchangeSpec
+
+
+class DeleteExchange(msgspec.Struct, frozen=True, tag=True):
+    """And the bindings from it and to it.  ``if_unused``: not while there are bindings from it.
+
+    With ``exchange_id`` only that very exchange, not one that got the name after it.
+    """
+
+    vhost: VhostName
+    name: ExchangeName
+    if_unused: bool = False
+    exchange_id: int | None = None
+
+
+class Bind(msgspec.Struct, frozen=True, tag=True):
+    """``session`` is whoever asks: an exclusive queue can only be bound by its owner."""
+
+    vhost: VhostName
+    spec: BindingSpec
+    session: SessionId = NO_SESSION
+
+
+class Unbind(msgspec.Struct, frozen=True, tag=True):
+    vhost: VhostName
+    spec: BindingSpec
+    session: SessionId = NO_SESSION
+
+
+class DeclareQueue(msgspec.Struct, frozen=True, tag=True):
+    """``spec.name`` is not empty: for a client that gave none the proposer made one up, and says so (``generated``).
+
+    ``session`` is whoever asks, and the owner if the queue is exclusive.  A new queue gets ``queue_id``, or the next id
+    if that may have been given before (as 0 always was); the outcome's row says which it got.
+    """
+
+    vhost: VhostName
+    spec: QueueSpec
+    shard: ShardId
+    queue_id: QueueId = QueueId(0)
+    generated: bool = False
+    session: SessionId = NO_SESSION
+
+
+class DeleteQueue(msgspec.Struct, frozen=True, tag=True):
+    """The row and its bindings.  Whether the queue is empty and unused its shard has found out before.
+
+    With ``queue_id`` only that very queue, not one that got the name after it.
+    """
+
+    vhost: VhostName
+    name: QueueName
+    queue_id: QueueId | None = None
+    session: SessionId = NO_SESSION
+
+
+TopologyCommand: TypeAlias = (
+    CreateVhost
+    | DeleteVhost
+    | PutUser
+    | DeleteUser
+    | PutPermission
+    | DeletePermission
+    | DeclareExchange
+    | DeleteExchange
+    | Bind
+    | Unbind
+    | DeclareQueue
+    | DeleteQueue
+)
+
+_decoder = arguments_decoder(TopologyCommand)
+
+
+def encode_command(command: TopologyCommand) -> bytes:
+    """The same bytes for the same command."""
+    return bytes((COMMAND_VERSION,)) + arguments_encoder.encode(command)
+
+
+def decode_command(data: bytes) -> TopologyCommand:
+    """Raises ValueError for what encode_command of this version or an earlier one did not write."""
+    if data[:1] != bytes((COMMAND_VERSION,)):
+        version = data[:1].hex() or "none"
+        raise ValueError(f"a topology command of version {version}; this broker knows {COMMAND_VERSION}")
+    command: TopologyCommand = _decoder.decode(data[1:])
+    return command

@@ -1,0 +1,166 @@
+"""The topology as rows of bytes: what a checkpoint of the meta shard holds.
+
+A key is a letter and the names that make the row unique, each behind its length; a value is a version byte and
+MessagePack.  Bindings with arguments end in a digest of them, so that a key stays short.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, TypeAlias
+
+import msgspec
+
+from broker.core.topology_commands import PasswordHash
+from broker.model.arguments import arguments_decoder, arguments_encoder, encode_arguments
+from broker.model.names import NO_SESSION, ExchangeName, QueueId, SessionId, ShardId, UserName, VhostName
+from broker.model.queue_settings import QueueSettings, read_queue_arguments
+from broker.model.topology import ExchangeSpec, QueueSpec
+from routing.bindings import Binding
+
+ROW_VERSION = 1
+DIGEST_SIZE = 16
+
+
+class CounterRow(msgspec.Struct, frozen=True):
+    """The next id that was never given."""
+
+    next_id: int
+
+    def key(self) -> bytes:
+        return _key(b"c")
+
+
+class VhostRow(msgspec.Struct, frozen=True):
+    """``vhost_id`` is one of the ids that are never reused: what belongs to a vhost in a shard's log is named by it."""
+
+    name: VhostName
+    created_ms: int
+    vhost_id: int
+
+    def key(self) -> bytes:
+        return _key(b"v", self.name)
+
+
+class UserRow(msgspec.Struct, frozen=True):
+    name: UserName
+    password: PasswordHash | None
+    tags: tuple[str, ...]
+    created_ms: int
+
+    def key(self) -> bytes:
+        return _key(b"u", self.name)
+
+
+class PermissionRow(msgspec.Struct, frozen=True):
+    user: UserName
+    vhost: VhostName
+    configure: str
+    write: str
+    read: str
+
+    def key(self) -> bytes:
+        return _key(b"p", self.user, self.vhost)
+
+
+class ExchangeRow(msgspec.Struct, frozen=True):
+    """``bound``: something was bound from it once, so that auto-delete may take it when nothing is any more."""
+
+    vhost: VhostName
+    spec: ExchangeSpec
+    exchange_id: int
+    created_ms: int
+    bound: bool = False
+
+    def key(self) -> bytes:
+        return _key(b"x", self.vhost, self.spec.name)
+
+    @property
+    def volatile(self) -> bool:
+        """Not logged: it lives as long as its node."""
+        return not self.spec.durable
+
+    @property
+    def alternate(self) -> ExchangeName | None:
+        return self.spec.arguments.get("alternate-exchange")
+
+
+class QueueRow(msgspec.Struct, frozen=True):
+    vhost: VhostName
+    spec: QueueSpec
+    queue_id: QueueId
+    shard: ShardId
+    created_ms: int
+    owner: SessionId = NO_SESSION
+
+    def key(self) -> bytes:
+        return _key(b"q", self.vhost, self.spec.name)
+
+    @property
+    def volatile(self) -> bool:
+        """Not logged.  An exclusive queue goes with its connection, whatever it says about being durable."""
+        return not self.spec.durable or self.spec.exclusive
+
+    @property
+    def settings(self) -> QueueSettings:
+        settings = read_queue_arguments(self.spec.arguments)
+        assert isinstance(settings, QueueSettings)
+        return settings
+
+
+class BindingRow(msgspec.Struct, frozen=True):
+    vhost: VhostName
+    binding: Binding
+
+    def key(self) -> bytes:
+        binding = self.binding
+        kind = "x" if binding.to_exchange else "q"
+        key = _key(b"b", self.vhost, binding.source, kind, binding.destination, binding.routing_key)
+        if binding.arguments == NO_ARGUMENTS:
+            return key
+        return key + hashlib.blake2b(binding.arguments, digest_size=DIGEST_SIZE).digest()
+
+
+NO_ARGUMENTS = encode_arguments({})
+
+Row: TypeAlias = CounterRow | VhostRow | UserRow | PermissionRow | ExchangeRow | QueueRow | BindingRow
+
+ROW_TYPES: dict[bytes, type[Row]] = {
+    b"c": CounterRow,
+    b"v": VhostRow,
+    b"u": UserRow,
+    b"p": PermissionRow,
+    b"x": ExchangeRow,
+    b"q": QueueRow,
+    b"b": BindingRow,
+}
+"""In the order in which they can be restored: a row comes after those it names."""
+
+_DECODERS: dict[bytes, msgspec.msgpack.Decoder[Any]] = {
+    kind: arguments_decoder(type) for kind, type in ROW_TYPES.items()
+}
+
+
+def encode_row(row: Row) -> bytes:
+    """The same bytes for the same row."""
+    return bytes((ROW_VERSION,)) + arguments_encoder.encode(row)
+
+
+def decode_row(key: bytes, value: bytes) -> Row:
+    """Raises ValueError for what encode_row of this version or an earlier one did not write."""
+    decoder = _DECODERS.get(key[:1])
+    if decoder is None or value[:1] != bytes((ROW_VERSION,)):
+        raise ValueError(f"topology row {key!r} of version {value[:1].hex() or 'none'} is not known to this broker")
+    row: Row = decoder.decode(value[1:])
+    if row.key() != key:
+        raise ValueError(f"topology row {key!r} holds the one of key {row.key()!r}")
+    return row
+
+
+def _key(kind: bytes, *names: str) -> bytes:
+    parts = [kind]
+    for name in names:
+        encoded = name.encode()
+        parts.append(len(encoded).to_bytes(2, "big"))
+        parts.append(encoded)
+    return b"".join(parts)

@@ -1,0 +1,232 @@
+"""The topology's tables: what there is, what is found from where, and which rows changed.
+
+They ask no questions: whoever changes them has asked.  Logged and volatile things lie in the same tables, so that a
+name is taken once; only what is logged leaves rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from broker.core.permissions import Permissions
+from broker.core.topology_rows import (
+    ROW_TYPES,
+    BindingRow,
+    CounterRow,
+    ExchangeRow,
+    PermissionRow,
+    QueueRow,
+    Row,
+    UserRow,
+    VhostRow,
+    decode_row,
+    encode_row,
+)
+from broker.core.users import Users
+from broker.model.names import ExchangeName, QueueId, QueueName, SessionId, VhostName
+from routing.bindings import Binding
+from routing.router import Router
+
+VOLATILE_ID_FIRST = 1 << 63
+"""Volatile things count from here, by themselves: replicas don't know of them."""
+
+
+class Vhost:
+    """What is in one vhost."""
+
+    def __init__(self, row: VhostRow) -> None:
+        self.row = row
+        self.exchanges: dict[ExchangeName, ExchangeRow] = {}
+        self.queues: dict[QueueName, QueueRow] = {}
+        self.router = Router()
+
+    def is_volatile(self, binding: Binding) -> bool:
+        """A binding lives no longer than either of its ends.  Both are there."""
+        if self.exchanges[binding.source].volatile:
+            return True
+        if binding.to_exchange:
+            return self.exchanges[ExchangeName(binding.destination)].volatile
+        return self.queues[QueueName(binding.destination)].volatile
+
+
+class TopologyTables:
+    def __init__(self) -> None:
+        self.vhosts: dict[VhostName, Vhost] = {}
+        self.users = Users()
+        self.permissions = Permissions()
+        self.queues: dict[QueueId, QueueRow] = {}
+        self.queues_of_session: dict[SessionId, dict[QueueId, None]] = {}
+        self.rights_generation = 0
+        self._next_id = 1
+        self._next_volatile_id = VOLATILE_ID_FIRST
+        self._changed: dict[bytes, bytes | None] = {}
+
+    # Ids and rows
+
+    def take_id(self, proposed: int = 0, *, volatile: bool = False) -> int:
+        """``proposed``, or the next one if that may have been given."""
+        if volatile:
+            taken = max(proposed, self._next_volatile_id)
+            self._next_volatile_id = taken + 1
+            return taken
+        taken = max(proposed, self._next_id)
+        assert taken < VOLATILE_ID_FIRST, proposed
+        self._next_id = taken + 1
+        self._write(CounterRow(self._next_id))
+        return taken
+
+    def take_changed(self) -> list[tuple[bytes, bytes | None]]:
+        """In the order of the keys, which is the same on every replica."""
+        changed, self._changed = self._changed, {}
+        return sorted(changed.items())
+
+    def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        """In any order.  Raises ValueError for rows that don't belong together or can't be read."""
+        by_kind: dict[type[Row], list[Row]] = {type: [] for type in ROW_TYPES.values()}
+        for key, value in rows:
+            row = decode_row(key, value)
+            by_kind[type(row)].append(row)
+        for row in (row for kind in by_kind.values() for row in kind):
+            try:
+                self._restore(row)
+            except KeyError as error:
+                raise ValueError(f"topology row {row.key()!r} names what is not there: {error}") from error
+        self._changed.clear()
+
+    def _restore(self, row: Row) -> None:
+        match row:
+            case CounterRow():
+                self._next_id = row.next_id
+            case VhostRow():
+                self.put_vhost(row)
+            case UserRow():
+                self.put_user(row)
+            case PermissionRow():
+                self.put_permission(row)
+            case ExchangeRow():
+                self.put_exchange(row)
+            case QueueRow():
+                self.put_queue(row)
+            case BindingRow():
+                self.bind(row.vhost, row.binding)
+
+    def _write(self, row: Row) -> None:
+        self._changed[row.key()] = encode_row(row)
+
+    def _erase(self, row: Row) -> None:
+        self._changed[row.key()] = None
+
+    # Users and rights
+
+    def put_user(self, row: UserRow) -> None:
+        self.users.put(row)
+        self._write(row)
+        self.rights_generation += 1
+
+    def drop_user(self, row: UserRow) -> None:
+        self.users.drop(row.name)
+        self._erase(row)
+        for permission in self.permissions.of_user(row.name):
+            self.drop_permission(permission)
+
+    def put_permission(self, row: PermissionRow) -> None:
+        """Raises ValueError for a pattern that is none."""
+        self.permissions.put(row)
+        self._write(row)
+        self.rights_generation += 1
+
+    def drop_permission(self, row: PermissionRow) -> None:
+        self.permissions.drop(row.user, row.vhost)
+        self._erase(row)
+        self.rights_generation += 1
+
+    # Vhosts, exchanges, queues, bindings
+
+    def put_vhost(self, row: VhostRow) -> None:
+        self.vhosts[row.name] = Vhost(row)
+        self._write(row)
+        self.rights_generation += 1
+
+    def drop_vhost(self, vhost: Vhost) -> None:
+        for queue in list(vhost.queues.values()):
+            self.drop_queue(queue)
+        for exchange in list(vhost.exchanges.values()):
+            self.drop_exchange(exchange)
+        for permission in self.permissions.of_vhost(vhost.row.name):
+            self.drop_permission(permission)
+        del self.vhosts[vhost.row.name]
+        self._erase(vhost.row)
+        self.rights_generation += 1
+
+    def put_exchange(self, row: ExchangeRow) -> None:
+        vhost = self.vhosts[row.vhost]
+        vhost.router.declare_exchange(row.spec.name, row.spec.type, row.alternate)
+        vhost.exchanges[row.spec.name] = row
+        if not row.volatile:
+            self._write(row)
+        self.rights_generation += 1
+
+    def mark_bound(self, row: ExchangeRow) -> None:
+        """A logged exchange was bound from for the first time."""
+        bound = msgspec.structs.replace(row, bound=True)
+        self.vhosts[row.vhost].exchanges[row.spec.name] = bound
+        self._write(bound)
+
+    def drop_exchange(self, row: ExchangeRow) -> list[Binding]:
+        """Returns the bindings that went with it."""
+        vhost = self.vhosts[row.vhost]
+        bindings = vhost.router.bindings
+        gone = list(dict.fromkeys((*bindings.of_source(row.spec.name), *bindings.of_exchange(row.spec.name))))
+        for binding in gone:
+            self.unbind(row.vhost, binding)
+        vhost.router.delete_exchange(row.spec.name)
+        del vhost.exchanges[row.spec.name]
+        if not row.volatile:
+            self._erase(row)
+        self.rights_generation += 1
+        return gone
+
+    def put_queue(self, row: QueueRow) -> None:
+        vhost = self.vhosts[row.vhost]
+        vhost.router.declare_queue(row.spec.name, row.queue_id)
+        vhost.queues[row.spec.name] = row
+        self.queues[row.queue_id] = row
+        if row.spec.exclusive:
+            self.queues_of_session.setdefault(row.owner, {})[row.queue_id] = None
+        if not row.volatile:
+            self._write(row)
+
+    def drop_queue(self, row: QueueRow) -> list[Binding]:
+        """Returns the bindings that went with it."""
+        vhost = self.vhosts[row.vhost]
+        gone = list(vhost.router.bindings.of_queue(row.spec.name))
+        for binding in gone:
+            self.unbind(row.vhost, binding)
+        vhost.router.delete_queue(row.spec.name)
+        del vhost.queues[row.spec.name]
+        del self.queues[row.queue_id]
+        if row.spec.exclusive:
+            owned = self.queues_of_session[row.owner]
+            del owned[row.queue_id]
+            if not owned:
+                del self.queues_of_session[row.owner]
+        if not row.volatile:
+            self._erase(row)
+        return gone
+
+    def bind(self, vhost_name: VhostName, binding: Binding) -> bool:
+        vhost = self.vhosts[vhost_name]
+        volatile = vhost.is_volatile(binding)
+        added = vhost.router.bind(binding)
+        if added and not volatile:
+            self._write(BindingRow(vhost_name, binding))
+        return added
+
+    def unbind(self, vhost_name: VhostName, binding: Binding) -> bool:
+        vhost = self.vhosts[vhost_name]
+        removed = vhost.router.unbind(binding)
+        if removed and not vhost.is_volatile(binding):
+            self._erase(BindingRow(vhost_name, binding))
+        return removed

@@ -1,0 +1,242 @@
+"""The core's promises, said in commands and replies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from broker.model import commands as c
+from broker.model import replies as r
+from broker.model.names import ConsumerTag, DeliveryTag, ExchangeName, QueueName, RoutingKey
+from broker.model.refusals import Refusal
+from broker.model.topology import BindingSpec, ExchangeSpec, QueueSpec
+from tests.core.node import CHANNEL, Node, confirmed, consume, declare, delivered, publish, run_of
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path)
+
+
+@pytest.fixture(params=[True, False], ids=["durable", "transient"])
+def durable(request: pytest.FixtureRequest) -> Iterator[bool]:
+    yield request.param
+
+
+def settle(first: int, last: int, outcome: c.Outcome = c.Outcome.ACCEPTED) -> c.Settle:
+    return c.Settle(CHANNEL, DeliveryTag(first), DeliveryTag(last), outcome)
+
+
+def test_what_is_published_is_delivered_in_order(node: Node, durable: bool) -> None:
+    session = node.session()
+    assert node.ask(session, declare(durable=durable)) == [r.QueueDeclared(CHANNEL, QueueName("q"), 0, 0)]
+    replies = node.ask(session, publish("a", "b", tag=1), publish("c", tag=3), consume())
+    assert delivered(replies) == [("a", False), ("b", False), ("c", False)]
+    assert confirmed(replies) == [1, 2, 3]
+
+
+def test_a_confirm_waits_for_the_sync(node: Node) -> None:
+    session = node.session()
+    node.ask(session, declare())
+    session.submit([publish("a", tag=1)])
+    node.step()
+    assert session.take_replies() == []
+    node.sync()
+    node.step()
+    assert confirmed(session.take_replies()) == [1]
+
+
+def test_credit_bounds_what_is_unsettled_and_comes_back(node: Node, durable: bool) -> None:
+    session = node.session()
+    node.ask(session, declare(durable=durable))
+    replies = node.ask(session, publish(*"abcdef"), consume(credit=2))
+    assert delivered(replies) == [("a", False), ("b", False)]
+    assert delivered(node.ask(session, settle(1, 1))) == [("c", False)]
+    assert delivered(node.ask(session, settle(0, 3))) == [("d", False), ("e", False)]
+
+
+def test_consumers_take_turns(node: Node, durable: bool) -> None:
+    session = node.session()
+    node.ask(session, declare(durable=durable), consume(tag="x"), consume(tag="y"))
+    replies = node.ask(session, *(publish(str(i)) for i in range(10)))
+    by_tag: dict[str, int] = {}
+    for reply in replies:
+        assert isinstance(reply, r.Deliver)
+        by_tag[reply.consumer_tag] = by_tag.get(reply.consumer_tag, 0) + reply.deliveries.count
+    assert by_tag == {"x": 5, "y": 5}
+
+
+def test_a_requeued_message_comes_first_and_is_flagged(node: Node, durable: bool) -> None:
+    session = node.session()
+    node.ask(session, declare(durable=durable))
+    node.ask(session, publish(*"abc"), consume(credit=2))
+    replies = node.ask(session, settle(1, 1, c.Outcome.REQUEUED))
+    assert delivered(replies) == [("a", True)]
+
+
+def test_an_unknown_tag_is_refused_and_changes_nothing(node: Node) -> None:
+    session = node.session()
+    node.ask(session, declare(), publish("a"), consume())
+    refused = r.Refuse(CHANNEL, Refusal.PRECONDITION_FAILED, "unknown delivery tag 5")
+    assert node.ask(session, settle(5, 5)) == [refused]
+    assert node.ask(session, settle(1, 1)) == []
+    assert node.ask(session, settle(1, 1)) != []
+
+
+def test_what_was_confirmed_survives_a_crash_in_order_and_settled_stays_settled(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    session = node.session()
+    node.ask(session, declare())
+    assert confirmed(node.ask(session, publish(*"abcd", tag=1), consume(credit=2))) == [1, 2, 3, 4]
+    assert node.ask(session, settle(1, 1), c.CloseChannel(CHANNEL)) == [r.ChannelClosed(CHANNEL)]
+    del node, session
+    node = Node(tmp_path, incarnation=2)
+    session = node.session()
+    replies = node.ask(session, consume())
+    assert [body for body, _ in delivered(replies)] == ["b", "c", "d"]
+    assert delivered(replies)[0] == ("b", True)
+
+
+def test_bindings_and_exchanges_survive_a_crash(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    session = node.session()
+    exchange = ExchangeSpec(ExchangeName("x"), "topic", durable=True)
+    binding = BindingSpec(exchange.name, "q", RoutingKey("a.*"))
+    replies = node.ask(session, declare(), c.DeclareExchange(CHANNEL, exchange), c.Bind(CHANNEL, binding))
+    assert replies[1:] == [r.Done(CHANNEL), r.Done(CHANNEL)]
+    node = Node(tmp_path, incarnation=2)
+    session = node.session()
+    node.ask(session, publish("no", exchange="x", key="b"), publish("yes", exchange="x", key="a.b"))
+    assert delivered(node.ask(session, consume())) == [("yes", False)]
+
+
+def test_an_unroutable_mandatory_message_comes_back_before_its_confirm(node: Node) -> None:
+    session = node.session()
+    replies = node.ask(session, publish("a", key="nowhere", tag=1, mandatory=True))
+    assert [type(reply) for reply in replies] == [r.Return, r.Confirm]
+
+
+def test_an_unknown_exchange_is_refused_after_what_came_before_it(node: Node) -> None:
+    session = node.session()
+    node.ask(session, declare())
+    rows = run_of("a").rows() + run_of("b", exchange="nope").rows() + run_of("c").rows()
+    from kernel import MessageRun
+
+    replies = node.ask(session, c.Publish(CHANNEL, MessageRun.of(CHANNEL, rows), 1))
+    assert replies[0] == r.Refuse(CHANNEL, Refusal.NOT_FOUND, "no exchange 'nope' in vhost '/'")
+    assert confirmed(replies) == [1]
+
+
+def test_dead_letters_move_once_with_their_history(node: Node, durable: bool) -> None:
+    session = node.session()
+    node.ask(session, declare("dead"), declare(durable=durable, x_dead_letter_exchange="", x_dead_letter_routing_key="dead"))
+    node.ask(session, publish(*"ab"), consume())
+    node.ask(session, settle(1, 1, c.Outcome.REJECTED), settle(2, 2))
+    replies = node.ask(session, consume("dead", tag="d"))
+    assert delivered(replies) == [("a", False)]
+    assert isinstance(replies[1], r.Deliver)
+    assert b"x-death" in replies[1].deliveries.properties(0)
+
+
+def test_expired_messages_are_dead_lettered_and_the_others_stay(node: Node, durable: bool) -> None:
+    session = node.session()
+    node.ask(session, declare("dead"))
+    node.ask(
+        session,
+        declare(durable=durable, x_message_ttl=500, x_dead_letter_exchange="", x_dead_letter_routing_key="dead"),
+    )
+    node.ask(session, publish("a"))
+    node.wait(400)
+    node.ask(session, publish("b"))
+    node.wait(150)
+    assert delivered(node.ask(session, consume("dead", tag="d"))) == [("a", False)]
+    assert delivered(node.ask(session, consume())) == [("b", False)]
+
+
+def test_a_bounded_queue_drops_its_head_or_rejects(node: Node, durable: bool) -> None:
+    session = node.session()
+    node.ask(session, declare("head", durable, x_max_length=2))
+    node.ask(session, declare("tail", durable, x_max_length=2, x_overflow="reject-publish"))
+    node.ask(session, publish(*"abc", key="head"))
+    replies = node.ask(session, publish(*"abc", key="tail", tag=1))
+    assert confirmed(replies) == [1, 2]
+    assert [reply.tags for reply in replies if isinstance(reply, r.Reject)] == [[(3, 3)]]
+    assert delivered(node.ask(session, consume("head", "h"))) == [("b", False), ("c", False)]
+    assert delivered(node.ask(session, consume("tail", "t"))) == [("a", False), ("b", False)]
+
+
+def test_get_purge_and_delete_say_their_counts(node: Node, durable: bool) -> None:
+    session = node.session()
+    node.ask(session, declare(durable=durable), publish(*"abc"))
+    got = node.ask(session, c.Get(CHANNEL, QueueName("q"), no_ack=True))
+    assert delivered(got) == [("a", False)]
+    assert isinstance(got[0], r.Got)
+    assert got[0].message_count == 2
+    assert node.ask(session, c.PurgeQueue(CHANNEL, QueueName("q"))) == [r.QueuePurged(CHANNEL, 2)]
+    assert node.ask(session, c.Get(CHANNEL, QueueName("q"))) == [r.GotNothing(CHANNEL)]
+    node.ask(session, publish("d"))
+    full = c.DeleteQueue(CHANNEL, QueueName("q"), if_empty=True)
+    assert node.ask(session, full) == [
+        r.Refuse(CHANNEL, Refusal.PRECONDITION_FAILED, "queue 'q' in vhost '/' not empty")
+    ]
+    assert node.ask(session, c.DeleteQueue(CHANNEL, QueueName("q"))) == [r.QueueDeleted(CHANNEL, 1)]
+    assert node.ask(session, declare(durable=durable)) == [r.QueueDeclared(CHANNEL, QueueName("q"), 0, 0)]
+
+
+def test_a_lost_connection_gives_its_messages_back_and_takes_its_own_queues_along(node: Node) -> None:
+    first, second = node.session(), node.session()
+    own = c.DeclareQueue(CHANNEL, QueueSpec(QueueName("own"), exclusive=True))
+    node.ask(first, declare(), own, publish(*"ab"), consume())
+    node.ask(second, consume())
+    locked = node.ask(second, consume("own"))
+    assert isinstance(locked[0], r.Refuse)
+    assert locked[0].refusal is Refusal.RESOURCE_LOCKED
+    node.broker.close_session(first)
+    node.run()
+    assert delivered(second.take_replies()) == [("a", True), ("b", True)]
+    missing = node.ask(second, consume("own"))
+    assert isinstance(missing[0], r.Refuse)
+    assert missing[0].refusal is Refusal.NOT_FOUND
+
+
+def test_an_auto_delete_queue_goes_with_its_last_consumer(node: Node) -> None:
+    session = node.session()
+    node.ask(session, c.DeclareQueue(CHANNEL, QueueSpec(QueueName("q"), auto_delete=True)), consume())
+    cancelled = r.ConsumerCancelled(CHANNEL, ConsumerTag("t"))
+    assert node.ask(session, c.Cancel(CHANNEL, ConsumerTag("t"))) == [cancelled]
+    assert isinstance(node.ask(session, consume())[0], r.Refuse)
+
+
+def test_a_deleted_queue_tells_its_consumers(node: Node) -> None:
+    session = node.session()
+    node.ask(session, declare(), consume())
+    replies = node.ask(session, c.DeleteQueue(CHANNEL, QueueName("q")))
+    assert replies == [r.ConsumerLost(CHANNEL, ConsumerTag("t")), r.QueueDeleted(CHANNEL, 0)]
+
+
+def test_commands_behind_one_that_waits_keep_their_order(node: Node) -> None:
+    session = node.session()
+    session.submit([declare(), publish("a", tag=1), consume(), c.Get(CHANNEL, QueueName("q"))])
+    node.run()
+    names = [type(reply).__name__ for reply in session.take_replies()]
+    assert names[0] == "QueueDeclared"
+    assert names[1:3] == ["ConsumerStarted", "GotNothing"]
+
+
+def test_room_that_is_used_up_stops_deliveries_until_output_drains(node: Node, durable: bool) -> None:
+    session = node.session()
+    node.ask(session, declare(durable=durable), consume())
+    body = "x" * 300_000
+    replies = node.ask(session, *(publish(body) for _ in range(8)))
+    held = len(delivered(replies))
+    assert 3 <= held <= 5
+    session.receive_drained()
+    node.run()
+    assert len(delivered(session.take_replies())) == held or held + len(delivered([])) == 8
+    session.receive_drained()
+    node.run()
+
+
+Check = Callable[[Node], None]
