@@ -41,11 +41,11 @@ pub mod raft_ready;
 pub mod real_disk;
 pub mod record_batch;
 pub mod run_builder;
-pub mod shard;
 pub mod sealing;
 pub mod segment;
 pub mod segment_format;
 pub mod segment_writer;
+pub mod shard;
 pub mod shard_state;
 #[cfg(test)]
 mod shard_tests;

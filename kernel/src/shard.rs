@@ -432,7 +432,8 @@ impl Shard {
                 }
                 let Some(messages) = self.cache.get(slice.entry, slice.frame) else {
                     let ahead = read_ahead(state, from, &self.cache);
-                    self.wanted_reads.extend(ahead.filter(|entry| !self.reading.contains(entry)));
+                    self.wanted_reads
+                        .extend(ahead.filter(|entry| !self.reading.contains(entry)));
                     self.waiting_for_reads.insert(queue);
                     break 'ranges;
                 };
