@@ -1,7 +1,8 @@
-"""Names and numbers, each of its own type."""
+"""Names and numbers, each of its own type, and which names are names at all."""
 
 from __future__ import annotations
 
+import re
 from typing import NewType
 
 Channel = NewType("Channel", int)
@@ -24,3 +25,8 @@ NO_SESSION = SessionId(0)
 
 NAME_SIZE_MAX = 255
 """Bytes of UTF-8 (AMQP 0-9-1's short string)."""
+
+CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""Unicode's class Cc.  No name of a client's may hold one, in any protocol: a line break that is a harmless byte in
+AMQP would end a header in STOMP.  RabbitMQ strips CR and LF and takes the rest, so that two names become one; a name
+is refused instead (docs/protocols/amqp.md)."""
