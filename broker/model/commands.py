@@ -42,6 +42,10 @@ class Authenticate(msgspec.Struct, frozen=True, gc=False):
     password: bytes
     loopback: bool
 
+    def __repr__(self) -> str:
+        """A password is never shown."""
+        return f"Authenticate({self.user!r}, loopback={self.loopback})"
+
 
 class OpenVhost(msgspec.Struct, frozen=True, gc=False):
     """-> VhostOpened."""
@@ -149,7 +153,10 @@ class Consume(msgspec.Struct, frozen=True):
 
 
 class SetChannelCredit(msgspec.Struct, frozen=True, gc=False):
-    """Bounds what all of a channel's consumers hold unsettled together (basic.qos global; None: no bound).  Not answered."""
+    """Bounds what all of a channel's consumers hold unsettled together (basic.qos global; None: no bound).
+
+    Not answered.
+    """
 
     channel: Channel
     credit: int | None

@@ -76,7 +76,7 @@ class AmqpAdapter:
         self._closing = False
         self._resumed = False
         self._session_open = False
-        """The core was asked for a vhost, so that it has something to close."""
+        """The core was asked for a vhost and has not refused it, so that it has something to close."""
         self._outbox = Outbox(HANDSHAKE_FRAME_SIZE_MAX)
         self._channels: dict[int, Channel] = {}
         """Empty unless the connection is open."""
@@ -218,12 +218,13 @@ class AmqpAdapter:
         self._outbox.send(number, ChannelOpenOk())
 
     def _receive_header(self, header: ProtocolHeader) -> None:
+        if self._state is not ConnectionState.AWAITING_HEADER:
+            return
         if header.data != PROTOCOL_HEADER:
             # 4.2.2: tell which protocol is spoken here, and close.
             self._outbox.output.append(PROTOCOL_HEADER)
             self._hang_up()
             return
-        assert self._state is ConnectionState.AWAITING_HEADER, "the decoder gives one header"
         self._state = ConnectionState.AWAITING_START_OK
         mechanisms = " ".join(MECHANISMS).encode()
         self._outbox.send(0, ConnectionStart(0, 9, server_properties(self._settings), mechanisms, LOCALES))
@@ -337,6 +338,8 @@ class AmqpAdapter:
         channel = self._channels.get(number)
         if channel is None:
             assert number == 0, f"channel {number} is not open: {reply}"
+            if self._state is ConnectionState.OPENING:
+                self._session_open = False
             self._close_connection(code, reply.detail, NO_METHOD)
         elif channel.state is ChannelState.OPEN:
             self._fail(code, reply.detail, channel.refused_id(), number)
@@ -420,6 +423,9 @@ class AmqpAdapter:
 
     def _close_connection(self, code: ReplyCode, detail: str, method_id: MethodId) -> None:
         """Our last words.  The core hears at once, so that what is unsettled does not wait for the socket to go."""
+        if self._state is ConnectionState.AWAITING_HEADER:
+            self._hang_up()
+            return
         self._channels.clear()
         self._state = ConnectionState.CLOSING
         self._deadline = self._now + self._settings.close_timeout_s

@@ -14,7 +14,6 @@ What the adapter then does, exactly and in order:
     S: 1 queue.declare-ok queue=q           a frame for the client; fields that are 0 or empty are left out
     asks: DeclareQueue(1, QueueSpec('q'))   a command for the core; so are fields that have their default
     closing                                 it wants to be hung up on
-    resumed                                 its decoder goes on
     deadline: +60                           the deadline, from now, where it changed
 """
 
@@ -277,7 +276,6 @@ class Conversation:
             lines += server_lines(b"".join(bytes(part) for part in ready.output))
             if not ready.resumed:
                 break
-            lines.append("resumed")
             self.adapter.receive_frames(self.decoder.resume(), self.now)
         if ready.closing:
             lines.append("closing")
@@ -313,6 +311,13 @@ def _split(words: list[str], separator: str) -> list[list[str]]:
     return parts
 
 
+def started(settings: AmqpSettings | None = None) -> Conversation:
+    """A conversation past the protocol header."""
+    talk = Conversation(settings)
+    talk.sends(PROTOCOL_HEADER)
+    return talk
+
+
 def opened(
     settings: AmqpSettings | None = None,
     *,
@@ -322,8 +327,7 @@ def opened(
     frame_max: int = 131_072,
 ) -> Conversation:
     """A conversation past its handshake, user ``guest``, with this many channels open."""
-    talk = Conversation(settings)
-    talk.sends(PROTOCOL_HEADER)
+    talk = started(settings)
     start_ok = ConnectionStartOk({"capabilities": capabilities}, "PLAIN", b"\0guest\0guest", "en_US")
     talk.sends(encode_method(0, start_ok))
     talk.core(replies.Authenticated())

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from typing import TypeAlias
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversation import decoded_methods
 from protocols.amqp.confirms import Confirms
 from protocols.amqp.methods import BasicAck, BasicNack
+from tests.protocols.amqp.conversation import decoded_methods
 
 
 class Publisher:
@@ -30,8 +31,11 @@ class Publisher:
             self.settled |= dict.fromkeys(tags, isinstance(method, BasicNack))
 
 
+Settlings: TypeAlias = tuple[int, list[tuple[bool, list[tuple[int, int]]]]]
+
+
 @st.composite
-def settlings(draw: st.DrawFn) -> tuple[int, list[tuple[bool, list[tuple[int, int]]]]]:
+def settlings(draw: st.DrawFn) -> Settlings:
     """So many tags, cut into ranges that are settled in any order and grouping, some of them rejected."""
     count = draw(st.integers(1, 60))
     cuts = draw(st.sets(st.integers(1, count), max_size=20))
@@ -46,7 +50,7 @@ def settlings(draw: st.DrawFn) -> tuple[int, list[tuple[bool, list[tuple[int, in
 
 
 @given(settlings())
-def test_each_tag_is_settled_once_and_as_it_was_meant(case: tuple[int, list[tuple[bool, list[tuple[int, int]]]]]) -> None:
+def test_each_tag_is_settled_once_and_as_it_was_meant(case: Settlings) -> None:
     count, groups = case
     confirms, publisher = Confirms(1), Publisher(count)
     assert confirms.take_tags(count) == 1
