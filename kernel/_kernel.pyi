@@ -446,6 +446,7 @@ class Unsettled:
     def settle(self, first: int, last: int) -> list[tuple[int, int, int, int]] | None:
         """(consumer, queue, first, last sequence) of each range; None: a tag is not unsettled."""
     def take_all(self) -> list[tuple[int, int, int, int]]: ...
+
 @final
 class Poller:
     """Many sockets in rounds: one call receives and decodes for all that are ready, one sends for all.
@@ -465,7 +466,7 @@ class Poller:
     def remove(self, token: int) -> None:
         """Closes it, whatever is left to be written."""
     def watch(self, fd: int) -> int:
-        """Each change of ``fd`` to readable (an eventfd's need not be read) comes with the token returned: -1, then -2, ..."""
+        """Each change of ``fd`` to readable (an eventfd's need not be read) comes with the token returned: -1, ..."""
     def round(self) -> list[tuple[int, list[_Frame] | None]]:
         """What came: frames (none: bytes that complete none), or None: the end, told once; or a watched token."""
     def send(self, token: int, output: list[bytes | Chunk]) -> None:

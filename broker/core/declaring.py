@@ -116,7 +116,10 @@ def say_declared(front: Front, channel: ChannelNumber, queue: Queue) -> None:
 
 
 def delete_queue(front: Front, channel: Channel, command: c.DeleteQueue) -> None:
-    """Unused and empty are the shard's to say, before the row goes; deleting what is not there is done, as in RabbitMQ."""
+    """Unused and empty are the shard's to say, before the row goes.
+
+    Deleting what is not there is done, as in RabbitMQ.
+    """
     vhost = vhost_of(front)
     back = front.back
     delete = t.DeleteQueue(vhost, command.name, None, front.id)

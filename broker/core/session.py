@@ -198,9 +198,7 @@ class Session:
             waits = numbers if messages.persistent else []
             self._promise(channel, command.first_tag, messages.count, waits, rejected)
 
-    def _send(
-        self, messages: MessageRun, destinations: list[Destination]
-    ) -> tuple[list[tuple[Shard, int]], list[int]]:
+    def _send(self, messages: MessageRun, destinations: list[Destination]) -> tuple[list[tuple[Shard, int]], list[int]]:
         """Hands the run to its shards; the logged ones' numbers, and the records that some queue rejected."""
         if len(destinations) == 1:
             spread: Sequence[tuple[Shard, Sequence[Route]]] = [
@@ -256,9 +254,7 @@ class Session:
             writable.add(exchange)
         return refused
 
-    def _refuse_publish(
-        self, channel: Channel, command: c.Publish, position: int, refused: Refused | None
-    ) -> None:
+    def _refuse_publish(self, channel: Channel, command: c.Publish, position: int, refused: Refused | None) -> None:
         """What came before the message at fault counts; the rest of the run does not."""
         before = command.messages.before_key(position)
         if before.count:
@@ -269,9 +265,7 @@ class Session:
             refused = Refused(Refusal.NOT_FOUND, f"no {exchange_resource(self.vhost, name)}")
         self.refuse(channel, refused)
 
-    def _return_unroutable(
-        self, channel: Channel, messages: MessageRun, destinations: list[Destination]
-    ) -> None:
+    def _return_unroutable(self, channel: Channel, messages: MessageRun, destinations: list[Destination]) -> None:
         nowhere = [position for position, d in enumerate(destinations) if not d.routes]
         if nowhere:
             unroutable = messages.select(nowhere).mandatory_only()

@@ -408,8 +408,7 @@ class AmqpAdapter:
             self._hang_up()
             return
         detail = (
-            f"Login was refused using authentication mechanism {self._mechanism}."
-            " For details see the broker logfile."
+            f"Login was refused using authentication mechanism {self._mechanism}. For details see the broker logfile."
         )
         self._close_connection(ReplyCode.ACCESS_REFUSED, detail, NO_METHOD)
 

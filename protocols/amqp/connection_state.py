@@ -26,10 +26,12 @@ class ConnectionState(enum.Enum):
     CLOSED = "closed"
 
 
-DISCARDING = frozenset({
-    ConnectionState.LOGIN_REFUSED,
-    ConnectionState.CLOSING,
-    ConnectionState.FINISHING,
-    ConnectionState.CLOSED,
-})
+DISCARDING = frozenset(
+    {
+        ConnectionState.LOGIN_REFUSED,
+        ConnectionState.CLOSING,
+        ConnectionState.FINISHING,
+        ConnectionState.CLOSED,
+    }
+)
 """States in which what still comes is not looked at, but for connection.close and close-ok while CLOSING."""

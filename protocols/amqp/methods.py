@@ -476,9 +476,7 @@ def _wire_name(method: type[Method]) -> str:
 METHOD_NAMES: dict[type[Method], str] = {method: _wire_name(method) for method in METHOD_IDS}
 
 FIELDS: dict[type[Method], list[tuple[str, Kind]]] = {
-    method: [
-        (name, hint.__metadata__[0]) for name, hint in get_type_hints(method, include_extras=True).items()
-    ]
+    method: [(name, hint.__metadata__[0]) for name, hint in get_type_hints(method, include_extras=True).items()]
     for method in METHOD_IDS
 }
 """Each method's arguments in wire order."""

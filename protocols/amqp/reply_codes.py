@@ -41,15 +41,17 @@ class Scope(enum.Enum):
     CONNECTION = "connection"
 
 
-CHANNEL_CODES = frozenset({
-    ReplyCode.CONTENT_TOO_LARGE,
-    ReplyCode.NO_ROUTE,
-    ReplyCode.NO_CONSUMERS,
-    ReplyCode.ACCESS_REFUSED,
-    ReplyCode.NOT_FOUND,
-    ReplyCode.RESOURCE_LOCKED,
-    ReplyCode.PRECONDITION_FAILED,
-})
+CHANNEL_CODES = frozenset(
+    {
+        ReplyCode.CONTENT_TOO_LARGE,
+        ReplyCode.NO_ROUTE,
+        ReplyCode.NO_CONSUMERS,
+        ReplyCode.ACCESS_REFUSED,
+        ReplyCode.NOT_FOUND,
+        ReplyCode.RESOURCE_LOCKED,
+        ReplyCode.PRECONDITION_FAILED,
+    }
+)
 """The specification's soft errors; every other one is hard and closes the connection."""
 
 

@@ -31,10 +31,12 @@ def test_a_pattern_matches_as_in_python(pattern: str, name: str) -> None:
 
 @given(pattern=st.text(string.printable))
 def test_no_pattern_raises_anything_but_value_error_in_one_line(pattern: str) -> None:
+    refused: list[str] = []
     try:
         NamePattern(pattern)
     except ValueError as error:
-        assert "\n" not in str(error)
+        refused.append(str(error))
+    assert not any("\n" in text for text in refused)
 
 
 def test_no_pattern_is_slow() -> None:
@@ -44,5 +46,5 @@ def test_no_pattern_is_slow() -> None:
 
 @pytest.mark.parametrize("pattern", [r"(a)\1", "(?=a)", "(", r"\w{1000}{1000}"])
 def test_what_can_not_be_matched_in_linear_time_is_refused(pattern: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         NamePattern(pattern)

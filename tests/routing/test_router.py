@@ -81,9 +81,7 @@ class RouterAgainstSlowRouter(RuleBasedStateMachine):
         self.slow = SlowRouter()
         self.next_id = 1
 
-    @rule(
-        name=EXCHANGES, type=st.sampled_from(sorted(EXCHANGE_TYPES)), alternate=st.none() | EXCHANGES | st.just("")
-    )
+    @rule(name=EXCHANGES, type=st.sampled_from(sorted(EXCHANGE_TYPES)), alternate=st.none() | EXCHANGES | st.just(""))
     def declare_exchange(self, name: ExchangeName, type: str, alternate: ExchangeName | None) -> None:
         if name not in self.slow.types:
             self.router.declare_exchange(name, type, alternate)

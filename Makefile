@@ -1,0 +1,35 @@
+# Each target does its own set-up; nothing is done twice.  ARGS go to the broker: make run ARGS="--config my.yaml"
+PYTHON ?= python3
+ARGS ?=
+ROW ?=
+
+.PHONY: help run build test test-long lint interop bench lock clean setup-%
+
+help:
+	@echo "make run | build | test | test-long | lint | interop | bench [ROW=...] | lock | clean"
+
+run: setup-runtime
+	@exec .venv/bin/dragoman run $(ARGS)
+
+build: setup-runtime
+
+lint test test-long: setup-test
+	@.venv/bin/python tools/check.py $@
+
+interop: setup-interop
+	@.venv/bin/python tools/check.py interop
+
+bench: setup-runtime
+	@.venv/bin/python -m bench $(if $(ROW),--row $(ROW)) $(ARGS)
+
+# Writes requirements/*.txt anew; needs uv, nothing else does.
+lock:
+	@sh tools/lock.sh
+
+clean:
+	rm -rf .venv .venvs .state target build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis kernel/_kernel*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup-%:
+	@command -v $(PYTHON) >/dev/null || { echo "dragoman: $(PYTHON) is missing: apt-get install python3 python3-venv"; exit 1; }
+	@$(PYTHON) tools/setup.py $*

@@ -1,0 +1,210 @@
+"""Makes ready what the Makefile's targets need, and does nothing when it is there.
+
+``python3 tools/setup.py runtime|test|interop`` checks the tools, makes ``.venv``, installs the locked
+packages and builds the release kernel when its sources changed.  Standard library only, since it
+runs before anything is installed.  Several may run at once: they wait for each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+KERNEL = ROOT / "kernel" / "_kernel.abi3.so"
+PYTHON_MIN = (3, 11)
+
+
+class Tool(NamedTuple):
+    """A program we need, and what to tell somebody who lacks it."""
+
+    command: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.command} is missing: {self.remedy}"
+
+
+BUILD_TOOLS = (
+    Tool("cargo", "install Rust 1.85 or newer with rustup (https://rustup.rs), then open a new shell"),
+    Tool("cc", "apt-get install gcc libc6-dev (Rust links with it)"),
+    Tool("make", "apt-get install make"),
+)
+LINT_TOOLS = (
+    Tool("cargo-clippy", "rustup component add clippy"),
+    Tool("cargo-fmt", "rustup component add rustfmt"),
+)
+NODE_TOOLS = (
+    Tool("node", "apt-get install nodejs npm"),
+    Tool("npm", "apt-get install npm"),
+)
+GO_TOOLS = (Tool("go", "install Go 1.22 or newer (https://go.dev/dl)"),)
+
+# What a target needs beyond BUILD_TOOLS, and the locked packages that go into .venv.
+TARGETS: Mapping[str, tuple[tuple[Tool, ...], str]] = {
+    "runtime": ((), "runtime"),
+    "test": (LINT_TOOLS, "test"),
+    "interop": ((), "test"),
+}
+
+
+class SetupError(Exception):
+    """One line that says what is wrong and what to do."""
+
+
+def missing_tools(tools: tuple[Tool, ...], which: Callable[[str], str | None] = shutil.which) -> list[Tool]:
+    """Those of ``tools`` that aren't in the PATH."""
+    return [tool for tool in tools if which(tool.command) is None]
+
+
+def check_python(version: tuple[int, ...]) -> None:
+    if version[:2] < PYTHON_MIN:
+        raise SetupError(
+            f"Python {version[0]}.{version[1]} is too old: install Python 3.11 or newer "
+            "(apt-get install python3 python3-venv) and run `make PYTHON=python3.11 ...`"
+        )
+
+
+def check_tools(tools: tuple[Tool, ...]) -> None:
+    missing = missing_tools(tools)
+    if missing:
+        raise SetupError("\n".join(map(str, missing)))
+
+
+def run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> None:
+    """Runs a command; its output is shown only when it fails."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    if done.returncode:
+        sys.stderr.write(done.stdout.decode(errors="replace"))
+        raise SetupError(f"`{' '.join(map(str, command))}` failed with code {done.returncode}; its output is above")
+
+
+def digest(*paths: Path) -> str:
+    """A hash of the files' names and bytes: a touched file that didn't change rebuilds nothing."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(ROOT)} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def step(stamp: Path, wanted: str, text: str, work: Callable[[], None]) -> None:
+    """Does ``work`` unless ``stamp`` says that it was done for what is ``wanted``."""
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    print(f"dragoman: {text}", file=sys.stderr, flush=True)
+    stamp.unlink(missing_ok=True)
+    work()
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(wanted)
+
+
+def make_environment(folder: Path) -> None:
+    """A virtual environment.  Without ensurepip (Debian splits it off) venv would fail with a page of text."""
+    if (folder / "bin" / "python").exists():
+        return
+    try:
+        import ensurepip  # noqa: F401
+    except ImportError:
+        raise SetupError(
+            f"Python's venv module is missing: apt-get install python3-venv (for {sys.executable})"
+        ) from None
+    shutil.rmtree(folder, ignore_errors=True)  # a broken one, whose Python is gone
+    run(sys.executable, "-m", "venv", folder)
+
+
+def install(folder: Path, requirements: str) -> None:
+    """The locked packages, each checked against its hash."""
+    locked = ROOT / "requirements" / f"{requirements}.txt"
+
+    def work() -> None:
+        run(folder / "bin" / "python", "-m", "pip", "install", "-q", "--require-hashes", "-r", locked)
+
+    step(folder / f"{requirements}.stamp", digest(locked), f"installing requirements/{requirements}.txt", work)
+
+
+def kernel_sources() -> list[Path]:
+    crate = ROOT / "kernel"
+    fixed = [ROOT / "pyproject.toml", ROOT / ".cargo" / "config.toml", crate / "Cargo.toml", crate / "Cargo.lock"]
+    return [*fixed, *crate.glob("src/**/*.rs"), *crate.glob("benches/**/*.rs"), *crate.glob("*.rs")]
+
+
+def built_kernel() -> str:
+    """Names the built file, so that a debug kernel put there by hand is noticed and replaced."""
+    if not KERNEL.exists():
+        return "none"
+    status = KERNEL.stat()
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def build_kernel() -> None:
+    """A release kernel in ``kernel/`` and ``.venv/bin/dragoman``, when the sources or the built file changed."""
+    stamp = VENV / "kernel.stamp"
+    sources = digest(*kernel_sources())
+    if stamp.exists() and (VENV / "bin" / "dragoman").exists() and stamp.read_text() == f"{sources} {built_kernel()}":
+        return
+    print("dragoman: building the kernel (release; a minute or two the first time)", file=sys.stderr, flush=True)
+    stamp.unlink(missing_ok=True)
+    # Its dependencies are installed from the lock; maturin's pip must find them there or fail.
+    run(
+        *(VENV / "bin" / "maturin", "develop", "--release", "--locked", "--quiet"),
+        VIRTUAL_ENV=str(VENV),
+        PATH=f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        PIP_NO_INDEX="1",
+    )
+    stamp.write_text(f"{sources} {built_kernel()}")
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """One set-up at a time in this folder."""
+    state = ROOT / ".state"
+    state.mkdir(exist_ok=True)
+    with (state / "setup.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def set_up(target: str) -> None:
+    """All that ``target`` needs."""
+    check_python(sys.version_info[:3])
+    tools, requirements = TARGETS[target]
+    check_tools(BUILD_TOOLS + tools)
+    with alone():
+        make_environment(VENV)
+        install(VENV, requirements)
+        build_kernel()
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1 or arguments[0] not in TARGETS:
+        print(f"usage: setup.py {'|'.join(TARGETS)}", file=sys.stderr)
+        return 2
+    try:
+        set_up(arguments[0])
+    except SetupError as error:
+        print(f"dragoman: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
