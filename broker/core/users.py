@@ -70,8 +70,11 @@ class Users:
         return self._rows.get(name)
 
     def authenticate(self, name: UserName, password: bytes, loopback: bool) -> bool:
-        """Is it the user it says?  An empty password never is one."""
-        if name in LOOPBACK_USERS and not loopback:
+        """Is it the user it says?  An empty password never is one, nor one with a NUL.
+
+        HMAC pads its key with NULs, so ``x`` and ``x\\0`` have one hash; SASL PLAIN can't carry a NUL anyway.
+        """
+        if (name in LOOPBACK_USERS and not loopback) or b"\0" in password:
             return False
         row = self._rows.get(name)
         there = row.password if row is not None else None
@@ -80,7 +83,8 @@ class Users:
         if hmac.compare_digest(digest, self._verified.get(name, b"")):
             return True
         given = hash_password(password, kept.salt, kept.iterations)
-        right = hmac.compare_digest(given.stored_key, kept.stored_key) and there is not None and password != b""
+        same = hmac.compare_digest(given.stored_key, kept.stored_key)
+        right = same and there is not None and password != b""
         if right:
             self._verified[name] = digest
         return right

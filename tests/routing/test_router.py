@@ -12,7 +12,7 @@ from broker.model.names import ExchangeName, QueueId, QueueName, RoutingKey
 from broker.model.topology import Arguments, BindingSpec
 from routing.bindings import Binding
 from routing.exchange import EXCHANGE_TYPES
-from routing.router import Router
+from routing.router import DEFAULT_EXCHANGE, Router
 
 
 class SlowRouter:
@@ -198,3 +198,5 @@ def test_the_alternate_exchange_gets_what_nothing_matches(router: Router) -> Non
     assert router.route(b"d", b"other") == (2,)
     router.delete_exchange(ExchangeName("y"))
     assert router.route(b"d", b"other") == ()
+    router.declare_exchange(ExchangeName("y"), "direct", DEFAULT_EXCHANGE)
+    assert router.route(b"d", b"q1") == (1,), "an alternate may come later, and have one itself"
