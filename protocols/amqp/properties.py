@@ -7,18 +7,18 @@ import sys
 from broker.model.topology import Arguments
 from protocols.amqp.settings import AmqpSettings
 
-CAPABILITIES: tuple[str, ...] = (
-    "publisher_confirms",
-    "exchange_exchange_bindings",
-    "basic.nack",
-    "consumer_cancel_notify",
-    "connection.blocked",
-    "consumer_priorities",
-    "authentication_failure_close",
-    "per_consumer_qos",
-    "direct_reply_to",
-)
-"""As RabbitMQ lists them; clients look for each by name."""
+CAPABILITIES: dict[str, str] = {
+    "publisher_confirms": "confirm.select",
+    "exchange_exchange_bindings": "exchange.bind, exchange.unbind",
+    "basic.nack": "basic.nack, in both directions",
+    "consumer_cancel_notify": "basic.cancel to a client that has it too, when its queue is gone",
+    "connection.blocked": "connection.blocked and unblocked to a publishing client that has it too",
+    "consumer_priorities": "the consumer argument x-priority",
+    "authentication_failure_close": "connection.close 403 after a refused login, to a client that has it too",
+    "per_consumer_qos": "basic.qos without global is for each consumer to come",
+    "direct_reply_to": "the queue amq.rabbitmq.reply-to",
+}
+"""As RabbitMQ lists them, since clients look for each by name, and what each stands for."""
 
 LOCALES = b"en_US"
 
