@@ -15,6 +15,7 @@ pub mod disk;
 pub mod file_header;
 pub mod frame_cache;
 pub mod frozen;
+pub mod generator;
 pub mod group_record;
 pub mod histogram;
 pub mod identity_file;
