@@ -490,3 +490,13 @@ class Poller:
     def input_size(self, token: int) -> int: ...
     def wait(self, block_us: int, spin_us: int = 0) -> bool:
         """Waits for something to do without trio: asleep, then looking; says whether there is."""
+
+class LoadError(RuntimeError):
+    """The broker refused, hung up, or lost, repeated or reordered messages."""
+
+def run_load(spec: Mapping[str, object]) -> dict[str, Any]:
+    """Puts a load on a broker and measures it, in this thread without the GIL.
+
+    ``spec`` has each field of ``LoadSpec`` in ``src/generator/mod.rs``, the answer each of ``LoadResult``.
+    LoadError if it did not come to its end, or not every message arrived once and in order.
+    """

@@ -8,6 +8,7 @@ pub mod chunk;
 pub mod counters;
 pub mod delivery_run;
 pub mod frame;
+pub mod generator;
 pub mod histogram;
 pub mod journal;
 pub mod message_run;
@@ -34,6 +35,7 @@ fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     frame::register(m)?;
     message_run::register(m)?;
     counters::register(m)?;
+    generator::register(m)?;
     histogram::register(m)?;
     journal::register(m)?;
     poller::register(m)?;

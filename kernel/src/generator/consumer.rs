@@ -49,21 +49,10 @@ impl Consumer {
         }
         wire::consume(socket.output(), queue, spec.ack_every == 0);
         socket.call(wire::BASIC_CONSUME_OK)?;
-        let producers = spec.publishers.max(1);
+        let checker = Checker::new(spec.nonce, spec.size, spec.publishers.max(1));
         Ok(Self {
             socket,
-            deliveries: Deliveries {
-                checker: Checker::new(spec.nonce, spec.size, producers),
-                expected: Expected::Method,
-                start: Vec::new(),
-                ack_every: spec.ack_every,
-                since_ack: 0,
-                last_tag: 0,
-                acks: Vec::new(),
-                redelivered: 0,
-                closed: false,
-                first_at: None,
-            },
+            deliveries: Deliveries::new(checker, spec.ack_every),
         })
     }
 
@@ -120,6 +109,21 @@ impl Consumer {
 }
 
 impl Deliveries {
+    fn new(checker: Checker, ack_every: u64) -> Self {
+        Self {
+            checker,
+            expected: Expected::Method,
+            start: Vec::new(),
+            ack_every,
+            since_ack: 0,
+            last_tag: 0,
+            acks: Vec::new(),
+            redelivered: 0,
+            closed: false,
+            first_at: None,
+        }
+    }
+
     /// Takes whole frames; gives how many bytes they were.
     fn take(&mut self, bytes: &[u8], now: u64, latencies: &mut Histogram) -> Result<usize, String> {
         let mut position = 0;
@@ -207,5 +211,73 @@ impl Deliveries {
             wire::ack_through(&mut self.acks, self.last_tag);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(bytes: &mut Vec<u8>, kind: u8, payload: &[u8]) {
+        bytes.extend_from_slice(&[kind, 0, 1]);
+        bytes.extend_from_slice(&(payload.len() as u32).to_be_bytes());
+        bytes.extend_from_slice(payload);
+        bytes.push(wire::FRAME_END);
+    }
+
+    /// A delivery whose body comes in pieces.
+    fn deliver(bytes: &mut Vec<u8>, tag: u64, sequence: u64, pieces: &[usize]) {
+        wire::method(bytes, 1, wire::BASIC_DELIVER, |bytes| {
+            bytes.extend_from_slice(b"\x01c");
+            bytes.extend_from_slice(&tag.to_be_bytes());
+            bytes.extend_from_slice(b"\0\0\x01q");
+        });
+        let mut body = sequence.to_be_bytes().to_vec();
+        body.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 9]);
+        body.extend_from_slice(&500_u64.to_be_bytes());
+        body.resize(pieces.iter().sum(), b'x');
+        let mut header = vec![0, 60, 0, 0];
+        header.extend_from_slice(&(body.len() as u64).to_be_bytes());
+        header.extend_from_slice(&[0, 0]);
+        frame(bytes, wire::HEADER, &header);
+        let mut at = 0;
+        for piece in pieces {
+            frame(bytes, wire::BODY, &body[at..at + piece]);
+            at += piece;
+        }
+    }
+
+    #[test]
+    fn deliveries_are_the_same_however_they_are_cut() {
+        let mut bytes = Vec::new();
+        for (tag, pieces) in [&[40][..], &[5, 15, 20], &[39, 1], &[1, 39]].iter().enumerate() {
+            deliver(&mut bytes, tag as u64 + 1, tag as u64, pieces);
+            frame(&mut bytes, wire::HEARTBEAT, &[]);
+        }
+        for cut in 0..bytes.len() {
+            let mut deliveries = Deliveries::new(Checker::new(9, 40, 1), 2);
+            let mut latencies = Histogram::new();
+            let taken = deliveries.take(&bytes[..cut], 700, &mut latencies).unwrap();
+            deliveries.take(&bytes[taken..], 700, &mut latencies).unwrap();
+            assert_eq!(deliveries.checker.verdict(&[4]), Ok(()));
+            assert_eq!((latencies.count(), latencies.min()), (4, 200));
+            let mut acks = Vec::new();
+            wire::ack_through(&mut acks, 2);
+            wire::ack_through(&mut acks, 4);
+            assert_eq!(deliveries.acks, acks);
+        }
+    }
+
+    #[test]
+    fn a_broker_that_skips_a_tag_or_a_frame_is_told() {
+        let mut bytes = Vec::new();
+        deliver(&mut bytes, 2, 0, &[40]);
+        let mut deliveries = Deliveries::new(Checker::new(9, 40, 1), 0);
+        let told = deliveries.take(&bytes, 0, &mut Histogram::new());
+        assert!(told.unwrap_err().contains("tag 2 after 0"));
+        let mut out_of_turn = Vec::new();
+        frame(&mut out_of_turn, wire::BODY, b"x");
+        let mut deliveries = Deliveries::new(Checker::new(9, 40, 1), 0);
+        assert!(deliveries.take(&out_of_turn, 0, &mut Histogram::new()).is_err());
     }
 }

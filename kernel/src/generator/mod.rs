@@ -56,7 +56,8 @@ pub struct LoadSpec {
     pub duration_s: f64,
     /// For each publisher to send, instead of `duration_s`; 0: as many as there is time for.
     pub messages: u64,
-    /// Messages of each producer that lie in the queues already, from a run with the same `nonce`.
+    /// Messages of each producer that were sent already, by a run with the same `nonce`: sequences go
+    /// on from there, and consumers must see these too.
     pub queued: u64,
     /// How long after the last publish the last delivery may come.
     pub drain_s: f64,

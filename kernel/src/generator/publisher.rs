@@ -41,7 +41,7 @@ impl Publisher {
         let mut socket = Socket::open(spec)?;
         if spec.confirms {
             wire::method(socket.output(), 1, wire::CONFIRM_SELECT, |bytes| {
-                bytes.push(0)
+                bytes.push(0);
             });
             socket.call(wire::CONFIRM_SELECT_OK)?;
         }
@@ -70,7 +70,7 @@ impl Publisher {
             template: Template::new(&message, useful),
             ledger: spec.confirms.then(|| Ledger::new(ring)),
             window,
-            sequence: 0,
+            sequence: spec.queued,
             unwritten: 0..0,
             awaits_writable: false,
         })

@@ -232,11 +232,12 @@ impl<'a> Load<'a> {
     }
 
     /// Publishes what may be published. Says whether somebody has more to send at once.
+    #[allow(clippy::cast_precision_loss)] // beyond 2^53 messages
     fn publish(&mut self) -> Result<bool, String> {
         let at = now();
         let allowed = self.allowed(at);
         let count = self.publishers.len() as u64;
-        let (started, rate) = (self.started, self.spec.rate);
+        let (started, rate, queued) = (self.started, self.spec.rate, self.spec.queued);
         let limit = self.limit();
         let consumers = self.consumers.len();
         let mut more = false;
@@ -252,7 +253,7 @@ impl<'a> Load<'a> {
                 if rate == 0.0 {
                     return at;
                 }
-                let place = sequence * count + producer as u64;
+                let place = (sequence - queued) * count + producer as u64;
                 started + nanos_of(place as f64 / rate)
             };
             let pause = publisher.publish(allowed, at, due)?;
@@ -274,7 +275,7 @@ impl<'a> Load<'a> {
         match (self.phase, self.spec.messages) {
             (Phase::Drain, 0) => 0,
             (_, 0) => u64::MAX,
-            (_, messages) => messages,
+            (_, messages) => self.spec.queued + messages,
         }
     }
 
@@ -287,7 +288,7 @@ impl<'a> Load<'a> {
         if self.spec.backlog_max == 0 || self.consumers.is_empty() {
             return TURN_MESSAGES_MAX * self.publishers.len() as u64;
         }
-        let sent: u64 = self.publishers.iter().map(Publisher::sent).sum();
+        let sent: u64 = self.sent().iter().sum();
         let slowest = self.consumers.iter().map(|c| c.checker().reached()).min();
         let backlog = sent - slowest.unwrap_or(sent).min(sent);
         self.spec.backlog_max.saturating_sub(backlog)
@@ -328,11 +329,8 @@ impl<'a> Load<'a> {
                 }
             }
             Phase::Measure if counted => {
-                let sent = self
-                    .publishers
-                    .iter()
-                    .all(|p| p.sent() >= self.spec.messages);
-                if sent {
+                let limit = self.limit();
+                if self.publishers.iter().all(|p| p.sent() >= limit) {
                     self.enter(Phase::Drain);
                 }
             }

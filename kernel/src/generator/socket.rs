@@ -67,7 +67,7 @@ impl Socket {
         wire::open(&mut socket.output);
         socket.call(wire::CONNECTION_OPEN_OK)?;
         wire::method(&mut socket.output, 1, wire::CHANNEL_OPEN, |bytes| {
-            bytes.push(0)
+            bytes.push(0);
         });
         socket.call(wire::CHANNEL_OPEN_OK)?;
         Ok(socket)
