@@ -1,7 +1,7 @@
 """The native module, as Python sees it.  Each class's rules stand in the Rust file of the same name."""
 
-from collections.abc import Sequence
-from typing import ClassVar, Final, TypeAlias, final
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final, TypeAlias, final
 
 BUILD_PROFILE: Final[str]
 

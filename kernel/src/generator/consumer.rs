@@ -250,7 +250,10 @@ mod tests {
     #[test]
     fn deliveries_are_the_same_however_they_are_cut() {
         let mut bytes = Vec::new();
-        for (tag, pieces) in [&[40][..], &[5, 15, 20], &[39, 1], &[1, 39]].iter().enumerate() {
+        for (tag, pieces) in [&[40][..], &[5, 15, 20], &[39, 1], &[1, 39]]
+            .iter()
+            .enumerate()
+        {
             deliver(&mut bytes, tag as u64 + 1, tag as u64, pieces);
             frame(&mut bytes, wire::HEARTBEAT, &[]);
         }
@@ -258,7 +261,9 @@ mod tests {
             let mut deliveries = Deliveries::new(Checker::new(9, 40, 1), 2);
             let mut latencies = Histogram::new();
             let taken = deliveries.take(&bytes[..cut], 700, &mut latencies).unwrap();
-            deliveries.take(&bytes[taken..], 700, &mut latencies).unwrap();
+            deliveries
+                .take(&bytes[taken..], 700, &mut latencies)
+                .unwrap();
             assert_eq!(deliveries.checker.verdict(&[4]), Ok(()));
             assert_eq!((latencies.count(), latencies.min()), (4, 200));
             let mut acks = Vec::new();
@@ -278,6 +283,8 @@ mod tests {
         let mut out_of_turn = Vec::new();
         frame(&mut out_of_turn, wire::BODY, b"x");
         let mut deliveries = Deliveries::new(Checker::new(9, 40, 1), 0);
-        assert!(deliveries.take(&out_of_turn, 0, &mut Histogram::new()).is_err());
+        assert!(deliveries
+            .take(&out_of_turn, 0, &mut Histogram::new())
+            .is_err());
     }
 }
