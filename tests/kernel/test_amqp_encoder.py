@@ -12,7 +12,6 @@ from pamqp import base as pamqp_base
 from pamqp import body as pamqp_body
 from pamqp import frame as pamqp_frame
 from pamqp import header as pamqp_header
-from slow_amqp import body, header, method, opened, publish, short_string
 
 from kernel import (
     DeliveryRun,
@@ -22,6 +21,7 @@ from kernel import (
     encode_get_ok,
     encode_returns,
 )
+from tests.kernel.slow_amqp import body, header, method, opened, publish, short_string
 
 FRAME_SIZE_MAX = 4096
 Row = tuple[bytes, bytes, bytes, bytes, int, int | None]
