@@ -30,6 +30,7 @@ from kernel import (
 from protocols.adapter import Frame, Output
 from protocols.amqp.confirms import Confirms
 from protocols.amqp.content_header import EXPIRATION, USER_ID, property_text
+from protocols.amqp.method_codec import encode_method
 from protocols.amqp.methods import (
     METHOD_IDS,
     BasicAck,
@@ -81,8 +82,9 @@ class Owed(msgspec.Struct, frozen=True):
     """An answer that a client waits for."""
 
     asked: MethodId
-    answer: Answer | Output
-    """Output that is ready waits only for the answers before it."""
+    answer: Answer | None = None
+    """None: it is ``ready``, and waits only for the answers before it."""
+    ready: Output = b""
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -185,12 +187,10 @@ class Channel:
 
     def answer_now(self, asked: type[Method], method: Method) -> None:
         """Answers as soon as everything that was asked before is answered."""
-        if not self._owed:
+        if self._owed:
+            self._owed.append(Owed(METHOD_IDS[asked], ready=encode_method(self.number, method)))
+        else:
             self.outbox.send(self.number, method)
-            return
-        later = Outbox(self.outbox.frame_size_max)
-        later.send(self.number, method)
-        self._owed.append(Owed(METHOD_IDS[asked], later.output[0]))
 
     def refuse_late(self, method_id: MethodId) -> None:
         """Something came on a channel that is not open any more: discarded if we closed it, else a violation."""
@@ -279,12 +279,12 @@ class Channel:
     def _receive_answer(self, reply: Any) -> None:
         """The oldest command is answered, and with it what the adapter can answer by itself behind it."""
         owed = self._owed.popleft()
-        assert callable(owed.answer), f"{reply} answers nothing"
+        assert owed.answer is not None, f"{reply} answers nothing"
         output = owed.answer(reply)
         if output is not None:
             self.outbox.output.append(output)
-        while self._owed and not callable(self._owed[0].answer):
-            self.outbox.output.append(self._owed.popleft().answer)  # type: ignore[arg-type]
+        while self._owed and self._owed[0].answer is None:
+            self.outbox.output.append(self._owed.popleft().ready)
 
     # The end.
 

@@ -136,22 +136,27 @@ DECISIONS: list[tuple[str, str]] = [
 
 def document() -> str:
     """The whole page."""
-    return "\n".join([
-        "# AMQP 0-9-1",
-        "",
-        "What Dragoman serves of AMQP 0-9-1 and of RabbitMQ's additions to it, what it refuses, and how.",
-        "Made from the adapter's own tables by `python -m protocols.amqp.document`; a test keeps it true.",
-        "",
-        *_section("Methods", ("method", "class.id", "served", ""), _methods()),
-        "What only a server sends is 503 COMMAND_INVALID from a client; an unknown method is 540 NOT_IMPLEMENTED.",
-        "",
-        *_section("Connection states", ("state", "methods on channel 0", "others"), _states()),
-        *_section("Refusals", ("the broker says", "code", "", "closes"), _refusals()),
-        *_section("Capabilities", ("capability", "stands for"), _capabilities()),
-        *_section("Settings", ("setting", "default", ""), _settings()),
-        *_section("Limits", ("limit", "", ""), [(name, f"{value:,}", note) for name, value, note in LIMITS]),
-        *_section("Where the specification leaves room", ("question", "decision"), DECISIONS),
-    ]).rstrip() + "\n"
+    return (
+        "\n".join(
+            [
+                "# AMQP 0-9-1",
+                "",
+                "What Dragoman serves of AMQP 0-9-1 and of RabbitMQ's additions to it, what it refuses, and how.",
+                "Made from the adapter's own tables by `python -m protocols.amqp.document`; a test keeps it true.",
+                "",
+                *_section("Methods", ("method", "class.id", "served", ""), _methods()),
+                "What only a server sends is 503 COMMAND_INVALID from a client; unknown ones are 540 NOT_IMPLEMENTED.",
+                "",
+                *_section("Connection states", ("state", "methods on channel 0", "others"), _states()),
+                *_section("Refusals", ("the broker says", "code", "", "closes"), _refusals()),
+                *_section("Capabilities", ("capability", "stands for"), _capabilities()),
+                *_section("Settings", ("setting", "default", ""), _settings()),
+                *_section("Limits", ("limit", "", ""), [(name, f"{value:,}", note) for name, value, note in LIMITS]),
+                *_section("Where the specification leaves room", ("question", "decision"), DECISIONS),
+            ]
+        ).rstrip()
+        + "\n"
+    )
 
 
 def _section(title: str, head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:

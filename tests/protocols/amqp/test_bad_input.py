@@ -111,7 +111,7 @@ def test_a_method_of_a_channel_on_channel_0_and_the_reverse() -> None:
     assert_ends(opened(), method(1, "connection.close", reply_code=200), 503, text, (10, 50))
     text = '"CHANNEL_ERROR - no channel to publish on"'
     assert_ends(opened(), publish(0), 504, text, (60, 40))
-    text = "\"COMMAND_INVALID - a channel's method on channel 0\""
+    text = '"COMMAND_INVALID - a channel\'s method on channel 0"'
     assert_ends(opened(), method(0, "basic.ack", delivery_tag=1), 503, text, (60, 80))
 
 
