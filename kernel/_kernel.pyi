@@ -26,6 +26,9 @@ class MessageRun:
     @property
     def size(self) -> int: ...
     @property
+    def payload_size(self) -> int:
+        """Bytes of properties, bodies and names."""
+    @property
     def flags(self) -> int: ...
     @property
     def persistent(self) -> bool: ...

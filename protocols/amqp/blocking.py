@@ -12,10 +12,11 @@ from protocols.amqp.outbox import Outbox
 class Blocking:
     """What one client knows of the broker's alarms."""
 
-    def __init__(self, outbox: Outbox, *, capable: bool) -> None:
+    def __init__(self, outbox: Outbox) -> None:
+        self.capable = False
+        """The client has said that it understands connection.blocked."""
         self.publishing = False
         self._outbox = outbox
-        self._capable = capable
         self._reason: str | None = None
         """Why the broker takes no publishes."""
         self._told = False
@@ -38,6 +39,6 @@ class Blocking:
         self._told = False
 
     def _tell(self) -> None:
-        if self._reason is not None and self.publishing and self._capable and not self._told:
+        if self._reason is not None and self.publishing and self.capable and not self._told:
             self._told = True
             self._outbox.send(0, ConnectionBlocked(self._reason))

@@ -27,6 +27,7 @@ from kernel import (
     encode_deliveries,
     encode_returns,
 )
+from kernel import Method as MethodFrame
 from protocols.adapter import Frame, Output
 from protocols.amqp.confirms import Confirms
 from protocols.amqp.content_header import EXPIRATION, USER_ID, property_text
@@ -51,8 +52,9 @@ ACK_ID = METHOD_IDS[BasicAck]
 CHECKED_FLAGS = FLAG_HAS_USER_ID | FLAG_BAD_EXPIRATION
 
 HELD_FRAMES_MAX = 256
+"""Of a channel; see ``Channel.hold``."""
 HELD_SIZE_MAX = 1 << 20
-"""Bytes of messages.  See ``Channel.hold``."""
+"""Bytes of all of a connection's channels."""
 
 OUTCOMES: dict[SettleKind, Outcome] = {
     SettleKind.ACK: Outcome.ACCEPTED,
@@ -230,20 +232,25 @@ class Channel:
         A client may declare a queue without a name and use it in the same breath; the answer with the name is a round
         away, so that little can gather here.  Who sends more than a round's worth behind it is told to wait for names.
         """
-        if isinstance(frame, MessageRun):
-            self._held_size += frame.size
-        if len(self._held) == HELD_FRAMES_MAX or self._held_size > HELD_SIZE_MAX:
+        size = _held_size(frame)
+        if len(self._held) == HELD_FRAMES_MAX or self.outbox.held_size + size > HELD_SIZE_MAX:
             detail = "too much sent while a queue.declare without a name is not answered"
             raise ProtocolViolation(ReplyCode.RESOURCE_ERROR, detail)
         self._held.append(frame)
+        self._held_size += size
+        self.outbox.held_size += size
 
     def take_held(self) -> list[Frame]:
         """What waited, once the name is known."""
         frames = [] if self.naming else list(self._held)
         if frames:
-            self._held.clear()
-            self._held_size = 0
+            self._release()
         return frames
+
+    def _release(self) -> None:
+        self._held.clear()
+        self.outbox.held_size -= self._held_size
+        self._held_size = 0
 
     # What the core says.
 
@@ -312,7 +319,13 @@ class Channel:
 
     def _forget(self) -> None:
         self._owed.clear()
-        self._held.clear()
+        self._release()
+
+
+def _held_size(frame: Frame) -> int:
+    if isinstance(frame, MessageRun):
+        return frame.payload_size
+    return len(frame.arguments) if isinstance(frame, MethodFrame) else 0
 
 
 _REPLIES: dict[type, Callable[[Channel, Any], None]] = {

@@ -83,7 +83,7 @@ class AmqpAdapter:
         self._capabilities: frozenset[str] = frozenset()
         self._client = Client(user_id=b"", cancel_notify=False)
         self._heartbeats: Heartbeats | None = None
-        self._blocking = Blocking(self._outbox, capable=False)
+        self._blocking = Blocking(self._outbox)
 
     # The seam.
 
@@ -241,7 +241,7 @@ class AmqpAdapter:
         self._start_ok_at = self._now
         claimed = login(method.mechanism, method.response)
         self._client = Client(claimed.user.encode(), "consumer_cancel_notify" in self._capabilities)
-        self._blocking = Blocking(self._outbox, capable="connection.blocked" in self._capabilities)
+        self._blocking.capable = "connection.blocked" in self._capabilities
         self._state = ConnectionState.AUTHENTICATING
         self._outbox.commands.append(commands.Authenticate(claimed.user, claimed.password, self._loopback))
 
@@ -332,7 +332,8 @@ class AmqpAdapter:
             self._finish()
 
     def _receive_block(self, reply: replies.Block) -> None:
-        self._blocking.block(reply.reason)
+        if self._state not in DISCARDING:
+            self._blocking.block(reply.reason)
 
     def _receive_unblock(self, reply: replies.Unblock) -> None:
         if self._state not in DISCARDING:

@@ -55,8 +55,8 @@ LIMITS: list[tuple[str, int | float, str]] = [
     ("frame size before tune-ok", HANDSHAKE_FRAME_SIZE_MAX, "a larger frame is 501"),
     ("table depth", TABLE_DEPTH_MAX, "tables and arrays in each other; more is 502"),
     ("table values", TABLE_ELEMENTS_MAX, "nested ones included; more is 502"),
-    ("frames that wait for a queue's name", HELD_FRAMES_MAX, "more is 506"),
-    ("bytes that wait for a queue's name", HELD_SIZE_MAX, "more is 506"),
+    ("frames that wait for a queue's name", HELD_FRAMES_MAX, "on a channel; more is 506"),
+    ("bytes that wait for a queue's name", HELD_SIZE_MAX, "on a connection; more is 506"),
     ("heartbeats sent", SEND_FRACTION, "of the interval without output"),
     ("silent intervals", INTERVALS_MISSED_MAX, "then the client is hung up on"),
 ]

@@ -81,6 +81,11 @@ impl PyMessageRun {
     }
 
     #[getter]
+    fn payload_size(&self) -> usize {
+        self.run.payload_size()
+    }
+
+    #[getter]
     fn flags(&self) -> u8 {
         self.flags
     }
