@@ -9,6 +9,8 @@ FLAG_PERSISTENT: Final[int]
 FLAG_MANDATORY: Final[int]
 FLAG_HAS_USER_ID: Final[int]
 FLAG_BAD_EXPIRATION: Final[int]
+FLAG_DEAD_LETTERED: Final[int]
+"""Its record of deaths was written by the broker."""
 
 _Row: TypeAlias = tuple[bytes, bytes, bytes, bytes, int, int | None]
 """Exchange, routing key, encoded properties, body, flags (FLAG_...), expiration in ms."""
@@ -48,6 +50,11 @@ class MessageRun:
     def first_with_flag(self, flag: int) -> int | None: ...
     def first_with_other_user(self, user: bytes) -> int | None:
         """The first message whose user-id property is there and is not ``user``."""
+    def cycling(self, queue: bytes) -> list[int]:
+        """Dead letters that must not be put into ``queue``: they were there before, and nobody rejected them since.
+
+        Nearly always empty, and cheap where no message is a dead letter.
+        """
     def key(self, index: int) -> int: ...
     def body(self, index: int) -> bytes: ...
     def properties(self, index: int) -> bytes: ...
@@ -303,6 +310,15 @@ def encode_confirms(channel: int, ranges: Sequence[tuple[int, int]], settled_thr
 
     All tags through ``settled_through`` were settled before: a range that goes on from there is one frame
     (``multiple``), any other a frame for each tag.
+    """
+
+def dead_letter(
+    deliveries: DeliveryRun, queue: bytes, reason: str, exchange: bytes, routing_key: bytes | None, now_s: int
+) -> MessageRun:
+    """The same messages, readdressed (a ``routing_key`` of None: they keep theirs), their death in their headers.
+
+    ``queue``: where they died; ``reason``: rejected, expired, maxlen or delivery_limit; ``now_s``: Unix time.
+    An expiration goes into the record.  Where they may not go (``MessageRun.cycling``) is for who routes them.
     """
 
 def encode_record_batch(messages: MessageRun, time_ms: int) -> bytes:

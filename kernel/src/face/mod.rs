@@ -6,6 +6,7 @@ pub mod amqp_decoder;
 pub mod amqp_encoder;
 pub mod chunk;
 pub mod counters;
+pub mod death;
 pub mod delivery_run;
 pub mod frame;
 pub mod generator;
@@ -31,6 +32,7 @@ fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     amqp_decoder::register(m)?;
     amqp_encoder::register(m)?;
     chunk::register(m)?;
+    death::register(m)?;
     delivery_run::register(m)?;
     frame::register(m)?;
     message_run::register(m)?;
