@@ -4,6 +4,7 @@
 //! alone may be unsafe.
 
 pub mod amqp;
+pub mod checkpoint;
 pub mod chunk;
 pub mod connection;
 pub mod contained;
@@ -26,6 +27,7 @@ pub mod journal_files;
 pub mod journal_format;
 pub mod journal_index;
 pub mod journal_recovery;
+pub mod manifest;
 pub mod message_run;
 pub mod name_pattern;
 pub mod output;
