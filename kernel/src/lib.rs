@@ -9,6 +9,7 @@ pub mod chunk;
 pub mod connection;
 pub mod contained;
 pub mod counters;
+pub mod cycle;
 pub mod damage;
 pub mod decoder;
 pub mod delivery_run;
@@ -53,6 +54,10 @@ pub mod shard_state;
 #[cfg(test)]
 mod shard_tests;
 pub mod sim_disk;
+pub mod space;
+pub mod store;
+pub mod store_open;
+pub mod store_verify;
 pub mod sys;
 pub mod topic_trie;
 pub mod unsettled;
