@@ -52,8 +52,9 @@ struct World {
     random: SplitMix,
     store: Store,
     shards: Vec<Shard>,
-    /// Hash of each group's state by applied index.
+    /// Hash of each group's state by applied index, if that is wanted.
     hashes: BTreeMap<(u32, u64), u64>,
+    hashing: bool,
 }
 
 impl World {
@@ -67,6 +68,7 @@ impl World {
             store,
             shards: vec![Shard::default(); GROUPS as usize],
             hashes: BTreeMap::new(),
+            hashing: false,
         };
         for group in 0..GROUPS {
             let created_queues = (1..=QUEUES).collect();
@@ -218,8 +220,10 @@ impl World {
                     .filter(|released| released.entry <= sealed);
                 self.store
                     .note_released(released.map(|released| released.count as u64).sum());
-                self.hashes
-                    .insert((group as u32, index), shard.state.hash());
+                if self.hashing {
+                    self.hashes
+                        .insert((group as u32, index), shard.state.hash());
+                }
             }
         }
     }
@@ -349,6 +353,7 @@ fn the_state_and_every_wanted_message_come_back_after_any_crash() {
     let mut checkpoints = 0;
     for seed in 0..40 {
         let mut world = World::new(seed, 1 << 30);
+        world.hashing = true;
         for round in 0..4 {
             let calls = world.random.below(500);
             world.disk.cut_power_after(calls);
@@ -369,7 +374,7 @@ fn the_state_and_every_wanted_message_come_back_after_any_crash() {
 fn cycles_retire_the_journal_and_drop_and_rewrite_segments() {
     let mut world = World::new(7, 1 << 30);
     let mut total = FinishedCycle::default();
-    for _ in 0..4000 {
+    for _ in 0..1500 {
         let group = world.random.below(GROUPS as u64) as u32;
         world.publish(group);
         world.settle(group);
@@ -388,7 +393,7 @@ fn cycles_retire_the_journal_and_drop_and_rewrite_segments() {
         assert!(world.store.sizes().0 < 4 * options().journal.file_size);
     }
     assert!(
-        total.retired_files > 50 && total.dropped_segments > 5,
+        total.retired_files > 30 && total.dropped_segments > 5,
         "{total:?}"
     );
     world.check_messages();
