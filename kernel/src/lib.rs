@@ -50,6 +50,7 @@ pub mod segment;
 pub mod segment_format;
 pub mod segment_writer;
 pub mod shard;
+pub mod shard_ready;
 pub mod shard_state;
 #[cfg(test)]
 mod shard_tests;
