@@ -41,7 +41,7 @@ class Ready(msgspec.Struct):
     """The next one, not one more: it replaces what was asked for before.  None: no deadline."""
     closing: bool = False
     resumed: bool = False
-    """The decoder was resumed outside of ``receive_data``: what it holds is to be decoded."""
+    """The decoder had stopped and may go on: its owner resumes it, and what comes of that are the next frames."""
 
 
 class Adapter(Protocol):
@@ -51,7 +51,11 @@ class Adapter(Protocol):
         """The decoder and ``receive_frames`` in a row, resuming as needed; for streams and tests."""
 
     def receive_frames(self, frames: Sequence[Frame], now: float) -> None:
-        """What the connection's decoder made of the bytes that came, in order."""
+        """What the connection's decoder made of the bytes that came, in order.
+
+        No frames: bytes came that complete none, or the connection isn't read at present; in either case
+        the peer is not to be taken for silent.
+        """
 
     def receive_replies(self, replies: Sequence[Reply], now: float) -> None:
         """What the core says, in order."""

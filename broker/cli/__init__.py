@@ -1,1 +1,1 @@
-"""The ``dragoman`` command: what it understands, and what its commands print."""
+"""The `dragoman` command."""

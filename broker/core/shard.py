@@ -11,6 +11,7 @@ from typing import Protocol
 
 from broker.model.names import ShardId
 from kernel import Shard as KernelShard
+from kernel.journal import Journal
 
 SETTLE_DELAY_S = 0.01
 """Settles alone ride with the next write, so late at the latest (log-and-shards.md section 7)."""
@@ -31,7 +32,7 @@ class Dispatcher(Protocol):
 class Shard:
     """One shard, led here."""
 
-    def __init__(self, kernel: KernelShard) -> None:
+    def __init__(self, kernel: KernelShard, journal: Journal | None) -> None:
         self.kernel = kernel
         self.id = ShardId(kernel.id)
         self.logged = kernel.logged
@@ -40,6 +41,7 @@ class Shard:
         """Queues to be dispatched in this round, in order."""
         self.flush_at: float | None = None
         """When what nobody waits for is proposed all the same."""
+        self._journal = journal
         self._completions: deque[tuple[int, Completion]] = deque()
         self._unpinned = 1
 
@@ -58,7 +60,7 @@ class Shard:
             if now < self.flush_at:
                 return
         self.flush_at = None
-        kernel.propose(now_ms)
+        kernel.propose(now_ms, self._journal)
 
     def receive_effects(self) -> list[tuple[int, int, bytes]]:
         """Takes in what was applied: completions are called, changed queues are dirty.  Answers committed commands."""
@@ -90,4 +92,5 @@ class Shard:
 
     def receive_synced(self, write: int) -> None:
         """The journal's writes through this one are on disk."""
-        self.kernel.receive_synced(write)
+        assert self._journal is not None
+        self.kernel.receive_synced(write, self._journal)

@@ -57,9 +57,10 @@ class FlowState(enum.Enum):
 class Flow:
     """One connection, as the pump knows it."""
 
-    __slots__ = ("blocked", "deadline", "left", "owing", "paused", "reasons", "state")
+    __slots__ = ("blocked", "deadline", "left", "owing", "paused", "reasons", "state", "token")
 
-    def __init__(self) -> None:
+    def __init__(self, token: int) -> None:
+        self.token = token
         self.left = 0
         """Bytes of output not written."""
         self.blocked = False
@@ -123,14 +124,20 @@ class Pump:
         self._touched[flow] = None
         self._extend(flow, now)
 
-    def receive_flushed(self, now: float) -> None:
-        """The flush is done: who queued output and isn't blocked has got rid of it."""
+    def receive_flushed(self, now: float) -> list[Flow]:
+        """The flush is done: who queued output and isn't blocked has got rid of it.
+
+        Gives those whose deadline is nearer now: their last words are gone.
+        """
+        nearer: list[Flow] = []
         for flow in self._sent:
-            if not flow.blocked:
+            if not flow.blocked and flow.state is not FlowState.CLOSED:
                 flow.left = 0
                 if flow.state is FlowState.HANGING_UP:
                     self._extend(flow, now)
+                    nearer.append(flow)
         self._sent.clear()
+        return nearer
 
     def receive_full(self, flow: Flow, full: bool) -> None:
         """Whether the session wants no more input for now."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -243,4 +242,4 @@ class TopologyAgainstModel(RuleBasedStateMachine):
         return slow.volatile(True, binding.source) or slow.volatile(binding.to_exchange, binding.destination)
 
 
-TestTopologyAgainstModel = pytest.mark.slow(TopologyAgainstModel.TestCase)
+TestTopologyAgainstModel = TopologyAgainstModel.TestCase

@@ -15,9 +15,7 @@ from hypothesis import strategies as st
 from pamqp import commands
 from pamqp import frame as pamqp_frame
 from pamqp import header as pamqp_header
-
-from kernel import AmqpDecoder, Heartbeat, MessageRun, Method, Settlement, Violation
-from tests.kernel.slow_amqp import (
+from slow_amqp import (
     ACK,
     BODY,
     CLOSE_OK,
@@ -32,6 +30,7 @@ from tests.kernel.slow_amqp import (
     PROTOCOL_HEADER,
     PUBLISH,
     REJECT,
+    START_OK,
     Fact,
     body,
     decode_all,
@@ -47,6 +46,8 @@ from tests.kernel.slow_amqp import (
     read_properties,
     short_string,
 )
+
+from kernel import AmqpDecoder, Heartbeat, MessageRun, Method, Settlement, Violation
 
 CORPUS = Path(__file__).parent / "corpus" / "amqp"
 
@@ -298,15 +299,17 @@ def test_single_acks_in_a_row_merge_and_others_do_not() -> None:
 
 def test_it_stops_where_its_limits_may_change_and_decodes_nothing_until_resumed() -> None:
     decoder = AmqpDecoder()
-    got = decoder.receive_data(handshake() + message(1))
-    stops = [decoder.stopped]
-    for _ in range(4):
-        assert len(got) == 1
+    assert len(decoder.receive_data(handshake() + message(1))) == 1
+    for ids in (START_OK, (10, 31), OPEN):
+        assert decoder.stopped
         assert decoder.receive_data(b"") == []
-        got = decoder.resume()
-        stops.append(decoder.stopped)
-    assert isinstance(got[0], MessageRun)
-    assert stops == [True, True, True, True, False]
+        (got,) = decoder.resume()
+        assert isinstance(got, Method)
+        assert (got.class_id, got.method_id) == ids
+    assert decoder.stopped
+    (run,) = decoder.resume()
+    assert isinstance(run, MessageRun)
+    assert not decoder.stopped
     assert decoder.buffered == 0
 
 

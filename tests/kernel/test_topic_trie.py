@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -93,7 +92,7 @@ class TrieAgainstTwin(RuleBasedStateMachine):
         assert self.trie.node_count == len(prefixes | {()})
 
 
-TestTrieAgainstTwin = pytest.mark.slow(TrieAgainstTwin.TestCase)
+TestTrieAgainstTwin = TrieAgainstTwin.TestCase
 
 
 @given(pattern=PATTERNS, name=NAMES)

@@ -26,8 +26,8 @@ SIZES = st.sampled_from([1, OUTPUT_SIZE_LOW, ROOM, OUTPUT_SIZE_HIGH, 2 * OUTPUT_
 class Far:
     """A connection with its session, its socket and its peer."""
 
-    def __init__(self) -> None:
-        self.flow = Flow()
+    def __init__(self, token: int) -> None:
+        self.flow = Flow(token)
         self.backlog = 0
         """Bytes that the session's queues hold for it."""
         self.room = ROOM
@@ -62,7 +62,7 @@ class PumpMachine(RuleBasedStateMachine):
         super().__init__()
         self.now = 0.0
         self.pump = Pump()
-        self.fars = [Far(), Far()]
+        self.fars = [Far(0), Far(1)]
 
     fars_drawn = st.integers(0, 1)
 

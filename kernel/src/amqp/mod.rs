@@ -2,7 +2,6 @@
 
 pub mod assembler;
 pub mod content;
-pub mod death;
 pub mod decoder;
 pub mod encoder;
 pub mod frame;

@@ -10,12 +10,9 @@ use pyo3::types::PyBytes;
 use crate::face::delivery_run::PyDeliveryRun;
 use crate::face::journal::PyJournal;
 use crate::face::message_run::PyMessageRun;
-use crate::group_record::GroupRecord;
-use crate::journal_driver::JournalHandle;
 use crate::message_run::NO_EXPIRATION;
 use crate::pending_wave::{Target, Targets};
-use crate::shard::Shard;
-use crate::shard_ready::Taken;
+use crate::shard::{Shard, Taken};
 use crate::unsettled::Unsettled;
 use crate::wave::{Outcome, Sender};
 
@@ -55,23 +52,12 @@ type PyEffects<'py> = (
 #[pyclass(frozen, name = "Shard", module = "kernel")]
 pub struct PyShard {
     shard: Mutex<Shard>,
-    /// A logged shard's.
-    journal: Option<Arc<JournalHandle>>,
 }
 
 impl PyShard {
-    pub fn new(shard: Shard, journal: Option<Arc<JournalHandle>>) -> Self {
+    pub fn new(shard: Shard) -> Self {
         Self {
             shard: Mutex::new(shard),
-            journal,
-        }
-    }
-
-    /// What the shard must have written goes to its journal.
-    fn write(&self, shard: &mut Shard, record: Option<GroupRecord>) {
-        if let (Some(record), Some(journal)) = (record, &self.journal) {
-            let write = journal.submit(vec![record]);
-            shard.written(write);
         }
     }
 
@@ -93,7 +79,7 @@ fn outcome(number: u8) -> PyResult<Outcome> {
 impl PyShard {
     #[staticmethod]
     fn volatile(id: u32, peer: u64, incarnation: u64) -> Self {
-        Self::new(Shard::volatile(id, Sender { peer, incarnation }), None)
+        Self::new(Shard::volatile(id, Sender { peer, incarnation }))
     }
 
     /// A logged shard of which this node is the only voter, as the journal has it.
@@ -106,8 +92,9 @@ impl PyShard {
         seed: u64,
         cache_size_max: usize,
     ) -> PyResult<Self> {
-        let shard = journal.restore_shard(id, incarnation, seed, cache_size_max)?;
-        Ok(Self::new(shard, Some(journal.handle().clone())))
+        journal
+            .restore_shard(id, incarnation, seed, cache_size_max)
+            .map(Self::new)
     }
 
     #[getter]
@@ -330,25 +317,32 @@ impl PyShard {
             .collect()
     }
 
-    /// Proposes what was gathered; what a logged shard must write goes to its journal.
-    fn propose(&self, now_ms: u64) {
+    /// Proposes what was gathered; what a logged shard must write goes to the journal.
+    #[pyo3(signature = (now_ms, journal=None))]
+    fn propose(&self, now_ms: u64, journal: Option<&PyJournal>) {
         let mut shard = self.lock();
-        let record = shard.propose(now_ms);
-        self.write(&mut shard, record);
+        if let Some(record) = shard.propose(now_ms) {
+            let journal = journal.expect("a logged shard is proposed with its journal");
+            let write = journal.handle().submit(vec![record]);
+            shard.written(write);
+        }
     }
 
     /// Starts leading the group; alone that takes two syncs.
-    fn campaign(&self) {
+    fn campaign(&self, journal: &PyJournal) {
         let mut shard = self.lock();
-        let record = shard.campaign();
-        self.write(&mut shard, record);
+        if let Some(record) = shard.campaign() {
+            let write = journal.handle().submit(vec![record]);
+            shard.written(write);
+        }
     }
 
-    /// The journal's writes through this one are on disk.
-    fn receive_synced(&self, write: u64) {
+    fn receive_synced(&self, write: u64, journal: &PyJournal) {
         let mut shard = self.lock();
-        let record = shard.receive_synced(write);
-        self.write(&mut shard, record);
+        if let Some(record) = shard.receive_synced(write) {
+            let write = journal.handle().submit(vec![record]);
+            shard.written(write);
+        }
     }
 
     fn tick(&self) {

@@ -1,0 +1,132 @@
+"""Listeners: accept connections, within limits, and hand them to the engine."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Callable
+from typing import Generic
+
+import msgspec
+import structlog
+import trio
+
+from broker.server.connection import Opened, Peer
+from broker.server.core import SessionT
+from broker.server.engine import Engine
+from broker.server.transport import PolledSocket
+
+log = structlog.get_logger()
+
+BACKLOG = 4096
+"""Connections that the system keeps for us; it has its own limit too (net.core.somaxconn)."""
+ACCEPT_COUNT_MAX = 64
+"""Accepted in a row: with more, a storm of connections would delay those who are there."""
+OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+RETRY_S = 0.1
+"""As trio's serve_listeners: until then somebody may have gone."""
+PEER_GONE = {errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT}
+"""accept(2): errors of the connection that was to be accepted, not of the listener."""
+
+Protocol = Callable[[Peer, float], Opened]
+"""Makes the adapter of a new connection, at a time."""
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """Where to listen, and what is spoken there."""
+
+    name: str
+    """The protocol's, for people."""
+    host: str
+    port: int
+    """0: any that is free."""
+    protocol: Protocol
+
+
+class AddressUnavailable(Exception):
+    """A listener can't have its address; says which, and why."""
+
+
+def listen(endpoint: Endpoint) -> socket.socket:
+    """A listening socket.  Raises AddressUnavailable."""
+    try:
+        infos = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, number, _, address = infos[0]
+        listening = socket.socket(family, kind, number)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(BACKLOG)
+            listening.setblocking(False)
+        except OSError:
+            listening.close()
+            raise
+    except OSError as error:
+        raise AddressUnavailable(f"{endpoint.name} on {endpoint.host}:{endpoint.port}: {error.strerror}") from error
+    return listening
+
+
+class Listener(Generic[SessionT]):
+    """One listening socket."""
+
+    def __init__(self, endpoint: Endpoint, listening: socket.socket, engine: Engine[SessionT]) -> None:
+        self.endpoint = endpoint
+        self._listening = listening
+        self._engine = engine
+
+    async def run(self) -> None:
+        """Accepts until it is cancelled; closes the socket then."""
+        with self._listening:
+            while True:
+                await trio.lowlevel.wait_readable(self._listening)
+                if not self._accept_all():
+                    await trio.sleep(RETRY_S)
+
+    def _accept_all(self) -> bool:
+        """Accepts who waits; False: there are no descriptors left."""
+        for _ in range(ACCEPT_COUNT_MAX):
+            try:
+                accepted, address = self._listening.accept()
+            except BlockingIOError:
+                return True
+            except OSError as error:
+                if error.errno in PEER_GONE:
+                    continue
+                if error.errno not in OUT_OF_DESCRIPTORS:
+                    raise
+                log.warning("no connection can be accepted", protocol=self.endpoint.name, reason=error.strerror)
+                return False
+            self._admit(accepted, address)
+        return True
+
+    def _admit(self, accepted: socket.socket, address: tuple[str, int]) -> None:
+        peer = peer_of(address)
+        admission = self._engine.admission
+        if not admission.admit(peer.address):
+            # At once, so that the client knows; in the backlog it would wait for its own timeout.
+            accepted.close()
+            log.warning("connection refused: too many", protocol=self.endpoint.name, peer=peer.address)
+            return
+        poller = self._engine.poller
+        assert poller is not None
+        try:
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            opened = self.endpoint.protocol(peer, trio.current_time())
+            self._engine.open(
+                peer, opened, lambda token: PolledSocket(poller, token, accepted.detach(), opened.decoder)
+            )
+        except OSError as error:
+            # Reset between accept and here, or no room in the epoll.
+            accepted.close()
+            admission.leave(peer.address, proven=False)
+            log.info("connection lost at once", peer=peer.address, reason=error.strerror)
+
+
+def peer_of(address: tuple[str, int]) -> Peer:
+    """Of what accept says; an IPv4 address that came over IPv6 is an IPv4 address."""
+    host, port = address[:2]
+    ip = ipaddress.ip_address(host.partition("%")[0])
+    mapped = getattr(ip, "ipv4_mapped", None)
+    ip = ip if mapped is None else mapped
+    return Peer(str(ip), port, ip.is_loopback)

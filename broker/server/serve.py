@@ -1,0 +1,100 @@
+"""A node's server: listeners, engine and rounds together, until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+import msgspec
+import structlog
+import trio
+
+from broker.server.admission import Admission, ConnectionLimits
+from broker.server.buffers import Buffers
+from broker.server.core import Core, SessionT, Syncs
+from broker.server.disk_reads import DiskReads
+from broker.server.engine import Engine
+from broker.server.listener import Endpoint, Listener, listen
+from broker.server.rounds import Phase, Rounds
+from broker.server.spare_cpu import SpareCpu
+from kernel import Counters
+from kernel.poller import Poller
+
+log = structlog.get_logger()
+
+GOODBYE = "broker is shutting down"
+
+
+class SyncDoor(Syncs, Protocol):
+    """The journal with its eventfd."""
+
+    def fileno(self) -> int:
+        """Readable after a completion or a failure."""
+
+
+class Serving(msgspec.Struct, frozen=True):
+    """What a started server tells."""
+
+    addresses: list[tuple[str, str, int]]
+    """Of each endpoint, in order: name, host, port."""
+
+
+def now_ms() -> int:
+    """Wall time."""
+    return time.time_ns() // 1_000_000
+
+
+async def serve(
+    core: Core[SessionT],
+    journal: SyncDoor,
+    endpoints: Sequence[Endpoint],
+    *,
+    counters: Counters,
+    limits: ConnectionLimits | None = None,
+    buffers: Buffers | None = None,
+    task_status: trio.TaskStatus[Serving] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serves ``core``, which has begun, until SIGTERM or SIGINT; then says goodbye and writes what was taken in.
+
+    Returns with every connection closed and the journal synced; its clean close is the caller's.  Raises
+    AddressUnavailable before anything else happens.
+    """
+    listening = [listen(endpoint) for endpoint in endpoints]
+    buffers = buffers or Buffers()
+    poller = Poller(counters, buffers.input, buffers.output)
+    poller.watch(journal.fileno())
+    admission = Admission(limits or ConnectionLimits())
+    engine = Engine(core, journal, now_ms=now_ms, admission=admission, buffers=buffers, poller=poller)
+    names = [each.getsockname() for each in listening]
+    serving = Serving([(e.name, name[0], name[1]) for e, name in zip(endpoints, names, strict=True)])
+    listeners = [Listener(endpoint, each, engine) for endpoint, each in zip(endpoints, listening, strict=True)]
+    async with trio.open_nursery() as nursery:
+        reads = DiskReads(nursery, engine.ring)
+        rounds = Rounds(engine, trio.current_time, reads.begin, SpareCpu())
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            accepting = await nursery.start(_accept, listeners)
+            nursery.start_soon(_stop_on, signals, accepting, rounds)
+            task_status.started(serving)
+            await rounds.run()
+        nursery.cancel_scope.cancel()
+
+
+async def _accept(
+    listeners: Sequence[Listener[SessionT]], task_status: trio.TaskStatus[trio.CancelScope] = trio.TASK_STATUS_IGNORED
+) -> None:
+    async with trio.open_nursery() as nursery:
+        for listener in listeners:
+            nursery.start_soon(listener.run)
+        task_status.started(nursery.cancel_scope)
+
+
+async def _stop_on(signals: AsyncIterator[int], accepting: trio.CancelScope, rounds: Rounds[SessionT]) -> None:
+    async for number in signals:
+        log.info("stopping", signal=signal.Signals(number).name)
+        accepting.cancel()
+        if rounds.phase is Phase.SERVING:
+            rounds.stop(GOODBYE)
+        else:
+            rounds.hurry()
