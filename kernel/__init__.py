@@ -8,6 +8,7 @@ from __future__ import annotations
 from kernel._kernel import (
     BUILD_PROFILE,
     FLAG_BAD_EXPIRATION,
+    FLAG_DEAD_LETTERED,
     FLAG_HAS_USER_ID,
     FLAG_MANDATORY,
     FLAG_PERSISTENT,
@@ -30,6 +31,7 @@ from kernel._kernel import (
     Unsettled,
     Violation,
     Wildcard,
+    dead_letter,
     decode_record_batch,
     encode_confirms,
     encode_deliveries,
@@ -42,6 +44,7 @@ from kernel._kernel import (
 __all__ = [
     "BUILD_PROFILE",
     "FLAG_BAD_EXPIRATION",
+    "FLAG_DEAD_LETTERED",
     "FLAG_HAS_USER_ID",
     "FLAG_MANDATORY",
     "FLAG_PERSISTENT",
@@ -64,6 +67,7 @@ __all__ = [
     "Unsettled",
     "Violation",
     "Wildcard",
+    "dead_letter",
     "decode_record_batch",
     "encode_confirms",
     "encode_deliveries",

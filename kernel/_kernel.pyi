@@ -1,7 +1,7 @@
 """The native module, as Python sees it.  Each class's rules stand in the Rust file of the same name."""
 
-from collections.abc import Sequence
-from typing import ClassVar, Final, TypeAlias, final
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final, TypeAlias, final
 
 BUILD_PROFILE: Final[str]
 
@@ -9,6 +9,8 @@ FLAG_PERSISTENT: Final[int]
 FLAG_MANDATORY: Final[int]
 FLAG_HAS_USER_ID: Final[int]
 FLAG_BAD_EXPIRATION: Final[int]
+FLAG_DEAD_LETTERED: Final[int]
+"""Its record of deaths was written by the broker."""
 
 _Row: TypeAlias = tuple[bytes, bytes, bytes, bytes, int, int | None]
 """Exchange, routing key, encoded properties, body, flags (FLAG_...), expiration in ms."""
@@ -25,6 +27,9 @@ class MessageRun:
     def count(self) -> int: ...
     @property
     def size(self) -> int: ...
+    @property
+    def payload_size(self) -> int:
+        """Bytes of properties, bodies and names."""
     @property
     def flags(self) -> int: ...
     @property
@@ -45,6 +50,11 @@ class MessageRun:
     def first_with_flag(self, flag: int) -> int | None: ...
     def first_with_other_user(self, user: bytes) -> int | None:
         """The first message whose user-id property is there and is not ``user``."""
+    def cycling(self, queue: bytes) -> list[int]:
+        """Dead letters that must not be put into ``queue``: they were there before, and nobody rejected them since.
+
+        Nearly always empty, and cheap where no message is a dead letter.
+        """
     def key(self, index: int) -> int: ...
     def body(self, index: int) -> bytes: ...
     def properties(self, index: int) -> bytes: ...
@@ -302,6 +312,15 @@ def encode_confirms(channel: int, ranges: Sequence[tuple[int, int]], settled_thr
     (``multiple``), any other a frame for each tag.
     """
 
+def dead_letter(
+    deliveries: DeliveryRun, queue: bytes, reason: str, exchange: bytes, routing_key: bytes | None, now_s: int
+) -> MessageRun:
+    """The same messages, readdressed (a ``routing_key`` of None: they keep theirs), their death in their headers.
+
+    ``queue``: where they died; ``reason``: rejected, expired, maxlen or delivery_limit; ``now_s``: Unix time.
+    An expiration goes into the record.  Where they may not go (``MessageRun.cycling``) is for who routes them.
+    """
+
 def encode_record_batch(messages: MessageRun, time_ms: int) -> bytes:
     """A frame of the log."""
 
@@ -427,9 +446,9 @@ class Shard:
     def take_wanted_reads(self) -> list[int]: ...
     def put_row(self, key: bytes, value: bytes | None) -> None: ...
     def rows(self) -> list[tuple[bytes, bytes]]: ...
-    def propose(self, now_ms: int, journal: Journal | None = None) -> None: ...
-    def campaign(self, journal: Journal) -> None: ...
-    def receive_synced(self, write: int, journal: Journal) -> None: ...
+    def propose(self, now_ms: int) -> None: ...
+    def campaign(self) -> None: ...
+    def receive_synced(self, write: int) -> None: ...
     def tick(self) -> None: ...
     def take_effects(self) -> tuple[list[int], list[int], int, list[tuple[int, int, bytes]]] | None:
         """Changed queues, dropped queues, own commands applied through (0: none), commands (index, ms, bytes)."""
@@ -490,3 +509,13 @@ class Poller:
     def input_size(self, token: int) -> int: ...
     def wait(self, block_us: int, spin_us: int = 0) -> bool:
         """Waits for something to do without trio: asleep, then looking; says whether there is."""
+
+class LoadError(RuntimeError):
+    """The broker refused, hung up, or lost, repeated or reordered messages."""
+
+def run_load(spec: Mapping[str, object]) -> dict[str, Any]:
+    """Puts a load on a broker and measures it, in this thread without the GIL.
+
+    ``spec`` has each field of ``LoadSpec`` in ``src/generator/mod.rs``, the answer each of ``LoadResult``.
+    LoadError if it did not come to its end, or not every message arrived once and in order.
+    """

@@ -1,1 +1,1 @@
-"""The `dragoman` command."""
+"""The ``dragoman`` command: what it understands, and what its commands print."""

@@ -10,9 +10,9 @@ from broker.core.queue import Queue
 from broker.core.session import Session
 from broker.core.shard import Shard
 from broker.core.topology import Topology
-from broker.core.users import founding_commands
+from broker.core.users import DEFAULT_PASSWORD, DEFAULT_USER, founding_commands
 from broker.model import replies as r
-from broker.model.names import SessionId
+from broker.model.names import SessionId, UserName
 
 CONGESTED_SIZE = 16 << 20
 """Bytes proposed and not committed, after which publishers' sockets are not read; half of it lets them go on."""
@@ -42,11 +42,11 @@ class Broker:
         self._alarm: str | None = None
         self._congested = False
 
-    def begin(self, now: float, now_ms: int) -> None:
-        """Every shard leads and serves: takes up what is there, or founds a new store."""
+    def begin(self, now: float, now_ms: int, user: UserName = DEFAULT_USER, password: bytes = DEFAULT_PASSWORD) -> None:
+        """Every shard leads and serves: takes up what is there, or founds a new store with a first user."""
         self.back.receive_time(now_ms)
         if not self.back.topology.vhosts():
-            for command in founding_commands(self.back.random_bytes(SALT_SIZE)):
+            for command in founding_commands(self.back.random_bytes(SALT_SIZE), user, password):
                 self.back.submit(command)
         self.back.begin()
         self.step(now, now_ms)

@@ -14,7 +14,7 @@ from broker.core.front import Front
 from broker.core.outcomes import Applied, Outcome, Refused
 from broker.core.permissions import Action
 from broker.core.queue import Queue
-from broker.core.resources import queue_resource
+from broker.core.resources import exchange_resource, queue_resource
 from broker.core.shard import Shard
 from broker.model import commands as c
 from broker.model import replies as r
@@ -59,7 +59,10 @@ def say_done(front: Front, channel: Channel) -> Callable[[Applied], None]:
 def declare_exchange(front: Front, channel: Channel, command: c.DeclareExchange) -> None:
     vhost = vhost_of(front)
     if command.passive:
-        found = front.back.topology.find_exchange(vhost, command.spec.name)
+        assert front.principal is not None
+        topology = front.back.topology
+        resource = exchange_resource(vhost, command.spec.name)
+        found = topology.authorize_any(front.principal, resource) or topology.find_exchange(vhost, command.spec.name)
         if isinstance(found, Refused):
             front.refuse(channel, found)
         else:
@@ -164,20 +167,22 @@ def purge_queue(front: Front, channel: Channel, command: c.PurgeQueue) -> None:
 def find_queue(
     front: Front, channel: Channel, name: QueueName, action: Action | None = None
 ) -> tuple[Shard, Queue] | None:
-    """The queue, or None and the session has said why not."""
+    """The queue, or None and the session has said why not.  Without an ``action`` any right on it will do."""
     vhost = vhost_of(front)
     topology = front.back.topology
-    refused: Refused | None = None
-    if action is not None:
-        assert front.principal is not None
-        refused = topology.authorize(front.principal, action, queue_resource(vhost, name))
+    assert front.principal is not None
+    resource = queue_resource(vhost, name)
+    if action is None:
+        refused = topology.authorize_any(front.principal, resource)
+    else:
+        refused = topology.authorize(front.principal, action, resource)
     if refused is None:
         row = topology.find_queue(vhost, name, front.id)
         if not isinstance(row, Refused):
             found = front.back.queues.get(row.queue_id)
             if found is not None:
                 return found
-            row = Refused(Refusal.NOT_FOUND, f"no {queue_resource(vhost, name)}")
+            row = Refused(Refusal.NOT_FOUND, f"no {resource}")
         refused = row
     front.refuse(channel, refused)
     return None

@@ -345,11 +345,21 @@ class Session:
         """Channel 0 is there; any other is made when its OpenChannel is taken."""
 
     def close_channel(self, channel: Channel, command: c.CloseChannel) -> None:
-        number = channel.number
+        """Its number stays taken until ChannelClosed is said: what the next channel asks waits for that."""
+        later = list(channel.held)
         self.end_channel(channel)
+        closing = self.channels[channel.number] = Channel(channel.number)
+        closing.waiting = True
+        closing.held.extend(later)
+        self._held_count += len(later)
 
         def finish() -> None:
-            self.say(r.ChannelClosed(number))
+            if closing.closed:
+                return
+            self.say(r.ChannelClosed(closing.number))
+            later = list(closing.held)
+            self.end_channel(closing)
+            self.submit(later)
 
         self.wait_for_settles([channel], finish)
 

@@ -11,7 +11,6 @@ from typing import Protocol
 
 from broker.model.names import ShardId
 from kernel import Shard as KernelShard
-from kernel.journal import Journal
 
 SETTLE_DELAY_S = 0.01
 """Settles alone ride with the next write, so late at the latest (log-and-shards.md section 7)."""
@@ -32,7 +31,7 @@ class Dispatcher(Protocol):
 class Shard:
     """One shard, led here."""
 
-    def __init__(self, kernel: KernelShard, journal: Journal | None) -> None:
+    def __init__(self, kernel: KernelShard) -> None:
         self.kernel = kernel
         self.id = ShardId(kernel.id)
         self.logged = kernel.logged
@@ -41,7 +40,6 @@ class Shard:
         """Queues to be dispatched in this round, in order."""
         self.flush_at: float | None = None
         """When what nobody waits for is proposed all the same."""
-        self._journal = journal
         self._completions: deque[tuple[int, Completion]] = deque()
         self._unpinned = 1
 
@@ -60,7 +58,7 @@ class Shard:
             if now < self.flush_at:
                 return
         self.flush_at = None
-        kernel.propose(now_ms, self._journal)
+        kernel.propose(now_ms)
 
     def receive_effects(self) -> list[tuple[int, int, bytes]]:
         """Takes in what was applied: completions are called, changed queues are dirty.  Answers committed commands."""
@@ -92,5 +90,4 @@ class Shard:
 
     def receive_synced(self, write: int) -> None:
         """The journal's writes through this one are on disk."""
-        assert self._journal is not None
-        self.kernel.receive_synced(write, self._journal)
+        self.kernel.receive_synced(write)

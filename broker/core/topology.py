@@ -123,6 +123,12 @@ class Topology:
             return None
         return refused_access(principal, action, resource)
 
+    def authorize_any(self, principal: Principal, resource: Resource) -> Refused | None:
+        """A passive declaration tells that something is there: to whoever may do anything at all with it."""
+        if any(self._tables.permissions.authorize(principal, action, resource) for action in Action):
+            return None
+        return refused_access(principal, Action.CONFIGURE, resource)
+
     def authorize_command(self, principal: Principal, command: NamedCommand) -> Refused | None:
         """All that a declaration, deletion or binding needs."""
         refusals = (self.authorize(principal, *right) for right in rights_needed(command))

@@ -61,7 +61,7 @@ class TopologyTables:
         self.rights_generation = 0
         self._next_id = 1
         self._next_volatile_id = VOLATILE_ID_FIRST
-        self._changed: dict[bytes, bytes | None] = {}
+        self._changed: dict[bytes, Row | None] = {}
 
     # Ids and rows
 
@@ -80,7 +80,7 @@ class TopologyTables:
     def take_changed(self) -> list[tuple[bytes, bytes | None]]:
         """In the order of the keys, which is the same on every replica."""
         changed, self._changed = self._changed, {}
-        return sorted(changed.items())
+        return [(key, None if row is None else encode_row(row)) for key, row in sorted(changed.items(), key=_key_of)]
 
     def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
         """In any order.  Raises ValueError for rows that don't belong together or can't be read."""
@@ -113,7 +113,7 @@ class TopologyTables:
                 self.bind(row.vhost, row.binding)
 
     def _write(self, row: Row) -> None:
-        self._changed[row.key()] = encode_row(row)
+        self._changed[row.key()] = row
 
     def _erase(self, row: Row) -> None:
         self._changed[row.key()] = None
@@ -230,3 +230,7 @@ class TopologyTables:
         if removed and not vhost.is_volatile(binding):
             self._erase(BindingRow(vhost_name, binding))
         return removed
+
+
+def _key_of(changed: tuple[bytes, Row | None]) -> bytes:
+    return changed[0]

@@ -34,12 +34,14 @@ def hash_password(password: bytes, salt: bytes, iterations: int = ITERATIONS) ->
     )
 
 
-def founding_commands(salt: bytes) -> list[TopologyCommand]:
-    """What a new cluster begins with: vhost ``/`` and guest, who may do everything in it."""
+def founding_commands(
+    salt: bytes, user: UserName = DEFAULT_USER, password: bytes = DEFAULT_PASSWORD
+) -> list[TopologyCommand]:
+    """What a new cluster begins with: vhost ``/`` and one user, who may do everything in it."""
     return [
         CreateVhost(DEFAULT_VHOST),
-        PutUser(DEFAULT_USER, hash_password(DEFAULT_PASSWORD, salt), tags=("administrator",)),
-        PutPermission(DEFAULT_USER, DEFAULT_VHOST, configure=".*", write=".*", read=".*"),
+        PutUser(user, hash_password(password, salt), tags=("administrator",)),
+        PutPermission(user, DEFAULT_VHOST, configure=".*", write=".*", read=".*"),
     ]
 
 

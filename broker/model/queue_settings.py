@@ -62,38 +62,42 @@ COMPARED = (
 )
 """A redeclaration must agree in these."""
 
-NO_OPS = frozenset({
-    "x-initial-cluster-size",
-    "x-max-in-memory-bytes",
-    "x-max-in-memory-length",
-    "x-member-placement-tag",
-    "x-queue-leader-locator",
-    "x-queue-master-locator",
-    "x-queue-mode",
-    "x-queue-version",
-    "x-quorum-initial-group-size",
-    "x-quorum-target-group-size",
-})
+NO_OPS = frozenset(
+    {
+        "x-initial-cluster-size",
+        "x-max-in-memory-bytes",
+        "x-max-in-memory-length",
+        "x-member-placement-tag",
+        "x-queue-leader-locator",
+        "x-queue-master-locator",
+        "x-queue-mode",
+        "x-queue-version",
+        "x-quorum-initial-group-size",
+        "x-quorum-target-group-size",
+    }
+)
 """Hints about placement and memory, which RabbitMQ ignores too where they don't fit: accepted, and change nothing."""
 
-NOT_BUILT = frozenset({
-    "x-cache-size",
-    "x-cache-ttl",
-    "x-consumer-disconnected-timeout",
-    "x-consumer-timeout",
-    "x-deduplication-header",
-    "x-delayed-retry-max",
-    "x-delayed-retry-min",
-    "x-delayed-retry-type",
-    "x-delivery-limit",
-    "x-max-age",
-    "x-max-priority",
-    "x-message-deduplication",
-    "x-name-prefix",
-    "x-single-active-consumer",
-    "x-stream-filter-size-bytes",
-    "x-stream-max-segment-size-bytes",
-})
+NOT_BUILT = frozenset(
+    {
+        "x-cache-size",
+        "x-cache-ttl",
+        "x-consumer-disconnected-timeout",
+        "x-consumer-timeout",
+        "x-deduplication-header",
+        "x-delayed-retry-max",
+        "x-delayed-retry-min",
+        "x-delayed-retry-type",
+        "x-delivery-limit",
+        "x-max-age",
+        "x-max-priority",
+        "x-message-deduplication",
+        "x-name-prefix",
+        "x-single-active-consumer",
+        "x-stream-filter-size-bytes",
+        "x-stream-max-segment-size-bytes",
+    }
+)
 """Known to RabbitMQ or LavinMQ and not to us: a queue that silently lacks what was asked for is worse than none."""
 
 TYPE_NAMES: dict[type, str] = {

@@ -130,7 +130,8 @@ impl dyn DiskFile + '_ {
 }
 
 /// Puts a small file in place whole: after a crash the name leads to the old content or the new,
-/// never to a part of either.
+/// never to a part of either. `NoSpace` means the old one stands; any other error, that it may be
+/// either.
 pub fn replace_file(disk: &dyn Disk, name: &str, content: &[u8]) -> DiskResult<()> {
     let temporary = format!("{name}.new");
     match disk.remove(&temporary) {
@@ -142,7 +143,10 @@ pub fn replace_file(disk: &dyn Disk, name: &str, content: &[u8]) -> DiskResult<(
     file.write_at(0, content)?;
     file.sync()?;
     disk.rename(&temporary, name)?;
-    disk.sync_dir()
+    disk.sync_dir().map_err(|error| DiskError {
+        fault: DiskFault::Errno(error.errno()),
+        ..error
+    })
 }
 
 /// The whole of a small file, or None if there is no such name.

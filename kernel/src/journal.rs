@@ -17,7 +17,7 @@ use crate::journal_close::CloseMark;
 use crate::journal_files::{claim, journal_name, JournalFile};
 use crate::journal_format::{self, EncodedWrite, WRITE_ALIGN, WRITE_HEADER_SIZE};
 use crate::journal_index::{GroupLog, JournalIndex, Location};
-use crate::journal_recovery::{recover, rewrite_tail, Cut, Expected};
+use crate::journal_recovery::{recover, rewrite_tail, Cut, Expected, FoundWrite};
 
 #[derive(Clone, Copy, Debug)]
 pub struct JournalOptions {
@@ -41,7 +41,7 @@ impl Default for JournalOptions {
 }
 
 /// What opening found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replay {
     pub write_count: u64,
     pub closed_cleanly: bool,
@@ -173,6 +173,9 @@ pub struct Journal {
     state: JournalState,
     /// First write of each file.
     first_writes: BTreeMap<u64, u64>,
+    /// The last write, if it was read back and not made sure of yet.
+    tail: Option<FoundWrite>,
+    ready: bool,
 }
 
 impl Journal {
@@ -193,12 +196,22 @@ impl Journal {
         options: JournalOptions,
         expected: Expected,
     ) -> StoreResult<(Self, Replay)> {
+        let (mut journal, replay) = Self::read(disk, identity, options, expected)?;
+        journal.make_ready(disk)?;
+        Ok((journal, replay))
+    }
+
+    /// Reads the journal back and changes nothing; it is not ready to write.
+    pub fn read(
+        disk: &dyn Disk,
+        identity: Identity,
+        options: JournalOptions,
+        expected: Expected,
+    ) -> StoreResult<(Self, Replay)> {
         let mut first_writes = BTreeMap::from([(expected.first_file, expected.first_write)]);
         let recovered = recover(disk, &identity, expected, &mut |file, found, _| {
             first_writes.entry(file).or_insert(found.header.number);
         })?;
-        rewrite_tail(&recovered)?;
-        CloseMark::remove(disk)?;
         let replay = Replay {
             write_count: recovered.write_count,
             closed_cleanly: recovered.closed_cleanly,
@@ -206,12 +219,31 @@ impl Journal {
             obsolete: recovered.obsolete,
         };
         let mut journal = Self::with(identity, options, recovered.files, recovered.next_write);
+        journal.tail = recovered.last_write;
+        journal.ready = false;
         journal.index = recovered.index;
         first_writes
             .entry(journal.current)
             .or_insert(recovered.next_write);
         journal.first_writes = first_writes;
         Ok((journal, replay))
+    }
+
+    /// Makes sure that what was read is on the platter, and takes the mark of the clean close away.
+    pub fn make_ready(&mut self, disk: &dyn Disk) -> DiskResult<()> {
+        if let Some(last) = self.tail.take() {
+            let held = self
+                .files
+                .values()
+                .rev()
+                .find(|file| file.end > HEADER_SIZE);
+            if let Some(file) = held {
+                rewrite_tail(&*file.file, last)?;
+            }
+        }
+        CloseMark::remove(disk)?;
+        self.ready = true;
+        Ok(())
     }
 
     fn with(
@@ -235,6 +267,8 @@ impl Journal {
             index: JournalIndex::default(),
             state: JournalState::Open,
             first_writes: BTreeMap::from([(current, next_write)]),
+            tail: None,
+            ready: true,
         }
     }
 
@@ -254,6 +288,7 @@ impl Journal {
     /// Plans a write of what is waiting; None if nothing is, or the journal is poisoned.
     pub fn start_write(&mut self) -> Option<PlannedWrite> {
         assert!(!self.in_flight, "one write at a time");
+        assert!(self.ready, "what was read back comes first");
         if matches!(self.state, JournalState::Poisoned(_)) {
             return None;
         }
@@ -409,6 +444,23 @@ impl Journal {
             .range(..self.current)
             .map(|(number, _)| *number)
             .collect()
+    }
+
+    pub fn has_full_files(&self) -> bool {
+        self.files
+            .keys()
+            .next()
+            .is_some_and(|first| *first < self.current)
+    }
+
+    /// Number of the file that takes the writes.
+    pub fn current_file(&self) -> u64 {
+        self.current
+    }
+
+    /// Number of the write to come; all before it are synced but the one in flight.
+    pub fn next_write(&self) -> u64 {
+        self.next_write
     }
 
     /// What the journal will be known by once the files up to `through`, all full, are retired.

@@ -46,6 +46,16 @@ impl CloseMark {
         bad.map_or(Ok(None), |damage| Err(damage.into()))
     }
 
+    /// Both copies must be good, if they are there.
+    pub fn verify(disk: &dyn Disk, identity: &Identity) -> StoreResult<()> {
+        for name in NAMES {
+            if let Some(content) = read_file(disk, name)? {
+                Self::decode(name, &content, identity)?;
+            }
+        }
+        Ok(())
+    }
+
     fn decode(name: &str, content: &[u8], identity: &Identity) -> Result<Self, Damage> {
         let size = HEADER_SIZE as usize;
         let damaged = |position| {

@@ -115,7 +115,8 @@ impl JournalHandle {
         let _ = rustix::io::read(&self.event, &mut [0; 8]);
     }
 
-    fn signal(&self) {
+    /// Makes the eventfd readable.
+    pub fn signal(&self) {
         // The counter can't be full: it would take 2^64 completions nobody looked at.
         let _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
     }

@@ -100,6 +100,12 @@ impl GroupLog {
         (start < end).then(|| (self.first + start, self.first + end - 1))
     }
 
+    /// The last entry that lies in files up to `file`, if any.
+    pub fn last_in_files_through(&self, file: u32) -> Option<u64> {
+        let count = self.locations.partition_point(|held| held.file <= file) as u64;
+        (count > 0).then(|| self.first + count - 1)
+    }
+
     /// Forgets the entries that lie in files up to `file`.
     fn forget_files_through(&mut self, file: u32) {
         let gone = self.locations.partition_point(|held| held.file <= file);

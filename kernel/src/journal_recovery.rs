@@ -5,8 +5,6 @@
 //! write with nothing after it is a torn tail and cut, unless a mark says that the journal was
 //! closed cleanly, or a checkpoint that it reached further.
 
-use std::sync::Arc;
-
 use crate::damage::{Damage, StoreResult};
 use crate::disk::{Disk, DiskFile, DiskResult};
 use crate::file_header::{self, FileKind, Identity, HEADER_SIZE, REMEDY_COPY};
@@ -369,19 +367,7 @@ fn check_end(
 
 /// Makes sure that what was just read is on the platter: a process that was killed, or whose sync
 /// failed, leaves pages that read back and may never be written. Only the last write can be so.
-pub fn rewrite_tail(recovered: &Recovered) -> DiskResult<()> {
-    let Some(last) = recovered.last_write else {
-        return Ok(());
-    };
-    let held = recovered
-        .files
-        .iter()
-        .rev()
-        .find(|file| file.end > HEADER_SIZE);
-    let Some(JournalFile { file, .. }) = held else {
-        return Ok(());
-    };
-    let file: &Arc<dyn DiskFile> = file;
+pub fn rewrite_tail(file: &dyn DiskFile, last: FoundWrite) -> DiskResult<()> {
     let size = last.header.padded_size() as usize;
     let bytes = file.read_range(last.position, size)?;
     file.write_at(last.position, &bytes)?;

@@ -4,10 +4,12 @@
 //! alone may be unsafe.
 
 pub mod amqp;
+pub mod checkpoint;
 pub mod chunk;
 pub mod connection;
 pub mod contained;
 pub mod counters;
+pub mod cycle;
 pub mod damage;
 pub mod decoder;
 pub mod delivery_run;
@@ -15,6 +17,7 @@ pub mod disk;
 pub mod file_header;
 pub mod frame_cache;
 pub mod frozen;
+pub mod generator;
 pub mod group_record;
 pub mod histogram;
 pub mod identity_file;
@@ -25,6 +28,7 @@ pub mod journal_files;
 pub mod journal_format;
 pub mod journal_index;
 pub mod journal_recovery;
+pub mod manifest;
 pub mod message_run;
 pub mod name_pattern;
 pub mod output;
@@ -46,10 +50,15 @@ pub mod segment;
 pub mod segment_format;
 pub mod segment_writer;
 pub mod shard;
+pub mod shard_ready;
 pub mod shard_state;
 #[cfg(test)]
 mod shard_tests;
 pub mod sim_disk;
+pub mod space;
+pub mod store;
+pub mod store_open;
+pub mod store_verify;
 pub mod sys;
 pub mod topic_trie;
 pub mod unsettled;

@@ -20,6 +20,8 @@ pub mod flags {
     pub const HAS_USER_ID: u8 = 4;
     /// The expiration property is not a decimal number of milliseconds.
     pub const BAD_EXPIRATION: u8 = 8;
+    /// Its record of deaths was written by the broker; a client may write one as well, which says nothing.
+    pub const DEAD_LETTERED: u8 = 16;
 }
 
 /// `Entry::expiration_ms` of a message that does not expire by itself.

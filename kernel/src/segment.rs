@@ -1,8 +1,9 @@
 //! Segments: files of sealed records, and where to look for one.
 //!
-//! A record is sealed once, in the run of the lowest queue id that wanted it then. A queue therefore
-//! looks in its own runs first and then in those that name it as a guest, wherever they cover the
-//! address. The footers are in memory: about 40 bytes for each 64 KiB; the pieces are read on demand.
+//! A record is sealed once, in the run of the lowest queue id that wanted it then; slices keep their
+//! address. So an entry is read back from all the runs of its group that cover it, and what was sealed
+//! of a frame in several is put together again. The footers are in memory: about 40 bytes for each
+//! 64 KiB; the pieces are read on demand.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use crate::damage::{Damage, StoreError, StoreResult};
 use crate::disk::{Disk, DiskFault, DiskFile};
 use crate::file_header::{self, numbered_name, FileKind, Identity, HEADER_SIZE, REMEDY_COPY};
-use crate::queue_state::Selection;
+use crate::message_run::MessageRun;
 use crate::record_batch::{decode_retained, Retained};
 use crate::segment_format::{
     decode_footer, decode_piece, decode_run_header, footer_position, guest_count, piece_size,
@@ -195,50 +196,70 @@ impl<'a> PieceReader<'a> {
     }
 }
 
-/// A run that a queue has to look into.
-#[derive(Clone, Copy, Debug)]
-struct RunRef {
-    first: Address,
-    segment: u64,
-    run: u32,
-    own: bool,
+/// A run of the set: segment number and the run's place in it.
+type RunPlace = (u64, u32);
+
+/// A group's runs by where they begin, and how far the runs up to each reach.
+#[derive(Debug, Default)]
+struct GroupRuns {
+    runs: Vec<(u64, u64, RunPlace)>,
+    reaches: Vec<u64>,
+}
+
+impl GroupRuns {
+    fn new(mut runs: Vec<(u64, u64, RunPlace)>) -> Self {
+        runs.sort_unstable();
+        let mut reach = 0;
+        let reaches = runs.iter().map(|(_, last, _)| {
+            reach = reach.max(*last);
+            reach
+        });
+        Self {
+            reaches: reaches.collect(),
+            runs,
+        }
+    }
+
+    /// The runs that may hold pieces of an entry.
+    fn covering(&self, entry: u64) -> impl Iterator<Item = RunPlace> + '_ {
+        let after = self.runs.partition_point(|(first, _, _)| *first <= entry);
+        let candidates = self.runs[..after].iter().zip(&self.reaches).rev();
+        candidates
+            .take_while(move |(_, reach)| **reach >= entry)
+            .filter(move |((_, last, _), _)| *last >= entry)
+            .map(|((_, _, place), _)| *place)
+    }
 }
 
 /// All segments of a store. Immutable: a maintenance cycle puts a new one in place.
 #[derive(Debug, Default)]
 pub struct SegmentSet {
     segments: BTreeMap<u64, Arc<Segment>>,
-    runs_of: BTreeMap<(u32, u64), Vec<RunRef>>,
+    groups: BTreeMap<u32, GroupRuns>,
+    /// The runs each queue may have records in: its own and those it is a guest of.
+    queues: BTreeMap<(u32, u64), Vec<RunPlace>>,
 }
 
 impl SegmentSet {
     pub fn new(segments: impl IntoIterator<Item = Arc<Segment>>) -> Self {
         let mut set = Self::default();
+        let mut groups: BTreeMap<u32, Vec<(u64, u64, RunPlace)>> = BTreeMap::new();
         for segment in segments {
-            for (place, run) in segment.runs.iter().enumerate() {
-                let mut reference = RunRef {
-                    first: run.first,
-                    segment: segment.number,
-                    run: place as u32,
-                    own: true,
-                };
-                set.runs_of
-                    .entry((run.group, run.queue))
-                    .or_default()
-                    .push(reference);
-                reference.own = false;
-                for guest in &run.guests {
-                    set.runs_of
-                        .entry((run.group, *guest))
-                        .or_default()
-                        .push(reference);
+            for (run, number) in segment.runs.iter().zip(0..) {
+                let place = (segment.number, number);
+                let range = (run.first.entry, run.last.entry, place);
+                groups.entry(run.group).or_default().push(range);
+                for queue in run.guests.iter().chain([&run.queue]) {
+                    let runs = set.queues.entry((run.group, *queue)).or_default();
+                    runs.push(place);
                 }
             }
             set.segments.insert(segment.number, segment);
         }
-        for runs in set.runs_of.values_mut() {
-            runs.sort_by_key(|run| (!run.own, run.first, run.segment));
-        }
+        let built = groups
+            .into_iter()
+            .map(|(group, runs)| (group, GroupRuns::new(runs)));
+        set.groups = built.collect();
         set
     }
 
@@ -255,33 +276,39 @@ impl SegmentSet {
         self.segments.values()
     }
 
-    /// Queues of a group that may have records here, ascending.
-    pub fn queues_of(&self, group: u32) -> impl Iterator<Item = u64> + '_ {
-        self.runs_of
-            .range((group, 0)..=(group, u64::MAX))
-            .map(|((_, queue), _)| *queue)
+    fn run(&self, (segment, run): RunPlace) -> &Run {
+        &self.segments[&segment].runs[run as usize]
     }
 
-    /// The runs a queue may have records in: its own first.
+    /// The runs a queue may have records in, each with its segment's number.
     pub fn runs_of(&self, group: u32, queue: u64) -> impl Iterator<Item = (u64, &Run)> {
         let runs = self
-            .runs_of
+            .queues
             .get(&(group, queue))
             .map_or(&[][..], Vec::as_slice);
-        runs.iter().filter_map(|reference| {
-            let segment = self.segments.get(&reference.segment)?;
-            Some((reference.segment, &segment.runs[reference.run as usize]))
-        })
+        runs.iter().map(|place| (place.0, self.run(*place)))
+    }
+
+    /// The runs that may hold pieces of an entry, each with its segment's number.
+    fn covering(&self, group: u32, entry: u64) -> impl Iterator<Item = (u64, &Run)> {
+        let runs = self.groups.get(&group).into_iter();
+        runs.flat_map(move |runs| runs.covering(entry))
+            .map(|place| (place.0, self.run(place)))
     }
 }
 
-/// Reads sealed frames one after the other; neighbours come from the block that was read last.
+/// Reads sealed frames; neighbours come from the blocks that were read before.
 pub struct SegmentReader {
     disk: Arc<dyn Disk>,
     identity: Identity,
     segments: Arc<SegmentSet>,
-    block: Option<(u64, u64, Vec<u8>)>,
+    /// By segment and position; the entries of a queue follow each other in few of them.
+    blocks: BTreeMap<(u64, u64), Bytes>,
+    blocks_size: usize,
 }
+
+/// Blocks kept by one reader.
+const BLOCKS_SIZE_MAX: usize = 4 << 20;
 
 impl SegmentReader {
     pub fn new(disk: Arc<dyn Disk>, identity: Identity, segments: Arc<SegmentSet>) -> Self {
@@ -289,96 +316,115 @@ impl SegmentReader {
             disk,
             identity,
             segments,
-            block: None,
+            blocks: BTreeMap::new(),
+            blocks_size: 0,
         }
     }
 
-    /// What was sealed of the frame at `address` that holds the records `queue` wants: usually one
-    /// piece. Fewer records than wanted are an error: they were sealed, so they must be here.
-    pub fn read(
-        &mut self,
-        group: u32,
-        queue: u64,
-        address: Address,
-        wanted: &Selection,
-    ) -> StoreResult<Vec<Retained>> {
-        let mut missing: Vec<u32> = wanted
-            .runs()
-            .into_iter()
-            .flat_map(|(first, count)| first..first + count)
-            .collect();
-        let mut found = Vec::new();
+    /// An entry's frames as far as they were sealed, by frame number; None where nothing was.
+    pub fn read_entry(&mut self, group: u32, entry: u64) -> StoreResult<Vec<Option<Retained>>> {
+        let mut pieces: BTreeMap<u16, Vec<Retained>> = BTreeMap::new();
         let segments = self.segments.clone();
-        let mut last_seen = None;
-        for (number, run) in segments.runs_of(group, queue) {
-            if missing.is_empty() {
-                break;
-            }
-            if !run.covers(address) {
-                continue;
-            }
-            last_seen = Some((number, run.position));
-            if let Some(frame) = self.read_piece(number, run, address)? {
-                let before = missing.len();
-                missing.retain(|record| frame.numbers.binary_search(record).is_err());
-                if missing.len() < before {
-                    found.push(frame);
-                }
-            }
+        for (number, run) in segments.covering(group, entry) {
+            self.read_run(number, run, entry, &mut pieces)?;
         }
-        if missing.is_empty() {
-            return Ok(found);
+        let count = pieces.keys().last().map_or(0, |last| *last as usize + 1);
+        let mut frames: Vec<Option<Retained>> = (0..count).map(|_| None).collect();
+        for (frame, found) in pieces {
+            frames[frame as usize] = merge(found);
         }
-        let (file, position) = last_seen.map_or((SEGMENT.to_owned(), 0), |(number, position)| {
-            (segment_name(number), position)
-        });
-        let what = format!(
-            "record {} of frame {} in entry {} of group {group} is not to be found for queue {queue}",
-            missing[0], address.frame, address.entry
-        );
-        Err(Damage::new(&file, position, what, REMEDY_COPY).into())
+        Ok(frames)
     }
 
-    fn read_piece(
+    /// Adds the pieces of an entry that lie in a run.
+    fn read_run(
         &mut self,
         number: u64,
         run: &Run,
-        address: Address,
-    ) -> StoreResult<Option<Retained>> {
-        let (offset, size) = run.block_of(address);
-        let position = run.position + offset as u64;
+        entry: u64,
+        pieces: &mut BTreeMap<u16, Vec<Retained>>,
+    ) -> StoreResult<()> {
         let name = segment_name(number);
-        let held = matches!(&self.block, Some((n, p, _)) if (*n, *p) == (number, position));
-        if !held {
-            let block = self.disk.open(&name)?.read_range(position, size as usize)?;
-            self.block = Some((number, position, block));
-        }
-        let Some((_, _, block)) = &self.block else {
-            unreachable!("just read")
-        };
         let seed = self.identity.checksum_seed(number);
-        let mut at = 0;
-        while at < block.len() {
-            let here = position + at as u64;
-            let damage = |what: &str| Damage::new(&name, here, what, REMEDY_COPY);
-            let Some((piece, frame)) = decode_piece(&block[at..], seed, here) else {
-                return Err(damage("a sealed piece is not as it was written").into());
-            };
-            if piece.address == address {
-                // Copied, so that one frame in memory does not hold a whole block.
-                let frame = Bytes::copy_from_slice(frame);
-                let retained = decode_retained(&frame, 0, frame.len());
-                return retained
-                    .map(Some)
-                    .map_err(|what| StoreError::Damage(damage(&what)));
+        let mut address = Address { entry, frame: 0 };
+        loop {
+            let (offset, size) = run.block_of(address);
+            let start = run.position + offset as u64;
+            let block = self.block(number, &name, start, size as usize)?;
+            let mut at = 0;
+            while at < block.len() {
+                let here = start + at as u64;
+                let damage = |what: &str| Damage::new(&name, here, what, REMEDY_COPY);
+                let Some((piece, frame)) = decode_piece(&block[at..], seed, here) else {
+                    return Err(damage("a sealed piece is not as it was written").into());
+                };
+                if piece.address.entry > entry {
+                    return Ok(());
+                }
+                if piece.address.entry == entry {
+                    // Copied, so that one frame in memory does not hold a whole block.
+                    let frame = Bytes::copy_from_slice(frame);
+                    let retained = decode_retained(&frame, 0, frame.len());
+                    let retained = retained.map_err(|what| StoreError::Damage(damage(&what)))?;
+                    pieces
+                        .entry(piece.address.frame)
+                        .or_default()
+                        .push(retained);
+                }
+                at += PIECE_HEADER_SIZE + piece.size as usize;
             }
-            if piece.address > address {
-                break;
+            // An entry may go on in the next block.
+            let next = run.blocks.iter().find(|block| block.offset > offset);
+            match next {
+                Some(block) if block.first.entry == entry => address = block.first,
+                _ => return Ok(()),
             }
-            at += PIECE_HEADER_SIZE + piece.size as usize;
         }
-        Ok(None)
     }
+
+    fn block(&mut self, number: u64, name: &str, start: u64, size: usize) -> StoreResult<Bytes> {
+        if let Some(block) = self.blocks.get(&(number, start)) {
+            return Ok(block.clone());
+        }
+        let block = Bytes::from(self.disk.open(name)?.read_range(start, size)?);
+        if self.blocks_size + block.len() > BLOCKS_SIZE_MAX {
+            self.blocks.clear();
+            self.blocks_size = 0;
+        }
+        self.blocks_size += block.len();
+        self.blocks.insert((number, start), block.clone());
+        Ok(block)
+    }
+}
+
+/// One frame of the pieces that were sealed of it in different runs.
+fn merge(mut pieces: Vec<Retained>) -> Option<Retained> {
+    if pieces.len() <= 1 {
+        return pieces.pop();
+    }
+    let mut buffer = Vec::with_capacity(pieces.iter().map(|piece| piece.run.buffer.len()).sum());
+    let mut records = Vec::new();
+    for piece in &pieces {
+        let shift = buffer.len() as u32;
+        buffer.extend_from_slice(&piece.run.buffer);
+        let moved = piece.run.entries.iter().map(|entry| {
+            let mut entry = *entry;
+            entry.body.start += shift;
+            entry.properties.start += shift;
+            entry
+        });
+        records.extend(piece.numbers.iter().copied().zip(moved));
+    }
+    records.sort_unstable_by_key(|(number, _)| *number);
+    // Every piece carries the frame's whole dictionary; the first one's stands first in the buffer.
+    let first = pieces.swap_remove(0);
+    let (numbers, entries) = records.into_iter().unzip();
+    let run = MessageRun {
+        buffer: buffer.into(),
+        entries,
+        ..first.run
+    };
+    Some(Retained { run, numbers })
 }
 
 /// Whether an error only says that the segment went away since the set was taken.

@@ -9,7 +9,8 @@ use crate::pending_wave::{Target, Targets};
 use crate::raft_group::RaftGroup;
 use crate::raft_options::GroupOptions;
 use crate::run_builder::RunBuilder;
-use crate::shard::{Shard, Taken};
+use crate::shard::Shard;
+use crate::shard_ready::Taken;
 use crate::shard_state::{decode_queue, encode_queue, Changes, ShardState};
 use crate::wave::{Outcome, Sender, Wave};
 

@@ -27,9 +27,11 @@ from kernel import (
     encode_deliveries,
     encode_returns,
 )
+from kernel import Method as MethodFrame
 from protocols.adapter import Frame, Output
 from protocols.amqp.confirms import Confirms
 from protocols.amqp.content_header import EXPIRATION, USER_ID, property_text
+from protocols.amqp.method_codec import encode_method
 from protocols.amqp.methods import (
     METHOD_IDS,
     BasicAck,
@@ -50,8 +52,9 @@ ACK_ID = METHOD_IDS[BasicAck]
 CHECKED_FLAGS = FLAG_HAS_USER_ID | FLAG_BAD_EXPIRATION
 
 HELD_FRAMES_MAX = 256
+"""Of a channel; see ``Channel.hold``."""
 HELD_SIZE_MAX = 1 << 20
-"""Bytes of messages.  See ``Channel.hold``."""
+"""Bytes of all of a connection's channels."""
 
 OUTCOMES: dict[SettleKind, Outcome] = {
     SettleKind.ACK: Outcome.ACCEPTED,
@@ -81,8 +84,9 @@ class Owed(msgspec.Struct, frozen=True):
     """An answer that a client waits for."""
 
     asked: MethodId
-    answer: Answer | Output
-    """Output that is ready waits only for the answers before it."""
+    answer: Answer | None = None
+    """None: it is ``ready``, and waits only for the answers before it."""
+    ready: Output = b""
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -185,12 +189,10 @@ class Channel:
 
     def answer_now(self, asked: type[Method], method: Method) -> None:
         """Answers as soon as everything that was asked before is answered."""
-        if not self._owed:
+        if self._owed:
+            self._owed.append(Owed(METHOD_IDS[asked], ready=encode_method(self.number, method)))
+        else:
             self.outbox.send(self.number, method)
-            return
-        later = Outbox(self.outbox.frame_size_max)
-        later.send(self.number, method)
-        self._owed.append(Owed(METHOD_IDS[asked], later.output[0]))
 
     def refuse_late(self, method_id: MethodId) -> None:
         """Something came on a channel that is not open any more: discarded if we closed it, else a violation."""
@@ -230,20 +232,25 @@ class Channel:
         A client may declare a queue without a name and use it in the same breath; the answer with the name is a round
         away, so that little can gather here.  Who sends more than a round's worth behind it is told to wait for names.
         """
-        if isinstance(frame, MessageRun):
-            self._held_size += frame.size
-        if len(self._held) == HELD_FRAMES_MAX or self._held_size > HELD_SIZE_MAX:
+        size = _held_size(frame)
+        if len(self._held) == HELD_FRAMES_MAX or self.outbox.held_size + size > HELD_SIZE_MAX:
             detail = "too much sent while a queue.declare without a name is not answered"
             raise ProtocolViolation(ReplyCode.RESOURCE_ERROR, detail)
         self._held.append(frame)
+        self._held_size += size
+        self.outbox.held_size += size
 
     def take_held(self) -> list[Frame]:
         """What waited, once the name is known."""
         frames = [] if self.naming else list(self._held)
         if frames:
-            self._held.clear()
-            self._held_size = 0
+            self._release()
         return frames
+
+    def _release(self) -> None:
+        self._held.clear()
+        self.outbox.held_size -= self._held_size
+        self._held_size = 0
 
     # What the core says.
 
@@ -279,12 +286,12 @@ class Channel:
     def _receive_answer(self, reply: Any) -> None:
         """The oldest command is answered, and with it what the adapter can answer by itself behind it."""
         owed = self._owed.popleft()
-        assert callable(owed.answer), f"{reply} answers nothing"
+        assert owed.answer is not None, f"{reply} answers nothing"
         output = owed.answer(reply)
         if output is not None:
             self.outbox.output.append(output)
-        while self._owed and not callable(self._owed[0].answer):
-            self.outbox.output.append(self._owed.popleft().answer)  # type: ignore[arg-type]
+        while self._owed and self._owed[0].answer is None:
+            self.outbox.output.append(self._owed.popleft().ready)
 
     # The end.
 
@@ -312,7 +319,13 @@ class Channel:
 
     def _forget(self) -> None:
         self._owed.clear()
-        self._held.clear()
+        self._release()
+
+
+def _held_size(frame: Frame) -> int:
+    if isinstance(frame, MessageRun):
+        return frame.payload_size
+    return len(frame.arguments) if isinstance(frame, MethodFrame) else 0
 
 
 _REPLIES: dict[type, Callable[[Channel, Any], None]] = {

@@ -17,8 +17,10 @@ from broker.model.refusals import Refusal
 from broker.model.replies import Reply
 from kernel import AmqpDecoder, Heartbeat, MessageRun, ProtocolHeader, Settlement
 from protocols.adapter import Frame, Ready
-from protocols.amqp.channel import ACK_ID, CHANNEL_REPLIES, PUBLISH_ID, Channel, ChannelState, Client
+from protocols.amqp.blocking import Blocking
+from protocols.amqp.channel import ACK_ID, CHANNEL_REPLIES, PUBLISH_ID, ChannelState, Client
 from protocols.amqp.channel_methods import receive_method
+from protocols.amqp.channels import Channels
 from protocols.amqp.connection_state import DISCARDING, ConnectionState
 from protocols.amqp.heartbeats import Heartbeats
 from protocols.amqp.method_codec import HEARTBEAT_FRAME, PROTOCOL_HEADER, decode_method
@@ -26,8 +28,6 @@ from protocols.amqp.methods import (
     METHOD_IDS,
     METHOD_NAMES,
     ChannelOpen,
-    ChannelOpenOk,
-    ConnectionBlocked,
     ConnectionClose,
     ConnectionCloseOk,
     ConnectionOpen,
@@ -35,7 +35,6 @@ from protocols.amqp.methods import (
     ConnectionStart,
     ConnectionStartOk,
     ConnectionTuneOk,
-    ConnectionUnblocked,
     ConnectionUpdateSecret,
     ConnectionUpdateSecretOk,
     Method,
@@ -78,19 +77,13 @@ class AmqpAdapter:
         self._session_open = False
         """The core was asked for a vhost and has not refused it, so that it has something to close."""
         self._outbox = Outbox(HANDSHAKE_FRAME_SIZE_MAX)
-        self._channels: dict[int, Channel] = {}
-        """Empty unless the connection is open."""
+        self._channels = Channels(self._outbox)
         self._channel_max = settings.channel_max
-        self._closing_in_core: dict[int, int] = {}
-        """Channel number -> how many ChannelClosed of channels that the client knows to be closed are still to come."""
         self._mechanism = ""
         self._capabilities: frozenset[str] = frozenset()
         self._client = Client(user_id=b"", cancel_notify=False)
         self._heartbeats: Heartbeats | None = None
-        self._publishing = False
-        self._blocked: str | None = None
-        """Why the broker takes no publishes."""
-        self._told_blocked = False
+        self._blocking = Blocking(self._outbox)
 
     # The seam.
 
@@ -156,17 +149,16 @@ class AmqpAdapter:
             self._fail(violation.code, violation.detail, (class_id, method_id), number)
 
     def _receive_messages(self, run: MessageRun) -> None:
-        channel = self._channels.get(run.channel)
+        channel = self._channels.by_number.get(run.channel)
         if channel is None:
             self._receive_on_no_channel(run.channel, PUBLISH_ID)
             return
-        if not self._publishing:
-            self._publishing = True
-            self._tell_blocked()
+        if not self._blocking.publishing:
+            self._blocking.start_publishing()
         channel.publish(run)
 
     def _receive_settlement(self, settlement: Settlement) -> None:
-        channel = self._channels.get(settlement.channel)
+        channel = self._channels.by_number.get(settlement.channel)
         if channel is None:
             self._receive_on_no_channel(settlement.channel, ACK_ID)
         else:
@@ -177,15 +169,13 @@ class AmqpAdapter:
         if number == 0:
             self._receive_connection_method(frame)
             return
-        channel = self._channels.get(number)
+        channel = self._channels.by_number.get(number)
         if channel is None:
             self._receive_on_no_channel(number, (frame.class_id, frame.method_id), frame.arguments)
             return
         receive_method(channel, frame)
         if channel.state is ChannelState.CLOSED:
-            del self._channels[number]
-            if not channel.core_closed:
-                self._closing_in_core[number] = self._closing_in_core.get(number, 0) + 1
+            self._channels.receive_close_ok(channel)
 
     def _receive_connection_method(self, frame: kernel.Method) -> None:
         closing = self._state is ConnectionState.CLOSING and (frame.class_id, frame.method_id) in _CLOSE_IDS
@@ -213,9 +203,7 @@ class AmqpAdapter:
         if number > self._channel_max:
             detail = f"channel {number} is beyond the negotiated channel_max ({self._channel_max})"
             raise ProtocolViolation(ReplyCode.NOT_ALLOWED, detail, *method_id)
-        channel = self._channels[number] = Channel(number, self._outbox, self._client)
-        channel.tell(commands.OpenChannel(channel.number))
-        self._outbox.send(number, ChannelOpenOk())
+        self._channels.open(number, self._client)
 
     def _receive_header(self, header: ProtocolHeader) -> None:
         if self._state is not ConnectionState.AWAITING_HEADER:
@@ -239,7 +227,7 @@ class AmqpAdapter:
         method_id = (violation.class_id, violation.method_id)
         if violation.connection:
             raise ProtocolViolation(ReplyCode(violation.code), violation.text, *method_id)
-        channel = self._channels.get(violation.channel)
+        channel = self._channels.by_number.get(violation.channel)
         if channel is None:
             self._receive_on_no_channel(violation.channel, method_id)
         else:
@@ -253,6 +241,7 @@ class AmqpAdapter:
         self._start_ok_at = self._now
         claimed = login(method.mechanism, method.response)
         self._client = Client(claimed.user.encode(), "consumer_cancel_notify" in self._capabilities)
+        self._blocking.capable = "connection.blocked" in self._capabilities
         self._state = ConnectionState.AUTHENTICATING
         self._outbox.commands.append(commands.Authenticate(claimed.user, claimed.password, self._loopback))
 
@@ -273,7 +262,7 @@ class AmqpAdapter:
         self._outbox.commands.append(commands.OpenVhost(VhostName(method.virtual_host)))
 
     def _receive_close(self, method: ConnectionClose) -> None:
-        self._channels.clear()
+        self._channels.end()
         if self._session_open:
             self._state = ConnectionState.FINISHING
             self._outbox.commands.append(commands.CloseSession())
@@ -294,55 +283,34 @@ class AmqpAdapter:
     # Replies.
 
     def _receive_channel_reply(self, reply: Any) -> None:
-        number = reply.channel
-        if self._closing_in_core and number in self._closing_in_core:
-            return
-        channel = self._channels.get(number)
+        channel = self._channels.addressed(reply.channel)
         if channel is not None:
             channel.receive_reply(reply)
-        else:
-            assert self._state in DISCARDING, f"channel {number} is not open: {reply}"
 
     def _receive_declared(self, reply: replies.QueueDeclared) -> None:
         """A queue may have got its name, on which frames were waiting."""
-        self._receive_channel_reply(reply)
-        channel = self._channels.get(reply.channel)
+        channel = self._channels.addressed(reply.channel)
         if channel is not None:
+            channel.receive_reply(reply)
             for frame in channel.take_held():
                 self._receive(frame)
 
     def _receive_channel_closed(self, reply: replies.ChannelClosed) -> None:
-        number = reply.channel
-        left = self._closing_in_core.pop(number, 0)
-        if left:
-            if left > 1:
-                self._closing_in_core[number] = left - 1
-            return
-        channel = self._channels.get(number)
-        if channel is None:
-            assert self._state in DISCARDING, f"channel {number} is not open"
-        elif channel.state is ChannelState.FINISHING:
-            channel.finished()
-            del self._channels[number]
-        else:
-            channel.core_closed = True
+        self._channels.receive_closed(reply.channel)
 
     def _receive_refusal(self, reply: replies.Refuse) -> None:
-        number = reply.channel
-        if number in self._closing_in_core or self._state in DISCARDING:
+        if self._state in DISCARDING:
             return
-        if reply.refusal is Refusal.LOGIN_REFUSED and self._state is ConnectionState.AUTHENTICATING:
+        if reply.channel:
+            channel = self._channels.addressed(reply.channel)
+            if channel is not None and channel.state is ChannelState.OPEN:
+                self._fail(REPLY_CODES[reply.refusal], reply.detail, channel.refused_id(), reply.channel)
+        elif self._state is ConnectionState.AUTHENTICATING and reply.refusal is Refusal.LOGIN_REFUSED:
             self._refuse_login()
-            return
-        code = REPLY_CODES[reply.refusal]
-        channel = self._channels.get(number)
-        if channel is None:
-            assert number == 0, f"channel {number} is not open: {reply}"
-            if self._state is ConnectionState.OPENING:
-                self._session_open = False
-            self._close_connection(code, reply.detail, NO_METHOD)
-        elif channel.state is ChannelState.OPEN:
-            self._fail(code, reply.detail, channel.refused_id(), number)
+        else:
+            # A vhost that was refused leaves no session to close.
+            self._session_open = self._session_open and self._state is not ConnectionState.OPENING
+            self._close_connection(REPLY_CODES[reply.refusal], reply.detail, NO_METHOD)
 
     def _receive_authenticated(self, reply: replies.Authenticated) -> None:
         if self._state is not ConnectionState.AUTHENTICATING:
@@ -364,25 +332,16 @@ class AmqpAdapter:
             self._finish()
 
     def _receive_block(self, reply: replies.Block) -> None:
-        self._blocked = reply.reason
-        self._tell_blocked()
+        if self._state not in DISCARDING:
+            self._blocking.block(reply.reason)
 
     def _receive_unblock(self, reply: replies.Unblock) -> None:
-        self._blocked = None
-        if self._told_blocked and self._state is ConnectionState.OPEN:
-            self._outbox.send(0, ConnectionUnblocked())
-        self._told_blocked = False
+        if self._state not in DISCARDING:
+            self._blocking.unblock()
 
     def _receive_forced_close(self, reply: replies.CloseConnection) -> None:
         if self._state not in DISCARDING:
             self._close_connection(ReplyCode.CONNECTION_FORCED, reply.detail, NO_METHOD)
-
-    def _tell_blocked(self) -> None:
-        """connection.blocked is for those that publish, and know what it means."""
-        wanted = self._publishing and self._state is ConnectionState.OPEN and "connection.blocked" in self._capabilities
-        if self._blocked is not None and wanted and not self._told_blocked:
-            self._told_blocked = True
-            self._outbox.send(0, ConnectionBlocked(self._blocked))
 
     # The end, and what leads to it.
 
@@ -414,7 +373,7 @@ class AmqpAdapter:
 
     def _fail(self, code: ReplyCode, detail: str, method_id: MethodId, number: int) -> None:
         """Ends a channel or the connection, as the code's scope says."""
-        channel = self._channels.get(number)
+        channel = self._channels.by_number.get(number)
         if channel is not None and scope_of(code) is Scope.CHANNEL:
             channel.close(code, detail, method_id)
         else:
@@ -425,7 +384,7 @@ class AmqpAdapter:
         if self._state is ConnectionState.AWAITING_HEADER:
             self._hang_up()
             return
-        self._channels.clear()
+        self._channels.end()
         self._state = ConnectionState.CLOSING
         self._deadline = self._now + self._settings.close_timeout_s
         self._resumed = True
@@ -438,7 +397,7 @@ class AmqpAdapter:
         self._hang_up()
 
     def _hang_up(self) -> None:
-        self._channels.clear()
+        self._channels.end()
         self._state = ConnectionState.CLOSED
         self._deadline = None
         self._closing = True

@@ -55,8 +55,8 @@ LIMITS: list[tuple[str, int | float, str]] = [
     ("frame size before tune-ok", HANDSHAKE_FRAME_SIZE_MAX, "a larger frame is 501"),
     ("table depth", TABLE_DEPTH_MAX, "tables and arrays in each other; more is 502"),
     ("table values", TABLE_ELEMENTS_MAX, "nested ones included; more is 502"),
-    ("frames that wait for a queue's name", HELD_FRAMES_MAX, "more is 506"),
-    ("bytes that wait for a queue's name", HELD_SIZE_MAX, "more is 506"),
+    ("frames that wait for a queue's name", HELD_FRAMES_MAX, "on a channel; more is 506"),
+    ("bytes that wait for a queue's name", HELD_SIZE_MAX, "on a connection; more is 506"),
     ("heartbeats sent", SEND_FRACTION, "of the interval without output"),
     ("silent intervals", INTERVALS_MISSED_MAX, "then the client is hung up on"),
 ]
@@ -136,22 +136,27 @@ DECISIONS: list[tuple[str, str]] = [
 
 def document() -> str:
     """The whole page."""
-    return "\n".join([
-        "# AMQP 0-9-1",
-        "",
-        "What Dragoman serves of AMQP 0-9-1 and of RabbitMQ's additions to it, what it refuses, and how.",
-        "Made from the adapter's own tables by `python -m protocols.amqp.document`; a test keeps it true.",
-        "",
-        *_section("Methods", ("method", "class.id", "served", ""), _methods()),
-        "What only a server sends is 503 COMMAND_INVALID from a client; an unknown method is 540 NOT_IMPLEMENTED.",
-        "",
-        *_section("Connection states", ("state", "methods on channel 0", "others"), _states()),
-        *_section("Refusals", ("the broker says", "code", "", "closes"), _refusals()),
-        *_section("Capabilities", ("capability", "stands for"), _capabilities()),
-        *_section("Settings", ("setting", "default", ""), _settings()),
-        *_section("Limits", ("limit", "", ""), [(name, f"{value:,}", note) for name, value, note in LIMITS]),
-        *_section("Where the specification leaves room", ("question", "decision"), DECISIONS),
-    ]).rstrip() + "\n"
+    return (
+        "\n".join(
+            [
+                "# AMQP 0-9-1",
+                "",
+                "What Dragoman serves of AMQP 0-9-1 and of RabbitMQ's additions to it, what it refuses, and how.",
+                "Made from the adapter's own tables by `python -m protocols.amqp.document`; a test keeps it true.",
+                "",
+                *_section("Methods", ("method", "class.id", "served", ""), _methods()),
+                "What only a server sends is 503 COMMAND_INVALID from a client; unknown ones are 540 NOT_IMPLEMENTED.",
+                "",
+                *_section("Connection states", ("state", "methods on channel 0", "others"), _states()),
+                *_section("Refusals", ("the broker says", "code", "", "closes"), _refusals()),
+                *_section("Capabilities", ("capability", "stands for"), _capabilities()),
+                *_section("Settings", ("setting", "default", ""), _settings()),
+                *_section("Limits", ("limit", "", ""), [(name, f"{value:,}", note) for name, value, note in LIMITS]),
+                *_section("Where the specification leaves room", ("question", "decision"), DECISIONS),
+            ]
+        ).rstrip()
+        + "\n"
+    )
 
 
 def _section(title: str, head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:

@@ -18,6 +18,8 @@ class Outbox:
         self.commands: list[Command] = []
         self.frame_size_max = frame_size_max
         """Of what we send; what tune settled on."""
+        self.held_size = 0
+        """Bytes of input that the channels keep together (``Channel.hold``)."""
 
     def send(self, channel: int, method: Method) -> None:
         """Puts a method's frame into the output."""

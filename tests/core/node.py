@@ -34,13 +34,13 @@ class Node:
             KernelShard.logged_alone(self.journal, shard, incarnation, 1, CACHE_SIZE) for shard in range(SHARDS + 1)
         ]
         for shard in logged:
-            shard.campaign(self.journal)
+            shard.campaign()
         while not all(shard.serving for shard in logged):
             self.journal.carry_out()
             for shard in logged:
-                shard.receive_synced(self.journal.synced, self.journal)
-        shards = [Shard(shard, self.journal) for shard in logged]
-        volatile = Shard(KernelShard.volatile(SHARDS + 1, 7, incarnation), None)
+                shard.receive_synced(self.journal.synced)
+        shards = [Shard(shard) for shard in logged]
+        volatile = Shard(KernelShard.volatile(SHARDS + 1, 7, incarnation))
         topology = Topology.from_rows(logged[0].rows())
         self.now = 0.0
         self.wall_ms = 1_000_000

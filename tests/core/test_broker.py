@@ -131,7 +131,9 @@ def test_an_unknown_exchange_is_refused_after_what_came_before_it(node: Node) ->
 
 def test_dead_letters_move_once_with_their_history(node: Node, durable: bool) -> None:
     session = node.session()
-    node.ask(session, declare("dead"), declare(durable=durable, x_dead_letter_exchange="", x_dead_letter_routing_key="dead"))
+    node.ask(
+        session, declare("dead"), declare(durable=durable, x_dead_letter_exchange="", x_dead_letter_routing_key="dead")
+    )
     node.ask(session, publish(*"ab"), consume())
     node.ask(session, settle(1, 1, c.Outcome.REJECTED), settle(2, 2))
     replies = node.ask(session, consume("dead", tag="d"))

@@ -436,6 +436,10 @@ def test_a_command_needs_every_right_it_uses(topology: Topology) -> None:
     assert refused(Bind(VHOST, binding("mine.x", "q"))) == f"write access to queue 'q' in vhost '/' {tail}"
     assert topology.authorize(user, Action.READ, queue_resource(VHOST, "mine.q")) is None
     assert topology.authorize(user, Action.CONFIGURE, exchange_resource(VHOST, "dl")) is not None
+    assert topology.authorize_any(user, exchange_resource(VHOST, "dl")) is None, "it may write"
+    assert topology.authorize_any(user, exchange_resource(VHOST, "theirs")) == Refused(
+        Refusal.ACCESS_REFUSED, f"configure access to exchange 'theirs' in vhost '/' {tail}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -242,4 +243,4 @@ class TopologyAgainstModel(RuleBasedStateMachine):
         return slow.volatile(True, binding.source) or slow.volatile(binding.to_exchange, binding.destination)
 
 
-TestTopologyAgainstModel = TopologyAgainstModel.TestCase
+TestTopologyAgainstModel = pytest.mark.slow(TopologyAgainstModel.TestCase)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -92,7 +93,7 @@ class TrieAgainstTwin(RuleBasedStateMachine):
         assert self.trie.node_count == len(prefixes | {()})
 
 
-TestTrieAgainstTwin = TrieAgainstTwin.TestCase
+TestTrieAgainstTwin = pytest.mark.slow(TrieAgainstTwin.TestCase)
 
 
 @given(pattern=PATTERNS, name=NAMES)

@@ -156,7 +156,7 @@ class RouterAgainstSlowRouter(RuleBasedStateMachine):
             assert bindings.has_source(name) == bool(bindings.of_source(name))
 
 
-TestRouterAgainstSlowRouter = RouterAgainstSlowRouter.TestCase
+TestRouterAgainstSlowRouter = pytest.mark.slow(RouterAgainstSlowRouter.TestCase)
 
 
 def bind(router: Router, source: str, destination: str, key: str = "", *, to_exchange: bool = False) -> None:

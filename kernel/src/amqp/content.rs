@@ -1,7 +1,7 @@
 //! A publish on the wire: a method frame, a content header frame, body frames (specification 4.2.6).
 //!
-//! Most lie whole in one read and are taken at once ([`whole`]). The others go through the
-//! assembler.
+//! Most lie whole in one read and are taken at once ([`opening`], [`content`]). The others go
+//! through the assembler.
 
 use crate::amqp::frame::{self, Front};
 use crate::amqp::method;
@@ -81,59 +81,67 @@ impl<'a> Header<'a> {
     }
 }
 
-/// A publish that lies whole at the front of some bytes.
-pub struct Whole<'a> {
+/// A basic.publish's frame.
+pub struct Opening<'a> {
     pub channel: u16,
     pub publish: Publish<'a>,
+    /// All of the frame.
+    pub wire: &'a [u8],
+}
+
+/// The publish frame at the front of `data`, if it is whole and nothing is wrong with it that can
+/// be seen in it alone (names may not be UTF-8).
+#[inline]
+pub fn opening(data: &[u8], frame_size_max: usize) -> Option<Opening<'_>> {
+    let (frame, rest) = split(data, frame_size_max)?;
+    let (ids, arguments) = frame.payload.split_first_chunk::<4>()?;
+    if frame.kind != frame::METHOD || u32::from_be_bytes(*ids) != PUBLISH_IDS {
+        return None;
+    }
+    let publish = Publish::parse(arguments)?;
+    let allowed = publish.bits & IMMEDIATE_BIT == 0 && is_channel(frame.channel);
+    allowed.then_some(Opening {
+        channel: frame.channel,
+        publish,
+        wire: &data[..data.len() - rest.len()],
+    })
+}
+
+/// What follows a publish frame.
+pub struct Content<'a> {
     pub properties: &'a [u8],
     pub body: &'a [u8],
+    /// What the properties say.
     pub facts: Facts,
     /// Bytes on the wire.
     pub size: usize,
 }
 
-/// The publish at the front of `data` if all is as it commonly is: nothing missing, nothing wrong, at
+/// The content at the front of `data` if all is as it commonly is: nothing missing, nothing wrong, at
 /// most one body frame.
 #[inline]
-pub fn whole(data: &[u8], frame_size_max: usize) -> Option<Whole<'_>> {
-    let (publish_frame, rest) = split(data, frame_size_max)?;
-    if publish_frame.kind != frame::METHOD {
+pub fn content(data: &[u8], channel: u16, frame_size_max: usize) -> Option<Content<'_>> {
+    let (frame, after_header) = split(data, frame_size_max)?;
+    let header = Header::parse(frame.payload)?;
+    if frame.kind != frame::HEADER || frame.channel != channel || !header.is_basic() {
         return None;
     }
-    let (ids, arguments) = publish_frame.payload.split_first_chunk::<4>()?;
-    if u32::from_be_bytes(*ids) != PUBLISH_IDS {
-        return None;
-    }
-    let publish = Publish::parse(arguments)?;
-    let channel = publish_frame.channel;
-    let (header_frame, after_header) = split(rest, frame_size_max)?;
-    if header_frame.kind != frame::HEADER || header_frame.channel != channel {
-        return None;
-    }
-    let header = Header::parse(header_frame.payload)?;
     let (body, rest) = if header.body_size == 0 {
         (&[][..], after_header)
     } else {
-        let (body_frame, rest) = split(after_header, frame_size_max)?;
-        if body_frame.kind != frame::BODY
-            || body_frame.channel != channel
-            || body_frame.payload.len() as u64 != header.body_size
+        let (frame, rest) = split(after_header, frame_size_max)?;
+        if frame.kind != frame::BODY
+            || frame.channel != channel
+            || frame.payload.len() as u64 != header.body_size
         {
             return None;
         }
-        (body_frame.payload, rest)
+        (frame.payload, rest)
     };
-    if !header.is_basic() || publish.bits & IMMEDIATE_BIT != 0 || !is_channel(channel) {
-        return None;
-    }
-    let mut facts = properties::read(header.properties).ok()?;
-    facts.flags |= publish.flags();
-    Some(Whole {
-        channel,
-        publish,
+    Some(Content {
         properties: header.properties,
         body,
-        facts,
+        facts: properties::read(header.properties).ok()?,
         size: data.len() - rest.len(),
     })
 }

@@ -11,7 +11,7 @@
 use bytes::Bytes;
 
 use crate::amqp::assembler::{Assembled, Assembler, OpenMessage};
-use crate::amqp::content::{self, Publish, Whole};
+use crate::amqp::content::{self, Content, Opening, Publish};
 use crate::amqp::frame::{self, Front, WireFrame};
 use crate::amqp::method::{self, Checked, MethodId};
 use crate::amqp::reply_code;
@@ -187,26 +187,43 @@ impl AmqpDecoder {
     /// Takes publishes of one channel as long as each lies whole at the front; how many bytes those
     /// were. Whatever is unusual is left for `step`.
     fn scan_publishes(&mut self, data: &[u8], frames: &mut Vec<Frame>) -> usize {
-        let Some(mut message) = content::whole(data, self.frame_size_max) else {
+        let frame_size_max = self.frame_size_max;
+        let Some(mut opening) = content::opening(data, frame_size_max) else {
             return 0;
         };
-        let channel = message.channel;
+        let channel = opening.channel;
+        let next = |rest| content::content(rest, channel, frame_size_max);
+        let Some(mut content) = next(&data[opening.wire.len()..]) else {
+            return 0;
+        };
         if self.assembler.is_open(channel) {
             return 0;
         }
-        let mut builder = self.take_run(channel, message.size, frames);
-        reserve(&mut builder, data.len(), &message);
+        let mut builder = self.take_run(channel, content.size, frames);
+        reserve(&mut builder, data.len(), &opening, &content);
+        let mut key = None;
         let mut taken = 0;
-        while message.body.len() as u64 <= self.message_size_max && has_room(&builder, message.size)
+        while content.body.len() as u64 <= self.message_size_max && has_room(&builder, content.size)
         {
-            let Some(key) = number_key(&mut builder, &message.publish) else {
+            key = key.or_else(|| number_key(&mut builder, &opening.publish));
+            let Some(number) = key else {
                 break;
             };
-            builder.push(key, message.properties, message.body, message.facts);
-            taken += message.size;
-            match content::whole(&data[taken..], self.frame_size_max) {
-                Some(next) if next.channel == channel => message = next,
-                _ => break,
+            content.facts.flags |= opening.publish.flags();
+            builder.push(number, content.properties, content.body, content.facts);
+            taken += opening.wire.len() + content.size;
+            let rest = &data[taken..];
+            // Most publishers write the same publish frame again and again.
+            if !rest.starts_with(opening.wire) {
+                match content::opening(rest, frame_size_max) {
+                    Some(other) if other.channel == channel => opening = other,
+                    _ => break,
+                }
+                key = None;
+            }
+            match next(&rest[opening.wire.len()..]) {
+                Some(other) => content = other,
+                None => break,
             }
         }
         self.run = Some((channel, builder));
@@ -403,11 +420,11 @@ fn number_key(builder: &mut RunBuilder, publish: &Publish) -> Option<u32> {
     }
 }
 
-/// Makes room for `left` bytes of messages such as `first`.
-fn reserve(builder: &mut RunBuilder, left: usize, first: &Whole) {
-    let count = (left / first.size).min(RUN_COUNT_MAX);
-    let names = first.publish.exchange.len() + first.publish.routing_key.len();
-    let size = count * (first.properties.len() + first.body.len()) + names;
+/// Makes room for `left` bytes of messages such as this one.
+fn reserve(builder: &mut RunBuilder, left: usize, opening: &Opening, content: &Content) {
+    let count = (left / (opening.wire.len() + content.size)).min(RUN_COUNT_MAX);
+    let names = opening.publish.exchange.len() + opening.publish.routing_key.len();
+    let size = count * (content.properties.len() + content.body.len()) + names;
     builder.reserve(count, size.min(left).min(RUN_SIZE_MAX));
 }
 

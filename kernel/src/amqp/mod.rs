@@ -2,6 +2,7 @@
 
 pub mod assembler;
 pub mod content;
+pub mod death;
 pub mod decoder;
 pub mod encoder;
 pub mod frame;

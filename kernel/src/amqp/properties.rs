@@ -65,7 +65,7 @@ fn read_all(properties: &[u8], facts: &mut Facts) -> Result<(), Fault> {
 }
 
 /// Calls `receive(flag, value)` for each property that is there, in their order. A value is given without its length.
-fn visit<'a>(
+pub fn visit<'a>(
     properties: &'a [u8],
     mut receive: impl FnMut(u16, &'a [u8]) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
@@ -104,6 +104,16 @@ pub fn get(properties: &[u8], wanted: u16) -> Option<&[u8]> {
     })
     .ok()?;
     found
+}
+
+/// Appends one property's value as it stands in the encoding; `value` as [`visit`] gives it.
+pub fn put_value(out: &mut Vec<u8>, property: u16, value: &[u8]) {
+    match property {
+        flag::HEADERS => out.extend_from_slice(&(value.len() as u32).to_be_bytes()),
+        flag::DELIVERY_MODE | flag::PRIORITY | flag::TIMESTAMP => {}
+        _ => out.push(value.len() as u8),
+    }
+    out.extend_from_slice(value);
 }
 
 /// Milliseconds from a decimal string, nothing else, at most `u32::MAX` (as RabbitMQ bounds it).

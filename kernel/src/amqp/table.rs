@@ -131,6 +131,65 @@ pub fn take_value<'a>(kind: u8, reader: &mut Reader<'a>) -> Result<&'a [u8], Fau
     value.ok_or("field value beyond its table")
 }
 
+/// One field of a table, or one element of an array (its name is empty).
+#[derive(Clone, Copy)]
+pub struct Field<'a> {
+    pub name: &'a [u8],
+    pub kind: u8,
+    /// As [`take_value`] gives it.
+    pub value: &'a [u8],
+    /// All of it: name, type, value.
+    pub wire: &'a [u8],
+}
+
+/// A well-formed table's fields; it ends early where one is not well-formed.
+pub fn fields(content: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    walk(content, true)
+}
+
+/// A well-formed array's elements.
+pub fn elements(content: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    walk(content, false)
+}
+
+fn walk(content: &[u8], named: bool) -> impl Iterator<Item = Field<'_>> {
+    let mut reader = Reader::new(content);
+    std::iter::from_fn(move || {
+        let before = reader.rest;
+        let name = if named { reader.short_string()? } else { &[] };
+        let kind = reader.u8()?;
+        let value = take_value(kind, &mut reader).ok()?;
+        Some(Field {
+            name,
+            kind,
+            value,
+            wire: &before[..before.len() - reader.left()],
+        })
+    })
+}
+
+/// A table's field by its name and type.
+pub fn get<'a>(content: &'a [u8], name: &[u8], kind: u8) -> Option<&'a [u8]> {
+    fields(content)
+        .find(|field| field.name == name && field.kind == kind)
+        .map(|field| field.value)
+}
+
+/// Appends a field: a value of fixed size whole, else its content.
+pub fn put_field(out: &mut Vec<u8>, name: &[u8], kind: u8, value: &[u8]) {
+    out.push(name.len() as u8);
+    out.extend_from_slice(name);
+    put_element(out, kind, value);
+}
+
+pub fn put_element(out: &mut Vec<u8>, kind: u8, value: &[u8]) {
+    out.push(kind);
+    if matches!(kind, b'S' | b'x' | b'F' | b'A') {
+        out.extend_from_slice(&(value.len() as u32).to_be_bytes());
+    }
+    out.extend_from_slice(value);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use crate::amqp::properties;
+use crate::amqp::{death, properties};
 use crate::message_run::{flags, Facts, MessageRun, Origin, NO_EXPIRATION};
 use crate::run_builder::RunBuilder;
 
@@ -78,6 +78,11 @@ impl PyMessageRun {
     #[getter]
     fn size(&self) -> u64 {
         self.run.body_size()
+    }
+
+    #[getter]
+    fn payload_size(&self) -> usize {
+        self.run.payload_size()
     }
 
     #[getter]
@@ -162,6 +167,13 @@ impl PyMessageRun {
         })
     }
 
+    fn cycling(&self, queue: &[u8]) -> Vec<usize> {
+        if self.flags & flags::DEAD_LETTERED == 0 {
+            return Vec::new();
+        }
+        death::cycling(&self.run, queue)
+    }
+
     fn key(&self, index: usize) -> PyResult<u32> {
         Ok(self.run.entries[self.checked(index)?].key)
     }
@@ -224,5 +236,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("FLAG_MANDATORY", flags::MANDATORY)?;
     m.add("FLAG_HAS_USER_ID", flags::HAS_USER_ID)?;
     m.add("FLAG_BAD_EXPIRATION", flags::BAD_EXPIRATION)?;
+    m.add("FLAG_DEAD_LETTERED", flags::DEAD_LETTERED)?;
     m.add_class::<PyMessageRun>()
 }

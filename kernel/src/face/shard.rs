@@ -10,9 +10,12 @@ use pyo3::types::PyBytes;
 use crate::face::delivery_run::PyDeliveryRun;
 use crate::face::journal::PyJournal;
 use crate::face::message_run::PyMessageRun;
+use crate::group_record::GroupRecord;
+use crate::journal_driver::JournalHandle;
 use crate::message_run::NO_EXPIRATION;
 use crate::pending_wave::{Target, Targets};
-use crate::shard::{Shard, Taken};
+use crate::shard::Shard;
+use crate::shard_ready::Taken;
 use crate::unsettled::Unsettled;
 use crate::wave::{Outcome, Sender};
 
@@ -52,12 +55,23 @@ type PyEffects<'py> = (
 #[pyclass(frozen, name = "Shard", module = "kernel")]
 pub struct PyShard {
     shard: Mutex<Shard>,
+    /// A logged shard's.
+    journal: Option<Arc<JournalHandle>>,
 }
 
 impl PyShard {
-    pub fn new(shard: Shard) -> Self {
+    pub fn new(shard: Shard, journal: Option<Arc<JournalHandle>>) -> Self {
         Self {
             shard: Mutex::new(shard),
+            journal,
+        }
+    }
+
+    /// What the shard must have written goes to its journal.
+    fn write(&self, shard: &mut Shard, record: Option<GroupRecord>) {
+        if let (Some(record), Some(journal)) = (record, &self.journal) {
+            let write = journal.submit(vec![record]);
+            shard.written(write);
         }
     }
 
@@ -79,7 +93,7 @@ fn outcome(number: u8) -> PyResult<Outcome> {
 impl PyShard {
     #[staticmethod]
     fn volatile(id: u32, peer: u64, incarnation: u64) -> Self {
-        Self::new(Shard::volatile(id, Sender { peer, incarnation }))
+        Self::new(Shard::volatile(id, Sender { peer, incarnation }), None)
     }
 
     /// A logged shard of which this node is the only voter, as the journal has it.
@@ -92,9 +106,8 @@ impl PyShard {
         seed: u64,
         cache_size_max: usize,
     ) -> PyResult<Self> {
-        journal
-            .restore_shard(id, incarnation, seed, cache_size_max)
-            .map(Self::new)
+        let shard = journal.restore_shard(id, incarnation, seed, cache_size_max)?;
+        Ok(Self::new(shard, Some(journal.handle().clone())))
     }
 
     #[getter]
@@ -317,32 +330,25 @@ impl PyShard {
             .collect()
     }
 
-    /// Proposes what was gathered; what a logged shard must write goes to the journal.
-    #[pyo3(signature = (now_ms, journal=None))]
-    fn propose(&self, now_ms: u64, journal: Option<&PyJournal>) {
+    /// Proposes what was gathered; what a logged shard must write goes to its journal.
+    fn propose(&self, now_ms: u64) {
         let mut shard = self.lock();
-        if let Some(record) = shard.propose(now_ms) {
-            let journal = journal.expect("a logged shard is proposed with its journal");
-            let write = journal.handle().submit(vec![record]);
-            shard.written(write);
-        }
+        let record = shard.propose(now_ms);
+        self.write(&mut shard, record);
     }
 
     /// Starts leading the group; alone that takes two syncs.
-    fn campaign(&self, journal: &PyJournal) {
+    fn campaign(&self) {
         let mut shard = self.lock();
-        if let Some(record) = shard.campaign() {
-            let write = journal.handle().submit(vec![record]);
-            shard.written(write);
-        }
+        let record = shard.campaign();
+        self.write(&mut shard, record);
     }
 
-    fn receive_synced(&self, write: u64, journal: &PyJournal) {
+    /// The journal's writes through this one are on disk.
+    fn receive_synced(&self, write: u64) {
         let mut shard = self.lock();
-        if let Some(record) = shard.receive_synced(write) {
-            let write = journal.handle().submit(vec![record]);
-            shard.written(write);
-        }
+        let record = shard.receive_synced(write);
+        self.write(&mut shard, record);
     }
 
     fn tick(&self) {

@@ -111,7 +111,7 @@ def test_a_method_of_a_channel_on_channel_0_and_the_reverse() -> None:
     assert_ends(opened(), method(1, "connection.close", reply_code=200), 503, text, (10, 50))
     text = '"CHANNEL_ERROR - no channel to publish on"'
     assert_ends(opened(), publish(0), 504, text, (60, 40))
-    text = "\"COMMAND_INVALID - a channel's method on channel 0\""
+    text = '"COMMAND_INVALID - a channel\'s method on channel 0"'
     assert_ends(opened(), method(0, "basic.ack", delivery_tag=1), 503, text, (60, 80))
 
 
@@ -334,6 +334,20 @@ def test_a_frame_max_that_was_not_offered(frame_max: int, detail: str) -> None:
 def test_a_message_for_at_once_or_never_is_not_implemented() -> None:
     text = '"NOT_IMPLEMENTED - immediate=true"'
     assert_ends(opened(), publish(1, immediate=True), 540, text, (60, 40))
+
+
+def test_too_much_behind_a_queue_without_a_name() -> None:
+    """What waits for the broker to name a queue is bounded, in frames and in bytes."""
+    unnamed = method(1, "queue.declare") + method(1, "queue.purge")
+    text = '"RESOURCE_ERROR - too much sent while a queue.declare without a name is not answered"'
+    frames = b"".join(method(1, "basic.qos", prefetch_count=1) for _ in range(255))
+    fits = opened()
+    assert fits.sends(unnamed + frames) == ["asks: DeclareQueue(1, QueueSpec(''))"]
+    assert_ends(fits, method(1, "basic.qos"), 506, text, (60, 10))
+    fits = opened(channels=2)
+    fits.sends(unnamed + publish(1, body=bytes(600_000)))
+    fits.sends(unnamed.replace(b"\1\0\1", b"\1\0\2"))
+    assert_ends(fits, publish(2, body=bytes(600_000)), 506, text)
 
 
 def test_a_name_with_a_control_character() -> None:

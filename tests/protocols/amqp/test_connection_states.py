@@ -8,6 +8,7 @@ import pytest
 
 import kernel
 from broker.model import replies
+from broker.model.names import Channel
 from broker.model.refusals import Refusal
 from protocols.amqp.connection import CONNECTION_METHODS
 from protocols.amqp.connection_state import DISCARDING, ConnectionState
@@ -29,6 +30,7 @@ from protocols.amqp.methods import (
 )
 from tests.protocols.amqp.conversation import Conversation, build, method, opened, started
 
+CONNECTION = Channel(0)
 START_OK = ConnectionStartOk({}, "PLAIN", b"\0guest\0secret", "en_US")
 SAMPLES: dict[type[Method], Method] = {
     **{kind: build(kind, {}) for kind in METHOD_IDS},
@@ -70,7 +72,7 @@ REACHED: dict[ConnectionState, Callable[[], Conversation]] = {
     ConnectionState.AWAITING_HEADER: Conversation,
     ConnectionState.AWAITING_START_OK: started,
     ConnectionState.AUTHENTICATING: authenticating,
-    ConnectionState.LOGIN_REFUSED: then(authenticating, replies.Refuse(0, Refusal.LOGIN_REFUSED, "")),  # type: ignore[arg-type]
+    ConnectionState.LOGIN_REFUSED: then(authenticating, replies.Refuse(CONNECTION, Refusal.LOGIN_REFUSED, "")),
     ConnectionState.AWAITING_TUNE_OK: tuning,
     ConnectionState.AWAITING_OPEN: tuned,
     ConnectionState.OPENING: opening,
@@ -134,9 +136,9 @@ def test_a_channel_in_every_state(state: ConnectionState) -> None:
     if state is ConnectionState.AWAITING_HEADER:
         assert did == ["closing", "deadline: none"]
         return
-    text = {
-        ConnectionState.OPEN: "504 reply_text=\"CHANNEL_ERROR - expected 'channel.open'\""
-    }.get(state, f'505 reply_text="UNEXPECTED_FRAME - channel 1 in connection state {state.value}"')
+    text = {ConnectionState.OPEN: "504 reply_text=\"CHANNEL_ERROR - expected 'channel.open'\""}.get(
+        state, f'505 reply_text="UNEXPECTED_FRAME - channel 1 in connection state {state.value}"'
+    )
     assert f"S: 0 connection.close reply_code={text} class_id=60 method_id=80" in did
 
 
@@ -149,7 +151,7 @@ def test_every_reply_of_the_core_in_every_state(state: ConnectionState) -> None:
         replies.SessionClosed(),
         replies.Authenticated(),
         replies.VhostOpened(),
-        replies.Refuse(0, Refusal.RESOURCE_ERROR, "a shard is gone"),  # type: ignore[arg-type]
+        replies.Refuse(CONNECTION, Refusal.RESOURCE_ERROR, "a shard is gone"),
         replies.CloseConnection("shutdown"),
     ):
         REACHED[state]().core(reply)

@@ -1,0 +1,80 @@
+"""A broker under test: what a row may ask of it, whichever it is."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from bench.client import Client
+from bench.session import BrokerError, Session
+
+START_TIMEOUT_S = 90.0
+
+
+class Broker(ABC):
+    """One broker with one data directory, on loopback ports of its own."""
+
+    name: str
+    port: int
+    directory: Path
+    _session: Session | None = None
+
+    @abstractmethod
+    def version(self) -> str:
+        """Name and version, for people."""
+
+    @abstractmethod
+    def missing(self) -> str | None:
+        """What to install so that it can be started; None: it can."""
+
+    @abstractmethod
+    def _launch(self) -> Session:
+        """Starts it on the data directory."""
+
+    @abstractmethod
+    def queue_arguments(self, kind: str) -> dict[str, str]:
+        """The arguments that make a queue of the ``kind`` a row compares with: "classic" or "quorum"."""
+
+    @property
+    def session(self) -> Session:
+        if self._session is None:
+            raise BrokerError(f"{self.name} isn't running")
+        return self._session
+
+    @property
+    def running(self) -> bool:
+        return self._session is not None
+
+    def start(self) -> float:
+        """Starts it on the data it has; returns the seconds until it accepted connections."""
+        assert self._session is None
+        self.directory.mkdir(parents=True, exist_ok=True)
+        began = time.monotonic()
+        self._session = self._launch()
+        try:
+            self._session.wait_listening(START_TIMEOUT_S)
+        except BrokerError:
+            self.kill()
+            raise
+        return time.monotonic() - began
+
+    def restart_empty(self) -> None:
+        """Starts it, or starts it again, without any data."""
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.start()
+
+    def stop(self) -> None:
+        if self._session is not None:
+            self._session.stop()
+            self._session = None
+
+    def kill(self) -> None:
+        if self._session is not None:
+            self._session.kill()
+            self._session = None
+
+    def client(self) -> Client:
+        return Client(self.port)

@@ -1,0 +1,70 @@
+"""What the generator is asked for and what it answers, with names and defaults."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import msgspec
+
+from kernel.generator import run_load
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of the kernel's ``LoadSpec``; see there.  Times in seconds, sizes in bytes."""
+
+    port: int
+    routing_keys: list[str]
+    queues: list[str]
+    size: int
+    exchange: str = ""
+    publishers: int = 1
+    persistent: bool = False
+    confirms: bool = False
+    window: int = 0
+    rate: float = 0.0
+    ack_every: int = 0
+    prefetch: int = 0
+    backlog_max: int = 0
+    warmup_s: float = 1.0
+    duration_s: float = 5.0
+    messages: int = 0
+    queued: int = 0
+    drain_s: float = 60.0
+    nonce: int = msgspec.field(default_factory=lambda: secrets.randbits(32))
+    host: str = "127.0.0.1"
+    username: str = "guest"
+    password: str = "guest"
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Microseconds."""
+
+    count: int
+    p50: float
+    p90: float
+    p99: float
+    p999: float
+    max: float
+
+
+class Result(msgspec.Struct, frozen=True):
+    """The fields of the kernel's ``LoadResult``; see there."""
+
+    seconds: float
+    published: int
+    confirmed: int
+    received: int
+    confirm_latency: Latency
+    delivery_latency: Latency
+    first_delivery_s: float
+    cpu_seconds: float
+    reads: int
+    writes: int
+    redelivered: int
+
+
+def put(load: Load) -> Result:
+    """Puts the load on the broker.  LoadError if it refuses, ends, loses, repeats or reorders anything."""
+    spec: dict[str, Any] = msgspec.structs.asdict(load)
+    return msgspec.convert(run_load(spec), Result)

@@ -1,0 +1,95 @@
+"""Debian's RabbitMQ as a private node: loopback ports, Erlang port mapper, data and cookie of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from bench.broker import START_TIMEOUT_S, Broker
+from bench.session import BrokerError, Session
+
+INSTALL = "apt-get install rabbitmq-server"
+
+
+def installed() -> Path | None:
+    """The server's folder, of the newest version there is."""
+    found = sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server"))
+    return found[-1].parent.parent if found else None
+
+
+def port_mapper() -> Path | None:
+    """The epmd program."""
+    found = sorted(Path("/usr/lib/erlang").glob("erts-*/bin/epmd"))
+    return found[-1] if found else None
+
+
+class RabbitMq(Broker):
+    name = "RabbitMQ"
+
+    def __init__(self, directory: Path, port: int) -> None:
+        """Takes ``port`` for AMQP and the two below it for the port mapper and Erlang's distribution."""
+        self.directory = directory
+        self.port = port
+        self._port_mapper: Session | None = None
+
+    def missing(self) -> str | None:
+        return None if installed() and port_mapper() else INSTALL
+
+    def version(self) -> str:
+        home = installed()
+        release = re.sub(".*-", "", home.name) if home else "not installed"
+        return f"RabbitMQ {release}"
+
+    def queue_arguments(self, kind: str) -> dict[str, str]:
+        return {"x-queue-type": kind}
+
+    def _environment(self, home: Path) -> dict[str, str]:
+        data = self.directory
+        return {
+            **os.environ,
+            "HOME": str(data),  # the cookie lies there
+            "ERL_EPMD_PORT": str(self.port - 1),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_HOME": str(home),
+            "RABBITMQ_NODENAME": "bench@localhost",
+            "RABBITMQ_CONFIG_FILE": str(data / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(data / "enabled_plugins"),
+            "RABBITMQ_MNESIA_BASE": str(data / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(data / "log"),
+            "RABBITMQ_DIST_PORT": str(self.port - 2),
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "RABBITMQ_PID_FILE": str(data / "pid"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_SERVER_START_ARGS": "",
+            "RABBITMQ_CTL_ERL_ARGS": "",
+        }
+
+    def _launch(self) -> Session:
+        home, epmd = installed(), port_mapper()
+        if home is None or epmd is None:
+            raise BrokerError(f"{self.name} isn't installed: {INSTALL}")
+        (self.directory / "mnesia").mkdir(exist_ok=True)
+        (self.directory / "enabled_plugins").write_text("[].\n")
+        (self.directory / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\nlog.console = false\nlog.file.level = warning\n"
+        )
+        if self._port_mapper is None:
+            command = [str(epmd), "-address", "127.0.0.1", "-port", str(self.port - 1)]
+            self._port_mapper = Session("epmd", command, self.port - 1, self.directory / "epmd.log")
+            self._port_mapper.wait_listening(START_TIMEOUT_S)
+        command = [str(home / "sbin" / "rabbitmq-server")]
+        return Session(self.name, command, self.port, self.directory / "output.log", self._environment(home))
+
+    def stop(self) -> None:
+        super().stop()
+        self._stop_port_mapper()
+
+    def kill(self) -> None:
+        super().kill()
+        self._stop_port_mapper()
+
+    def _stop_port_mapper(self) -> None:
+        if self._port_mapper is not None:
+            self._port_mapper.stop()
+            self._port_mapper = None

@@ -1,0 +1,57 @@
+"""A row of the report: one load, the figures it gives, and what is asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from bench.broker import Broker
+
+Measure = Callable[[Broker, "Options"], dict[str, float]]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How long and how much.  ``backlog`` is in messages, ``journal`` in bytes, times in seconds."""
+
+    duration_s: float = 5.0
+    warmup_s: float = 1.0
+    runs: int = 5
+    backlog: int = 10_000_000
+    journal: int = 1 << 30
+    connections: int = 1000
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """One number of a row.
+
+    With ``against`` the number that counts is us / the peer, else ours alone.  ``required`` and ``aim`` are
+    at least this, or at most if ``smaller`` is better.
+    """
+
+    key: str
+    title: str
+    unit: str
+    required: float | None = None
+    aim: float | None = None
+    against: bool = True
+    smaller: bool = False
+
+    def reaches(self, value: float, goal: float) -> bool:
+        return value <= goal if self.smaller else value >= goal
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A load and its figures.
+
+    ``ours_only``: the peer isn't measured.  ``fresh``: each run starts with an empty broker of its own.
+    """
+
+    name: str
+    title: str
+    conditions: str
+    figures: list[Figure]
+    measure: Measure
+    ours_only: bool = False
+    fresh: bool = False
+    runs_max: int | None = None

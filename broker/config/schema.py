@@ -1,0 +1,121 @@
+"""Every setting, its type, its bounds and its default: here, described in ``config/dragoman.yaml``, and nowhere else.
+
+Sizes are bytes, durations seconds; the file may write either with a unit.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+# ``unit`` says how a value may be written, ``secret`` that `config show` hides it.
+SIZE = {"unit": "size"}
+DURATION = {"unit": "duration"}
+SECRET = {"secret": True}
+
+Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255)]
+Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
+"""0 asks the system for a free one; the banner tells which."""
+MemorySize: TypeAlias = Annotated[int, Meta(ge=MIB, le=1 << 50, extra=SIZE)]
+ConnectionCount: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """A mapping in the file."""
+
+
+class Cluster(Section, frozen=True, kw_only=True):
+    """Who this node is.  A node alone is a cluster of one."""
+
+    node_id: Annotated[int, Meta(ge=1, le=65535)] = 1
+    cluster_name: Name = "dragoman"
+    shards: Annotated[int, Meta(ge=1, le=64)] = 4
+
+
+class Listener(Section, frozen=True, kw_only=True):
+    """A door, and what is spoken at it."""
+
+    protocol: Literal["amqp"]
+    host: Name = "127.0.0.1"
+    port: Port = 5672
+
+
+class Storage(Section, frozen=True, kw_only=True):
+    """The log on disk."""
+
+    log_dir: Annotated[str, Meta(min_length=1, max_length=4096)] = "./data"
+    journal_file_size: Annotated[int, Meta(ge=MIB, le=GIB, extra=SIZE)] = 128 * MIB
+    sync: Literal[True] = True
+
+
+class Replication(Section, frozen=True, kw_only=True):
+    """How many nodes hold a message, and how many must before it is confirmed."""
+
+    default_replication_factor: Literal[1] = 1
+    min_insync_replicas: Literal[1] = 1
+    unclean_leader_election: Literal[False] = False
+
+
+class Performance(Section, frozen=True, kw_only=True):
+    """Sizes of single things."""
+
+    max_message_size: Annotated[int, Meta(ge=4 * KIB, le=512 * MIB, extra=SIZE)] = 10_000_000
+
+
+class Memory(Section, frozen=True, kw_only=True):
+    """Budgets.  When one is used up, those who filled it wait; nothing is dropped."""
+
+    volatile_queues: MemorySize = 256 * MIB
+    connection_input: MemorySize = 256 * MIB
+    connection_output: MemorySize = 512 * MIB
+    message_cache: MemorySize = 256 * MIB
+
+
+class Limits(Section, frozen=True, kw_only=True):
+    """What one client, and all of them together, may take."""
+
+    max_connections: ConnectionCount = 50_000
+    max_unauthenticated_connections: ConnectionCount = 1_000
+    max_unauthenticated_per_address: ConnectionCount = 256
+    frame_max: Annotated[int, Meta(ge=4 * KIB, le=16 * MIB, extra=SIZE)] = 128 * KIB
+    channel_max: Annotated[int, Meta(ge=1, le=2047)] = 2047
+    heartbeat: Annotated[float, Meta(ge=0, le=65535, extra=DURATION)] = 60.0
+    handshake_timeout: Annotated[float, Meta(ge=0.1, le=300, extra=DURATION)] = 10.0
+    memory: Memory = Memory()
+
+
+class Broker(Section, frozen=True, kw_only=True):
+    """What serves clients."""
+
+    listeners: Annotated[tuple[Listener, ...], Meta(min_length=1, max_length=64)] = (Listener(protocol="amqp"),)
+    storage: Storage = Storage()
+    replication: Replication = Replication()
+    performance: Performance = Performance()
+    limits: Limits = Limits()
+
+
+class Security(Section, frozen=True, kw_only=True):
+    """The first user, made when a data directory is; ``guest`` may log in from this machine only."""
+
+    default_user: Name = "guest"
+    default_password: Annotated[str, Meta(min_length=1, max_length=1024, extra=SECRET)] = "guest"
+
+
+class Logging(Section, frozen=True, kw_only=True):
+    """Lines on standard error."""
+
+    format: Literal["console", "json"] = "console"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """``message_queue:``."""
+
+    cluster: Cluster = Cluster()
+    broker: Broker = Broker()
+    security: Security = Security()
+    logging: Logging = Logging()

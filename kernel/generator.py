@@ -1,0 +1,7 @@
+"""The load generator: it opens sockets and reads a clock, for ``bench`` only."""
+
+from __future__ import annotations
+
+from kernel._kernel import LoadError, run_load
+
+__all__ = ["LoadError", "run_load"]

@@ -1,0 +1,117 @@
+//! The load generator: publishers and consumers of one broker in one thread over one epoll.
+//!
+//! It speaks just enough AMQP 0-9-1 to publish, confirm, consume and acknowledge; topology is its
+//! caller's business. Every message carries its run, its producer and its sequence, and every consumer
+//! must see each producer's sequence without a gap, a repeat or a step back: a run that does not is an
+//! error, not a figure.
+//!
+//! *Closed loop* (`rate` 0): a publisher keeps `window` messages unconfirmed, and all of them keep at
+//! most `backlog_max` beyond the slowest consumer; that measures throughput. *Open loop*: messages
+//! are due at `rate` a second whatever the broker does, and latency counts from when a message was
+//! due, so that a broker that stands still is not asked less (coordinated omission).
+
+mod checker;
+mod consumer;
+mod ledger;
+mod publisher;
+mod run;
+mod socket;
+mod template;
+mod wire;
+
+use crate::histogram::Histogram;
+
+pub use run::run;
+
+/// What is to be done. Times in seconds, sizes in bytes.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "python", derive(pyo3::FromPyObject))]
+#[cfg_attr(feature = "python", pyo3(from_item_all))]
+pub struct LoadSpec {
+    pub host: String,
+    pub port: u16,
+    pub username: String,
+    pub password: String,
+    pub exchange: String,
+    /// Taken in turn by each publisher.
+    pub routing_keys: Vec<String>,
+    pub publishers: u32,
+    /// Of a body, at least 16; from 24 on deliveries are timed.
+    pub size: usize,
+    pub persistent: bool,
+    pub confirms: bool,
+    /// Unconfirmed messages a publisher may have; without confirms not looked at.
+    pub window: u64,
+    /// Messages a second over all publishers; 0: closed loop.
+    pub rate: f64,
+    /// One consumer, on a connection of its own, for each.
+    pub queues: Vec<String>,
+    /// Deliveries between acknowledgements; 0: consumed without acknowledgement.
+    pub ack_every: u64,
+    /// 0: without limit.
+    pub prefetch: u16,
+    /// Messages that may be on their way to the slowest consumer; 0: without limit.
+    pub backlog_max: u64,
+    pub warmup_s: f64,
+    pub duration_s: f64,
+    /// For each publisher to send, instead of `duration_s`; 0: as many as there is time for.
+    pub messages: u64,
+    /// Messages of each producer that were sent already, by a run with the same `nonce`: sequences go
+    /// on from there, and consumers must see these too.
+    pub queued: u64,
+    /// How long after the last publish the last delivery may come.
+    pub drain_s: f64,
+    /// Names the run: deliveries of others are errors.
+    pub nonce: u32,
+}
+
+/// Latencies in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "python", derive(pyo3::IntoPyObject))]
+pub struct Latency {
+    pub count: u64,
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub p999: f64,
+    pub max: f64,
+}
+
+impl Latency {
+    /// Of a histogram of nanoseconds.
+    #[allow(clippy::cast_precision_loss)] // a latency of 2^53 ns is three months
+    fn of(histogram: &Histogram) -> Self {
+        let micros = |percent| histogram.percentile(percent) as f64 / 1000.0;
+        Self {
+            count: histogram.count(),
+            p50: micros(50.0),
+            p90: micros(90.0),
+            p99: micros(99.0),
+            p999: micros(99.9),
+            max: histogram.max() as f64 / 1000.0,
+        }
+    }
+}
+
+/// What happened between the end of the warm-up and the last publish (with `messages` or `queued`:
+/// and the last confirm and delivery).
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "python", derive(pyo3::IntoPyObject))]
+pub struct LoadResult {
+    pub seconds: f64,
+    pub published: u64,
+    pub confirmed: u64,
+    pub received: u64,
+    /// From a publish to its confirm.
+    pub confirm_latency: Latency,
+    /// From when a message was due to its delivery.
+    pub delivery_latency: Latency,
+    /// From the first consumer's start to the first delivery of all; 0 without one.
+    pub first_delivery_s: f64,
+    /// Of this thread, in the same time.
+    pub cpu_seconds: f64,
+    pub reads: u64,
+    pub writes: u64,
+    /// Deliveries flagged redelivered.
+    pub redelivered: u64,
+}

@@ -1,0 +1,112 @@
+//! Publishes made in advance: copies of the message's frames that are only stamped before each send.
+
+use super::wire;
+
+/// A body begins with sequence u64, producer u32, run u32, ...
+pub const BODY_STAMPED: usize = 16;
+/// ... and when it was due, u64 ns, if it is that long.
+pub const BODY_TIMED: usize = 24;
+
+/// About as much as one write takes.
+const BYTES_MAX: usize = 128 << 10;
+
+/// Copies of basic.publish, header and body, one after another, for every routing key in turn.
+pub struct Template {
+    pub bytes: Vec<u8>,
+    /// Where each copy begins, and the end of the last.
+    pub starts: Vec<usize>,
+    /// Where each copy's body begins.
+    bodies: Vec<usize>,
+    timed: bool,
+}
+
+/// What all messages of a publisher have in common.
+pub struct Message<'a> {
+    pub exchange: &'a str,
+    pub routing_keys: &'a [String],
+    pub size: usize,
+    pub persistent: bool,
+    pub producer: u32,
+    pub nonce: u32,
+}
+
+impl Template {
+    /// As many copies as fit, a multiple of the number of keys, not more than needed for `window`.
+    pub fn new(message: &Message, window: u64) -> Self {
+        let keys = message.routing_keys.len();
+        let mut template = Self {
+            bytes: Vec::new(),
+            starts: vec![0],
+            bodies: Vec::new(),
+            timed: message.size >= BODY_TIMED,
+        };
+        loop {
+            for key in message.routing_keys {
+                template.push(message, key);
+            }
+            let per_round = template.bytes.len() * keys / template.len();
+            let full = template.bytes.len() + per_round > BYTES_MAX;
+            if full || template.len() as u64 >= window {
+                return template;
+            }
+        }
+    }
+
+    fn push(&mut self, message: &Message, key: &str) {
+        wire::publish(
+            &mut self.bytes,
+            message.exchange,
+            key,
+            message.size,
+            message.persistent,
+        );
+        let body = self.bytes.len();
+        let mut stamp = vec![b'x'; message.size];
+        stamp[8..12].copy_from_slice(&message.producer.to_be_bytes());
+        stamp[12..16].copy_from_slice(&message.nonce.to_be_bytes());
+        self.bytes.extend_from_slice(&stamp);
+        self.bytes.push(wire::FRAME_END);
+        self.bodies.push(body);
+        self.starts.push(self.bytes.len());
+    }
+
+    /// How many copies there are.
+    pub fn len(&self) -> usize {
+        self.bodies.len()
+    }
+
+    /// Stamps copy `copy` as message `sequence` that is due at `due` (ns).
+    pub fn stamp(&mut self, copy: usize, sequence: u64, due: u64) {
+        let body = self.bodies[copy];
+        self.bytes[body..body + 8].copy_from_slice(&sequence.to_be_bytes());
+        if self.timed {
+            self.bytes[body + 16..body + 24].copy_from_slice(&due.to_be_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_go_through_the_keys_in_turn() {
+        let keys = ["k.1".to_owned(), "k.22".to_owned()];
+        let message = Message {
+            exchange: "x",
+            routing_keys: &keys,
+            size: 24,
+            persistent: true,
+            producer: 3,
+            nonce: 9,
+        };
+        let mut template = Template::new(&message, 5);
+        assert_eq!(template.len(), 6);
+        template.stamp(5, 77, 1234);
+        let copy = &template.bytes[template.starts[5]..template.starts[6]];
+        assert!(copy.windows(4).any(|window| window == b"k.22"));
+        assert!(copy.windows(8).any(|window| window == 77_u64.to_be_bytes()));
+        assert!(copy.ends_with(&[&1234_u64.to_be_bytes()[..], &[wire::FRAME_END]].concat()));
+        assert!(Template::new(&message, u64::MAX).bytes.len() <= BYTES_MAX);
+    }
+}

@@ -1,0 +1,455 @@
+//! A node's store: journal, segments and checkpoints in one directory, and what keeps them small.
+//!
+//! The engine submits to the journal, reads what is not in memory, and now and then hands over frozen
+//! copies of its shards: a *cycle* then seals what full journal files still hold, drops and rewrites
+//! segments, writes a checkpoint and retires the files. All of that goes in steps (`step`): a thread
+//! takes them in the product, the simulator in a simulation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::cycle::{Cycle, FinishedCycle};
+use crate::damage::{Damage, StoreError, StoreResult};
+use crate::disk::{Disk, DiskError, DiskFault, DiskResult};
+use crate::file_header::{Identity, REMEDY_COPY};
+use crate::frozen::FrozenGroup;
+use crate::journal::{JournalOptions, JournalState, Replay};
+use crate::journal_driver::JournalHandle;
+use crate::journal_files::{journal_name, SpareFilling};
+use crate::manifest::Manifest;
+use crate::record_batch::{decode, Retained};
+use crate::sealing::SealingOptions;
+use crate::segment::{SegmentReader, SegmentSet};
+use crate::shard_state::Changes;
+use crate::space::Space;
+use crate::wave::Wave;
+
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    pub journal: JournalOptions,
+    pub sealing: SealingOptions,
+    /// Bytes of journal that are not retired, from which on publishers wait. Recovery reads as much.
+    pub unretired_size_max: u64,
+    /// Kept back on the disk, so that sealing and checkpoints find room when it is full.
+    pub reserve_size: u64,
+    /// Publishers wait while less is free.
+    pub free_space_min: u64,
+    /// Live bytes of segments that one cycle rewrites.
+    pub rewrite_size_max: u64,
+}
+
+impl StoreOptions {
+    /// The usual proportions for that size of journal files.
+    pub fn of_file_size(file_size: u64) -> Self {
+        Self {
+            journal: JournalOptions {
+                file_size,
+                ..JournalOptions::default()
+            },
+            sealing: SealingOptions::default(),
+            unretired_size_max: 8 * file_size,
+            // What one full file can leave to be sealed, and a checkpoint.
+            reserve_size: file_size + file_size / 4,
+            free_space_min: file_size / 2,
+            rewrite_size_max: file_size,
+        }
+    }
+}
+
+/// Steps until what found no room tries again; an idle store takes one a second.
+const RETRY_STEPS: u64 = 10;
+/// Writes that may have let a shard apply what kept a full file from being sealed.
+const FUTILE_WRITES: u64 = 64;
+
+/// Why publishers must wait. Consumers go on, but for the first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pressure {
+    /// Nothing is confirmed any more, for good.
+    Poisoned(DiskError),
+    /// Heals when there is room.
+    NoSpace,
+    /// Sealing is behind.
+    JournalFull,
+}
+
+/// What the directory held.
+#[derive(Debug)]
+pub struct Opened {
+    pub created: bool,
+    pub replay: Replay,
+    /// Number of the newest checkpoint; 0: none yet.
+    pub checkpoint: u64,
+    /// Segments whose footers had to be made anew.
+    pub rebuilt: Vec<u64>,
+}
+
+pub(crate) struct Inside {
+    pub manifest: Manifest,
+    pub segments: Arc<SegmentSet>,
+    /// Records of each run that were still wanted when its queues were last looked at.
+    pub live: BTreeMap<(u64, u32), u64>,
+    /// Of groups whose last cycle did not get through.
+    pub changes: BTreeMap<u32, Changes>,
+    cycle: Option<Box<Cycle>>,
+    finished: Option<FinishedCycle>,
+    filling: Option<SpareFilling>,
+    /// The journal file that was written when spares were last looked after.
+    filled_for: u64,
+    failure: Option<StoreError>,
+    /// No cycle is asked for before this write: the last one found nothing to do.
+    futile_until: u64,
+    steps: u64,
+    /// The step from which on a cycle that found no room may try again though there is no more.
+    retry_at: u64,
+}
+
+pub struct Store {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) identity: Identity,
+    pub(crate) options: StoreOptions,
+    pub(crate) journal: Arc<JournalHandle>,
+    pub(crate) reader: Mutex<SegmentReader>,
+    inside: Mutex<Inside>,
+    pub(crate) space: Space,
+    /// Sealed records let go of since the last cycle began.
+    released: AtomicU64,
+}
+
+impl Store {
+    pub(crate) fn assemble(
+        disk: Arc<dyn Disk>,
+        identity: Identity,
+        options: StoreOptions,
+        journal: JournalHandle,
+        manifest: Manifest,
+        segments: SegmentSet,
+    ) -> Self {
+        let segments = Arc::new(segments);
+        let reader = SegmentReader::new(disk.clone(), identity, segments.clone());
+        let inside = Inside {
+            live: all_live(&segments),
+            manifest,
+            segments,
+            changes: BTreeMap::new(),
+            cycle: None,
+            finished: None,
+            filling: None,
+            filled_for: 0,
+            failure: None,
+            futile_until: 0,
+            steps: 0,
+            retry_at: 0,
+        };
+        Self {
+            space: Space::new(options.reserve_size, options.free_space_min),
+            disk,
+            identity,
+            options,
+            journal: Arc::new(journal),
+            reader: Mutex::new(reader),
+            inside: Mutex::new(inside),
+            released: AtomicU64::new(0),
+        }
+    }
+
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub fn journal(&self) -> &Arc<JournalHandle> {
+        &self.journal
+    }
+
+    pub(crate) fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn reader(&self) -> MutexGuard<'_, SegmentReader> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why publishers must wait, if they must.
+    pub fn pressure(&self) -> Option<Pressure> {
+        let (state, unretired) = self
+            .journal
+            .with(|journal| (journal.state().clone(), journal.unretired_size()));
+        match state {
+            JournalState::Poisoned(error) => Some(Pressure::Poisoned(error)),
+            JournalState::NoSpace => Some(Pressure::NoSpace),
+            JournalState::Open if self.space.is_low() => Some(Pressure::NoSpace),
+            JournalState::Open => {
+                (unretired >= self.options.unretired_size_max).then_some(Pressure::JournalFull)
+            }
+        }
+    }
+
+    /// Why the store failed, if it did: then the journal is poisoned too.
+    pub fn failure(&self) -> Option<StoreError> {
+        self.inside().failure.clone()
+    }
+
+    // ---- reading
+
+    /// An entry's frames, by number, as far as they are still there: whole ones from the journal, what
+    /// was wanted when it was sealed from segments. An entry that is nowhere is damage: who asks has
+    /// a slice that says it is there.
+    pub fn read_frames(&self, group: u32, index: u64) -> StoreResult<Vec<Option<Retained>>> {
+        if let Some(entry) = self.journal.read_entry(group, index)? {
+            let location = self.journal.location(group, index);
+            let (file, position) = location.map_or((0, 0), |place| {
+                (u64::from(place.file), u64::from(place.position))
+            });
+            let damaged = |what: String| {
+                Damage::new(
+                    &journal_name(file),
+                    position,
+                    format!("entry {index}: {what}"),
+                    REMEDY_COPY,
+                )
+            };
+            let wave = Wave::decode(&entry.data).map_err(damaged)?;
+            let whole = |frame: &crate::wave::Frame| {
+                let run = decode(&entry.data, frame.start as usize, frame.size as usize);
+                let run = run.map_err(damaged)?;
+                let numbers = (0..run.entries.len() as u32).collect();
+                Ok(Some(Retained { run, numbers }))
+            };
+            return wave.frames.iter().map(whole).collect();
+        }
+        let frames = self.reader().read_entry(group, index)?;
+        if frames.is_empty() {
+            let what = format!("entry {index} of group {group} is wanted and nowhere to be found");
+            return Err(Damage::new("segment", 0, what, REMEDY_COPY).into());
+        }
+        Ok(frames)
+    }
+
+    /// Entries of a group up to here are no longer in the journal: what settles let go of in them is to
+    /// be told by `note_released`.
+    pub fn sealed_through(&self, group: u32) -> u64 {
+        let first = self.journal.with(|journal| {
+            let log = journal.index().group(group)?;
+            (!log.is_empty()).then(|| log.first_index())
+        });
+        first.map_or_else(
+            || {
+                let inside = self.inside();
+                let mark = inside
+                    .manifest
+                    .groups
+                    .iter()
+                    .find(|mark| mark.group == group);
+                mark.map_or(0, |mark| mark.applied_index)
+            },
+            |first| first - 1,
+        )
+    }
+
+    /// Spare journal files that are kept: few when room is scarce.
+    pub(crate) fn spares_max(&self) -> usize {
+        let kept = self.options.journal.spare_count;
+        if self.space.is_low() {
+            kept.min(1)
+        } else {
+            kept + 2
+        }
+    }
+
+    /// Settles let go of that many records in sealed entries.
+    pub fn note_released(&self, count: u64) {
+        self.released.fetch_add(count, Ordering::Relaxed);
+    }
+
+    // ---- cycles
+
+    /// Whether frozen copies of all logged shards are wanted for `begin_cycle`.
+    pub fn cycle_wanted(&self) -> bool {
+        let (full, next_write, poisoned) = self.journal.with(|journal| {
+            let poisoned = matches!(journal.state(), JournalState::Poisoned(_));
+            (journal.has_full_files(), journal.next_write(), poisoned)
+        });
+        let inside = self.inside();
+        let has_room = self.space.has_grown() || inside.steps >= inside.retry_at;
+        if poisoned || inside.is_busy() || !has_room {
+            return false;
+        }
+        let live: u64 = inside.live.values().sum();
+        let released = self.released.load(Ordering::Relaxed);
+        let settled = live > 0 && released >= (live / 4).max(live.min(4096));
+        (settled || full) && next_write >= inside.futile_until
+    }
+
+    /// Starts a cycle from all logged shards as they are now; `force`: a checkpoint even if nothing
+    /// calls for one. False: there was nothing to do, or one is under way.
+    pub fn begin_cycle(&self, frozen: Vec<FrozenGroup>, force: bool) -> bool {
+        let mut inside = self.inside();
+        let mut groups = BTreeMap::new();
+        for mut frozen in frozen {
+            inside.give_back(frozen.group(), std::mem::take(&mut frozen.shard.changes));
+            groups.insert(frozen.group(), frozen);
+        }
+        if inside.is_busy() {
+            return false;
+        }
+        let released = self.released.swap(0, Ordering::Relaxed);
+        let cycle = Cycle::begin(self, &mut inside, groups, released);
+        if !force && released == 0 && cycle.retires_nothing() {
+            cycle.give_back(&mut inside);
+            // Some shard has not applied a full file to its end: not to be asked every round.
+            let next_write = self.journal.with(|journal| journal.next_write());
+            inside.futile_until = next_write + FUTILE_WRITES;
+            return false;
+        }
+        inside.cycle = Some(Box::new(cycle));
+        true
+    }
+
+    pub fn is_cycling(&self) -> bool {
+        self.inside().cycle.is_some()
+    }
+
+    /// What the last cycle came to, once: shards may compact their logs.
+    pub fn take_finished_cycle(&self) -> Option<FinishedCycle> {
+        self.inside().finished.take()
+    }
+
+    /// Does a piece of what is due in the background; false: nothing is. An error is final.
+    pub fn step(&self) -> StoreResult<bool> {
+        if self.inside().failure.is_some() {
+            return Ok(false);
+        }
+        let result = match self.step_inside() {
+            Err(StoreError::Disk(error)) if error.is_no_space() => {
+                let mut inside = self.inside();
+                inside.retry_at = inside.steps + RETRY_STEPS;
+                drop(inside);
+                let released = self.space.release(&*self.disk);
+                released.map(|()| false).map_err(StoreError::from)
+            }
+            result => result,
+        };
+        if let Err(error) = &result {
+            self.fail(error);
+        }
+        result
+    }
+
+    /// Nothing is confirmed any more: what the store holds can't be relied on.
+    fn fail(&self, error: &StoreError) {
+        self.inside().failure = Some(error.clone());
+        let error = match error {
+            StoreError::Disk(error) => error.clone(),
+            StoreError::Damage(damage) => DiskError::new(DiskFault::Errno(5), "read", &damage.file),
+        };
+        self.journal.with(|journal| journal.poison(error));
+        self.journal.signal();
+    }
+
+    fn step_inside(&self) -> StoreResult<bool> {
+        if self.journal.state() == JournalState::NoSpace {
+            self.space.release(&*self.disk)?;
+        }
+        self.space.check(&*self.disk)?;
+        let mut inside = self.inside();
+        inside.steps += 1;
+        let cycle = inside.cycle.take();
+        drop(inside);
+        if let Some(mut cycle) = cycle {
+            match cycle.step(self) {
+                Ok(None) => self.inside().cycle = Some(cycle),
+                Ok(Some(finished)) => {
+                    self.inside().finished = Some(finished);
+                    self.journal.signal();
+                }
+                Err(StoreError::Disk(error)) if error.is_no_space() => {
+                    cycle.abandon(self);
+                    return Err(error.into());
+                }
+                // It is not known what got through: nothing is touched any more.
+                Err(error) => return Err(error),
+            }
+            return Ok(true);
+        }
+        self.fill_spares()
+    }
+
+    /// Fills spare journal files, a step at a time, after the journal rolled.
+    fn fill_spares(&self) -> StoreResult<bool> {
+        let current = self.journal.with(|journal| journal.current_file());
+        let mut inside = self.inside();
+        if inside.filled_for == current || self.space.is_low() {
+            return Ok(false);
+        }
+        let options = self.options.journal;
+        let mut filling = inside
+            .filling
+            .take()
+            .unwrap_or_else(|| SpareFilling::new(options.file_size, options.spare_count));
+        drop(inside);
+        let enough = filling.step(&*self.disk)?;
+        let mut inside = self.inside();
+        if enough {
+            inside.filled_for = current;
+        } else {
+            inside.filling = Some(filling);
+        }
+        Ok(!enough)
+    }
+
+    /// Leaves the mark of a clean close, if all is synced, and gives the directory back.
+    pub fn close(&self) -> DiskResult<bool> {
+        let clean = self.journal.close()?;
+        self.disk.unlock();
+        Ok(clean)
+    }
+
+    /// Bytes by kind of file: (journal, segments, checkpoint blocks).
+    pub fn sizes(&self) -> (u64, u64, u64) {
+        let journal = self.journal.with(|journal| journal.unretired_size());
+        let inside = self.inside();
+        let segments = inside.segments.iter().map(|segment| segment.size).sum();
+        let blocks = inside.manifest.blocks.iter().map(|mark| mark.size).sum();
+        (journal, segments, blocks)
+    }
+}
+
+/// Until its queues are looked at, every record of a run may be wanted.
+fn all_live(segments: &SegmentSet) -> BTreeMap<(u64, u32), u64> {
+    let mut live = BTreeMap::new();
+    for segment in segments.iter() {
+        for (run, number) in segment.runs.iter().zip(0..) {
+            live.insert((segment.number, number), run.record_count);
+        }
+    }
+    live
+}
+
+impl Inside {
+    fn is_busy(&self) -> bool {
+        self.cycle.is_some() || self.finished.is_some() || self.failure.is_some()
+    }
+
+    /// Keeps changes for the next cycle.
+    pub(crate) fn give_back(&mut self, group: u32, mut changes: Changes) {
+        let kept = self.changes.entry(group).or_default();
+        kept.queues.append(&mut changes.queues);
+        kept.rows.append(&mut changes.rows);
+    }
+
+    /// Puts a cycle's outcome in place.
+    pub(crate) fn install(
+        &mut self,
+        manifest: Manifest,
+        segments: Arc<SegmentSet>,
+        dropped: &BTreeSet<u64>,
+    ) {
+        self.live
+            .retain(|(segment, _), _| !dropped.contains(segment));
+        for (place, count) in all_live(&segments) {
+            self.live.entry(place).or_insert(count);
+        }
+        self.manifest = manifest;
+        self.segments = segments;
+    }
+}
