@@ -337,6 +337,37 @@ class Damage(Exception):
     """What is on disk is not what was written: file, position, what, and the remedy."""
 
 @final
+class SimDisk:
+    """A disk in memory that loses exactly what a real one may lose, drawn from a seed.  Its clones are one disk."""
+
+    def __new__(cls, capacity: int) -> SimDisk:
+        """``capacity``: bytes that fit."""
+    def copy(self) -> SimDisk:
+        """Another disk that holds the same now, as a process finds it that starts there."""
+    def crash(self, seed: int) -> None:
+        """Power loss and return: of what was not synced some sectors are kept."""
+    def kill(self) -> None:
+        """The process dies and the machine goes on: nothing written is lost."""
+    def cut_power_after(self, calls: int) -> None:
+        """After so many more calls that change something, every such call fails until a crash or kill."""
+    @property
+    def calls(self) -> int:
+        """Calls so far that changed something."""
+    @property
+    def free(self) -> int: ...
+    def set_capacity(self, capacity: int) -> None: ...
+    def fail_sync_once(self, name: str) -> None:
+        """The next sync of the file fails with EIO, and what it should have saved is then clean."""
+    def fail_read_once(self, name: str) -> None: ...
+    def fail_write_once(self, name: str) -> None:
+        """The next write to the file fails with EIO after half of it."""
+    def flip_bit(self, name: str, position: int, bit: int) -> None:
+        """Inverts one bit of what is on the platter and in the cache.  OSError: no such file."""
+    def names(self) -> list[str]: ...
+    def read(self, name: str) -> bytes:
+        """A file's bytes as they read now."""
+
+@final
 class Journal:
     """A data directory's log: one write and one sync a round, on a thread of its own."""
 
@@ -346,6 +377,9 @@ class Journal:
 
         Raises Damage or OSError; then nothing was changed.
         """
+    @staticmethod
+    def open_on(disk: SimDisk, peer: int, store: bytes, file_size: int) -> Journal:
+        """The same on a simulated disk."""
     @property
     def peer(self) -> int: ...
     @property
@@ -366,6 +400,12 @@ class Journal:
         """("open", ""), ("no space", "") or ("poisoned", why)."""
     def carry_out(self) -> bool:
         """Writes and syncs what is waiting here and now, for whoever has no driver; False: nothing was."""
+    def begin_write(self) -> bool:
+        """Writes one write's worth but does not sync it, for drawn completions; False: nothing was waiting."""
+    def end_write(self) -> None:
+        """Syncs the write that was begun, if one was."""
+    def replayed_hash(self, id: int, through: int) -> int:
+        """The ``state_hash`` that a shard comes to by what the journal holds of it through entry ``through``."""
     def start_driver(self) -> None: ...
     def close(self) -> bool:
         """Writes all that was submitted and marks the journal as closed cleanly."""

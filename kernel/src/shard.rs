@@ -636,7 +636,7 @@ impl Shard {
 }
 
 /// Applies a committed entry of an earlier life.
-fn replay(
+pub fn replay(
     state: &mut ShardState,
     changes: &mut Changes,
     commands: &mut Vec<(u64, u64, Bytes)>,

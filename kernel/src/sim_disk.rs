@@ -218,7 +218,7 @@ impl NameChange {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     inodes: BTreeMap<u64, Inode>,
     next_inode: u64,
@@ -290,6 +290,16 @@ impl SimDisk {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another disk that holds the same now, locked by nobody.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let mut state = self.state().clone();
+        state.restart();
+        Self {
+            state: Arc::new(Mutex::new(state)),
+        }
     }
 
     /// Power loss and return. Same seed, same remains.

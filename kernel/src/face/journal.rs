@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 
 use crate::damage::StoreError;
 use crate::disk::{Disk, DiskError};
+use crate::face::sim_disk::PySimDisk;
 use crate::file_header::Identity;
 use crate::identity_file;
 use crate::journal::{Journal, JournalOptions, JournalState};
@@ -18,7 +19,8 @@ use crate::journal_files::journal_numbers;
 use crate::journal_recovery::Expected;
 use crate::real_disk::RealDisk;
 use crate::record_batch::{self, Retained};
-use crate::shard::{Restored, Shard};
+use crate::shard::{replay, Restored, Shard};
+use crate::shard_state::{Changes, ShardState};
 use crate::wave::{Sender, Wave};
 
 create_exception!(kernel, Damage, PyException);
@@ -118,6 +120,26 @@ impl PyJournal {
         Shard::restore(id, sender, start, entries, seed, cache_budget).map_err(Damage::new_err)
     }
 
+    /// A fresh state with a shard's entries through `through` applied to it.
+    fn replay(&self, id: u32, through: u64) -> PyResult<ShardState> {
+        let mut state = ShardState::default();
+        while state.applied_index < through {
+            let first = state.applied_index + 1;
+            let read = self.handle.read_entries(id, first, RESTORE_READ_SIZE);
+            let entries = read.map_err(store_error)?;
+            if entries.is_empty() {
+                return Err(Damage::new_err(format!(
+                    "entry {first} of shard {id} is missing"
+                )));
+            }
+            for entry in entries.iter().take_while(|entry| entry.index <= through) {
+                replay(&mut state, &mut Changes::default(), &mut Vec::new(), entry)
+                    .map_err(Damage::new_err)?;
+            }
+        }
+        Ok(state)
+    }
+
     /// An entry's frames, as far as they are still wanted.
     pub fn read_frames(&self, group: u32, index: u64) -> Result<Vec<Option<Retained>>, StoreError> {
         let entry = self.handle.read_entry(group, index)?;
@@ -152,6 +174,16 @@ impl PyJournal {
             ..JournalOptions::default()
         };
         Self::opened(Arc::new(disk), Identity { store, peer }, options).map_err(store_error)
+    }
+
+    /// The same on a simulated disk.
+    #[staticmethod]
+    fn open_on(disk: &PySimDisk, peer: u64, store: [u8; 16], file_size: u64) -> PyResult<Self> {
+        let options = JournalOptions {
+            file_size,
+            ..JournalOptions::default()
+        };
+        Self::opened(disk.shared(), Identity { store, peer }, options).map_err(store_error)
     }
 
     #[getter]
@@ -206,6 +238,21 @@ impl PyJournal {
             self.handle.end_write();
         }
         begun
+    }
+
+    /// Writes one write's worth but does not sync it, for drawn completions. False: nothing was waiting.
+    fn begin_write(&self) -> bool {
+        self.handle.begin_write()
+    }
+
+    /// Syncs the write that was begun, if one was.
+    fn end_write(&self) {
+        self.handle.end_write();
+    }
+
+    /// The hash that a shard comes to by what the journal holds of it through an entry; in no hot path.
+    fn replayed_hash(&self, id: u32, through: u64) -> PyResult<u64> {
+        self.replay(id, through).map(|state| state.hash())
     }
 
     /// Starts the thread that writes and syncs.

@@ -17,6 +17,7 @@ pub mod name_pattern;
 mod poller;
 pub mod record_batch;
 pub mod shard;
+pub mod sim_disk;
 pub mod topic_trie;
 
 /// Which profile this kernel was built with; benchmarks refuse "debug".
@@ -44,6 +45,7 @@ fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     name_pattern::register(m)?;
     record_batch::register(m)?;
     shard::register(m)?;
+    sim_disk::register(m)?;
     topic_trie::register(m)?;
     Ok(())
 }
