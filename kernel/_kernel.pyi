@@ -559,3 +559,44 @@ def run_load(spec: Mapping[str, object]) -> dict[str, Any]:
     ``spec`` has each field of ``LoadSpec`` in ``src/generator/mod.rs``, the answer each of ``LoadResult``.
     LoadError if it did not come to its end, or not every message arrived once and in order.
     """
+class RaftRefused(RuntimeError):
+    """The group did nothing of it; the text says why."""
+
+@final
+class RaftReady:
+    """One round's work, to be done in the order of ``RaftReady``'s rules in ``raft_ready.rs``."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def messages(self) -> list[tuple[int, bytes]]:
+        """(peer, message) to be sent at once."""
+    @property
+    def must_sync(self) -> bool:
+        """``entries`` and the hard state must become durable; then ``on_persisted(number)``."""
+    @property
+    def entries(self) -> list[tuple[int, int, int, bytes]]:
+        """(index, term, kind, data)."""
+    @property
+    def committed(self) -> list[tuple[int, int, int, bytes]]: ...
+
+@final
+class RaftGroup:
+    """A new Raft group, for tests; the shard uses it in Rust.  Whatever it won't do is RaftRefused."""
+
+    def __new__(cls, peer: int, group: int, voters: Sequence[int], seed: int) -> RaftGroup: ...
+    def propose(self, data: bytes) -> tuple[int, int]:
+        """Term and index of the entry, which isn't committed yet."""
+    def step(self, data: bytes) -> None: ...
+    def tick(self) -> bool: ...
+    def campaign(self) -> None: ...
+    def ready(self) -> RaftReady | None: ...
+    def on_persisted(self, number: int) -> list[tuple[int, bytes]]:
+        """The messages that had to wait for it."""
+    def on_applied(self, index: int) -> None: ...
+    @property
+    def term(self) -> int: ...
+    @property
+    def leader(self) -> int: ...
+    @property
+    def is_leading(self) -> bool: ...

@@ -15,6 +15,7 @@ pub mod journal;
 pub mod message_run;
 pub mod name_pattern;
 mod poller;
+pub mod raft_group;
 pub mod record_batch;
 pub mod shard;
 pub mod sim_disk;
@@ -43,6 +44,7 @@ fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     journal::register(m)?;
     poller::register(m)?;
     name_pattern::register(m)?;
+    raft_group::register(m)?;
     record_batch::register(m)?;
     shard::register(m)?;
     sim_disk::register(m)?;
