@@ -8,6 +8,7 @@ Facts are what the frames say once runs are undone, so that two decodings of the
 from __future__ import annotations
 
 import struct
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -251,10 +252,11 @@ class SlowConnection:
             facts = read_properties(payload[12:])
         except (ValueError, IndexError, struct.error) as problem:
             raise SlowViolation(502, channel, PUBLISH) from problem
-        too_large = size > self.message_size_max
-        if too_large:
+        names = b"".join(open_message["key"]).decode()
+        refused = size > self.message_size_max or any(unicodedata.category(c) == "Cc" for c in names)
+        if refused:
             yield "violation", 406, channel, PUBLISH, False
-        open_message |= {"left": size, "properties": payload[12:], "facts": facts, "body": b"", "dropped": too_large}
+        open_message |= {"left": size, "properties": payload[12:], "facts": facts, "body": b"", "dropped": refused}
         yield from self.end_message_if_whole(channel)
 
     def receive_body(self, channel: int, payload: bytes) -> Iterator[Fact]:

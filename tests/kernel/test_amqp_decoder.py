@@ -28,7 +28,6 @@ from tests.kernel.slow_amqp import (
     MESSAGE_SIZE_MAX,
     METHOD,
     NACK,
-    OPEN,
     PROTOCOL_HEADER,
     PUBLISH,
     REJECT,
@@ -53,7 +52,7 @@ CORPUS = Path(__file__).parent / "corpus" / "amqp"
 # Streams a client could send: mostly right, some bent.
 
 CHANNELS = st.integers(1, 3)
-NAMES = st.sampled_from([b"", b"q", b"orders.new", "pedido-ñ".encode(), b"\xff", b"k" * 255])
+NAMES = st.sampled_from([b"", b"q", b"a\nb", b"orders.new", "pedido-ñ".encode(), b"\xff", b"k" * 255])
 HEADERS = st.sampled_from([b"", b"\x01at\x01", b"\x01kF\0\0\0\x03\x01aV", b"\x01kF\0\0\0\xff", b"\x01k?"])
 
 
@@ -337,6 +336,15 @@ def test_a_message_too_large_costs_the_channel_only_and_its_frames_are_skipped()
     assert (violation.code, violation.connection) == (406, False)
     assert violation.text == "message size 10001 is larger than configured max size 10000 (311 CONTENT_TOO_LARGE)"
     assert (first.body(0), last.body(0)) == (b"a", b"b")
+
+
+@pytest.mark.parametrize("name", [b"a\nb", b"\r", b"\0", b"\x7f", b"\xc2\x85"])
+def test_a_name_with_a_control_character_costs_the_channel_only(name: bytes) -> None:
+    for bad in (message(1, b"x", exchange=name), message(1, b"", routing_key=name)):
+        for cut in ([bad + message(1, b"b")], [bad[:9], bad[9:], message(1, b"b")]):
+            violation, after = decode_all(opened(), cut)
+            assert violation == ("violation", 406, 1, PUBLISH, False)
+            assert after[0] == "message"
 
 
 def test_a_channel_closed_under_a_publisher_may_leave_its_message_unfinished() -> None:

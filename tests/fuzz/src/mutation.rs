@@ -1,0 +1,141 @@
+//! Changes to inputs, most of them to whole frames, so that what lies behind the framing is reached.
+
+/// xorshift64*: small, and the same everywhere.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % end.max(1)
+    }
+}
+
+const SIZE_MAX: usize = 16 << 10;
+const HEADER_SIZE: usize = 8;
+const TELLING: [u8; 16] = [
+    0, 1, 2, 3, 4, 8, 10, 20, 40, 50, 60, 0x7F, 0x80, 0xCE, 0xFE, 0xFF,
+];
+
+/// A changed copy of `input`; `other` lends frames.
+pub fn mutate(input: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
+    let mut out = input.to_vec();
+    for _ in 0..1 + random.below(4) {
+        if random.below(4) == 0 {
+            change_bytes(&mut out, random);
+        } else {
+            out = change_frames(&out, other, random);
+        }
+    }
+    out.truncate(SIZE_MAX);
+    out
+}
+
+/// The protocol header, and each frame; the last may be cut short.
+fn frames(stream: &[u8]) -> Vec<Vec<u8>> {
+    let (header, mut rest) = stream.split_at(stream.len().min(HEADER_SIZE));
+    let mut frames = vec![header.to_vec()];
+    while !rest.is_empty() {
+        let size = match rest {
+            [_, _, _, 0, 0, s1, s0, ..] => 8 + usize::from(u16::from_be_bytes([*s1, *s0])),
+            _ => rest.len(),
+        };
+        let (frame, after) = rest.split_at(size.min(rest.len()));
+        frames.push(frame.to_vec());
+        rest = after;
+    }
+    frames
+}
+
+fn change_frames(stream: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
+    let mut all = frames(stream);
+    let at = random.below(all.len());
+    match random.below(7) {
+        0 => {
+            let copy = all[at].clone();
+            all.insert(at + random.below(all.len() - at) + 1, copy);
+        }
+        1 => {
+            all.remove(at);
+        }
+        2 => {
+            let with = random.below(all.len());
+            all.swap(at, with);
+        }
+        3 => {
+            let lent = frames(other);
+            let from = random.below(lent.len());
+            let to = from + random.below(lent.len() - from) + 1;
+            let after = all.split_off(at);
+            all.extend_from_slice(&lent[from..to]);
+            all.extend(after);
+        }
+        4 => {
+            if let [_, c1, c0, ..] = &mut all[at][..] {
+                (*c1, *c0) = (0, random.below(4) as u8);
+            }
+        }
+        _ => change_payload(&mut all[at], random),
+    }
+    all.concat()
+}
+
+/// Changes what a frame holds and makes its size and end right again.
+fn change_payload(frame: &mut Vec<u8>, random: &mut Random) {
+    if frame.len() < 8 {
+        return;
+    }
+    let mut payload = frame[7..frame.len() - 1].to_vec();
+    change_bytes(&mut payload, random);
+    frame.truncate(3);
+    frame.extend_from_slice(&(payload.len() as u32).to_be_bytes());
+    frame.extend_from_slice(&payload);
+    frame.push(0xCE);
+}
+
+fn change_bytes(bytes: &mut Vec<u8>, random: &mut Random) {
+    if bytes.is_empty() {
+        bytes.push(TELLING[random.below(TELLING.len())]);
+        return;
+    }
+    let at = random.below(bytes.len());
+    match random.below(7) {
+        0 => bytes[at] ^= 1 << random.below(8),
+        1 => bytes[at] = TELLING[random.below(TELLING.len())],
+        2 => {
+            bytes[at] = bytes[at]
+                .wrapping_add(random.below(5) as u8)
+                .wrapping_sub(2)
+        }
+        3 => bytes.insert(at, TELLING[random.below(TELLING.len())]),
+        4 => {
+            let end = (at + 1 + random.below(8)).min(bytes.len());
+            bytes.drain(at..end);
+        }
+        5 => {
+            let end = (at + 1 + random.below(32)).min(bytes.len());
+            let copy = bytes[at..end].to_vec();
+            let to = random.below(bytes.len());
+            bytes.splice(to..to, copy);
+        }
+        _ => {
+            // A field of a table, or its start.
+            let kinds = b"tbBsuIilfdDSATFVx";
+            let field = [
+                1,
+                b'k',
+                kinds[random.below(kinds.len())],
+                0,
+                0,
+                0,
+                random.below(9) as u8,
+            ];
+            bytes.splice(at..at, field);
+        }
+    }
+}
