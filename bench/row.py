@@ -26,7 +26,8 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     """One number of a row.
 
     With ``against`` the number that counts is us / the peer, else ours alone.  ``required`` and ``aim`` are
-    at least this, or at most if ``smaller`` is better.
+    at least this, or at most if ``smaller`` is better.  Where the disk is the bound, ``required_syncs`` times
+    its own fdatasync p50 will do instead, and ``aim_syncs`` times that is the aim.
     """
 
     key: str
@@ -34,6 +35,8 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     required: float | None = None
     aim: float | None = None
+    required_syncs: float | None = None
+    aim_syncs: float | None = None
     against: bool = True
     smaller: bool = False
 

@@ -1,0 +1,139 @@
+"""The report says what was asked for, and what was reached of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.broker import Broker
+from bench.client import Client
+from bench.measure import Runs
+from bench.report import line, number, spread, write
+from bench.row import Figure, Options, Row
+from bench.rows import all_rows
+from bench.session import Session
+
+THROUGHPUT = Figure(key="rate", title="throughput", unit="msg/s", required=15, aim=60)
+MEMORY = Figure(key="idle", title="memory", unit="MB", required=70, aim=50, against=False, smaller=True)
+
+
+class Absent(Broker):
+    """A broker that is only named."""
+
+    port = 0
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def version(self) -> str:
+        return f"{self.name} 1"
+
+    def missing(self) -> str | None:
+        return None
+
+    def queue_arguments(self, kind: str) -> dict[str, str]:
+        return {}
+
+    def client(self) -> Client:
+        raise AssertionError("nothing is measured here")
+
+    def _launch(self) -> Session:
+        raise AssertionError("nothing is started here")
+
+
+def row(figure: Figure, name: str = "load") -> Row:
+    return Row(name=name, title="Load", conditions="none", figures=[figure], measure=lambda broker, options: {})
+
+
+def cells(
+    figure: Figure, ours: list[float], theirs: list[float], name: str = "load", fsync_us: float = 1.0
+) -> list[str]:
+    runs = Runs(name, {"us": {figure.key: ours}, "peer": {figure.key: theirs}}, [fsync_us])
+    return [cell.strip() for cell in line(row(figure, name), figure, runs, "peer", "us").strip("|\n ").split("|")]
+
+
+def test_the_figures_of_the_table_are_all_there() -> None:
+    rows = {row.name: {figure.key: figure for figure in row.figures} for row in all_rows()}
+    required = {
+        ("transient-16", "rate"): (15, 60),
+        ("transient-1024", "rate"): (6, 12),
+        ("window2000-16", "rate"): (20, 50),
+        ("window2000-1024", "rate"): (10, 20),
+        ("window200-16", "rate"): (5, 12),
+        ("window200-1024", "rate"): (4, 10),
+        ("single-16", "p50"): (0.6, None),
+        ("single-16", "p99"): (1.0, 0.5),
+        ("connections200-16", "rate"): (3, 6),
+        ("connections200-16", "p99"): (0.5, 0.25),
+        ("fanout50-16", "rate"): (25, 100),
+        ("fanout50-1024", "rate"): (8, 25),
+        ("topic-16", "rate"): (10, 35),
+        ("backlog-16", "fill"): (5, 15),
+        ("backlog-16", "drain"): (5, 15),
+        ("backlog-16", "weight"): (24, 8),
+        ("backlog-16", "restart"): (3, 1),
+        ("idle-memory", "idle"): (70, 50),
+        ("connections-memory", "connection"): (0.25, 0.1),
+        ("recovery", "seconds"): (3, 1),
+        ("latency-1024", "p50"): (0.7, 0.4),
+        ("latency-1024", "p99"): (0.7, 0.3),
+    }
+    for (name, key), goals in required.items():
+        figure = rows[name][key]
+        assert (figure.required, figure.aim) == goals, (name, key)
+
+
+def test_a_ratio_is_of_medians_and_judged_by_its_direction() -> None:
+    assert cells(THROUGHPUT, [1600.0, 10.0, 1500.0], [100.0, 90.0, 1e6])[4:] == [
+        "15.00x",
+        ">= 15x",
+        ">= 60x",
+        "reached",
+    ]
+    assert cells(THROUGHPUT, [6000.0], [100.0])[-1] == "aim reached"
+    assert cells(THROUGHPUT, [1400.0], [100.0])[-1] == "**not reached**"
+
+
+def test_an_absolute_figure_is_ours_alone() -> None:
+    assert cells(MEMORY, [69.0], [107.0])[4:] == ["0.64x", "<= 70 MB", "<= 50 MB", "reached"]
+    assert cells(MEMORY, [71.0], [])[3:] == ["-", "-", "<= 70 MB", "<= 50 MB", "**not reached**"]
+
+
+def test_what_was_not_measured_is_said() -> None:
+    assert cells(THROUGHPUT, [], [100.0])[2] == "not measured"
+    assert cells(THROUGHPUT, [1600.0], [])[4:] == ["-", ">= 15x", ">= 60x", ""]
+
+
+@pytest.mark.parametrize(("fsync_us", "verdict"), [(200.0, "reached"), (199.0, "**not reached**")])
+def test_one_in_flight_may_be_measured_by_the_disk_instead(fsync_us: float, verdict: str) -> None:
+    p50 = Figure(key="p50", title="p50", unit="us", required=0.6, required_syncs=2.5, smaller=True)
+    assert cells(p50, [500.0], [500.0], "single-16", fsync_us)[-1] == verdict
+
+
+def test_the_aim_of_one_in_flight_is_a_multiple_of_the_disk() -> None:
+    p50 = next(row for row in all_rows() if row.name == "single-16").figures[0]
+    assert cells(p50, [300.0], [5000.0], "single-16", 200.0)[-2:] == ["<= 1.5 x fdatasync", "aim reached"]
+    assert cells(p50, [301.0], [5000.0], "single-16", 200.0)[-1] == "reached"
+
+
+def test_numbers_are_short_and_a_spread_is_shown() -> None:
+    assert [number(value) for value in (5_851_520.0, 43_210.0, 8094.0, 12.345, 0.0)] == [
+        "5.85 M",
+        "43.2 k",
+        "8,094",
+        "12.3",
+        "0",
+    ]
+    assert spread([1.0]) == "1"
+    assert spread([3.0, 1.0, 2.0]) == "2 (1 - 3)"
+
+
+def test_the_report_names_machine_versions_and_conditions(tmp_path: Path) -> None:
+    loads = [row(THROUGHPUT)]
+    measured = {"load": Runs("load", {"us": {"rate": [1600.0]}, "peer": {"rate": [100.0]}}, [230.0])}
+    path = tmp_path / "docs" / "performance.md"
+    write(path, loads, measured, [Absent("peer"), Absent("us")], Options())
+    text = path.read_text()
+    for words in ("peer 1, us 1", "kernel build", "p50 230 us", "fdatasync", "16.00x", "`ROW=load`", "machine"):
+        assert words in text
