@@ -50,7 +50,14 @@ def cells(
     figure: Figure, ours: list[float], theirs: list[float], name: str = "load", fsync_us: float = 1.0
 ) -> list[str]:
     runs = Runs(name, {"us": {figure.key: ours}, "peer": {figure.key: theirs}}, [fsync_us])
-    return [cell.strip() for cell in line(row(figure, name), figure, runs, "peer", "us").strip("|\n ").split("|")]
+    return [
+        cell.strip()
+        for cell in line(row(figure, name), figure, runs, "peer", "us")
+        .strip()
+        .removeprefix("|")
+        .removesuffix("|")
+        .split("|")
+    ]
 
 
 def test_the_figures_of_the_table_are_all_there() -> None:
