@@ -409,8 +409,6 @@ class Journal:
     def start_driver(self) -> None: ...
     def close(self) -> bool:
         """Writes all that was submitted and marks the journal as closed cleanly."""
-    def read_into(self, shard: Shard, entries: Sequence[int]) -> None:
-        """Reads entries' frames back for the shard.  Takes as long as the disk does, without the GIL."""
 
 @final
 class Route:
@@ -483,7 +481,10 @@ class Shard:
     def bury(
         self, messages: MessageRun, outbox: int, queue: int, ranges: Sequence[tuple[int, int]], outcome_number: int
     ) -> None: ...
-    def take_wanted_reads(self) -> list[int]: ...
+    def take_wanted_reads(self) -> list[int]:
+        """Entries to be given to ``read``, each asked for once."""
+    def read(self, entries: Sequence[int]) -> None:
+        """Reads entries' frames back.  Takes as long as the disk does, without the GIL.  Raises Damage or OSError."""
     def put_row(self, key: bytes, value: bytes | None) -> None: ...
     def rows(self) -> list[tuple[bytes, bytes]]: ...
     def propose(self, now_ms: int) -> None: ...

@@ -141,7 +141,7 @@ class Back:
         if id not in shard.queues:
             if not shard.kernel.has_queue(id):
                 shard.kernel.create_queue(id)
-            shard.queues[id] = Outbox(shard, id, self.routes(vhost).spread)
+            shard.queues[id] = Outbox(shard, id, self.routes(vhost))
             shard.dirty[id] = None
         return id
 
@@ -204,10 +204,13 @@ class Back:
                 if shard.dirty:
                     shard.dispatch(self.now_ms)
                     again = True
-            again = again or self._has_work()
+            again = again or self.has_work()
 
-    def _has_work(self) -> bool:
-        return self.volatile.kernel.pending or any(shard.dirty for shard in self.shards)
+    def has_work(self) -> bool:
+        """A step would do something at once."""
+        if self.volatile.kernel.pending:
+            return True
+        return any(shard.dirty or (shard.logged and shard.kernel.urgent) for shard in self.shards)
 
     def take_wanted_reads(self) -> list[tuple[Shard, list[int]]]:
         """Entries that shards want in memory again; whoever reads them calls for a step after."""

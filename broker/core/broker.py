@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 
 from broker.core.back import Back
 from broker.core.queue import Queue
@@ -76,6 +77,20 @@ class Broker:
     def receive_synced(self, write: int) -> None:
         """The journal's writes through this one are on disk; the next step makes something of it."""
         self.back.receive_synced(write)
+
+    def take_wanted_reads(self) -> list[Callable[[], object]]:
+        """What is to be read from disk, each on any thread; a step after it makes something of it."""
+        return [partial(shard.kernel.read, entries) for shard, entries in self.back.take_wanted_reads()]
+
+    @property
+    def pending(self) -> bool:
+        """A step would do something although nothing more came."""
+        return self.back.has_work()
+
+    @property
+    def holding(self) -> bool:
+        """Something was taken in that is not with the journal yet, as settles that nobody waits for are."""
+        return any(shard.kernel.pending for shard in self.back.logged)
 
     def take_busy(self) -> list[Session]:
         """Sessions that have replies."""

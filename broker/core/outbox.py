@@ -8,59 +8,67 @@ has applied a number drops the repeat.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
 
+from broker.core.publishing import RouteTable
+from broker.core.queue import ACCEPTED
 from broker.core.shard import Shard
-from kernel import MessageRun, Route
-from kernel import Shard as KernelShard
+from kernel import MessageRun
 
 MOVED_COUNT_MAX = 1024
 MOVED_SIZE_MAX = 512 << 10
 OUTBOX_BASE = 1 << 62
 """Outboxes' queue ids: above every id that is given to a queue."""
 MOVES_PEER = (1 << 64) - 1
-"""The peer under which a shard sends moves; no node's id, which are drawn below it."""
-
-Resolve = Callable[[MessageRun], Sequence[tuple[Shard, list[Route]]]]
-"""Where a run of a vhost leads: for each shard, a route for each of the run's keys."""
-
-
-def outbox_id(shard: int, vhost_number: int) -> int:
-    return OUTBOX_BASE | shard << 32 | vhost_number
+"""Less the shard's number, the peer under which a shard sends moves; nodes' ids are drawn below 2^63."""
 
 
 class Outbox:
     """The moves of one shard that belong to one vhost."""
 
-    def __init__(self, shard: Shard, id: int, resolve: Resolve) -> None:
+    def __init__(self, shard: Shard, id: int, routes: RouteTable) -> None:
         self.id = id
         self._shard = shard
-        self._resolve = resolve
+        self._routes = routes
         self._waits = 0
-        self._moving: list[tuple[int, int]] = []
+        self._moving: tuple[int, int] | None = None
+        self._waiting: deque[tuple[int, int, MessageRun]] = deque()
 
     def dispatch(self, now_ms: int) -> None:
-        """One batch is under way at a time."""
-        while not self._moving:
-            kernel = self._shard.kernel
-            taken = kernel.take(self.id, self._count_max(kernel), MOVED_SIZE_MAX)
-            if taken is None:
+        """One run is under way at a time."""
+        while self._moving is None:
+            if not self._waiting and not self._take():
                 return
-            deliveries, self._moving, _, _ = taken
-            self._send(deliveries.messages())
+            first, last, messages = self._waiting.popleft()
+            self._moving = (first, last)
+            self._send(first, last, messages)
 
-    def _count_max(self, kernel: KernelShard) -> int:
-        return MOVED_COUNT_MAX
+    def _take(self) -> bool:
+        taken = self._shard.kernel.take(self.id, MOVED_COUNT_MAX, MOVED_SIZE_MAX)
+        if taken is None:
+            return False
+        deliveries, sequences, _, _ = taken
+        messages = deliveries.messages()
+        at = 0
+        for first, last in sequences:
+            run = messages.before(at + last - first + 1).after(at)
+            at += last - first + 1
+            if self._routes.cycles(run):
+                # Rare: each by itself, so that it can be kept from one queue.
+                singles = range(run.count)
+                self._waiting.extend((first + i, first + i, run.before(i + 1).after(i)) for i in singles)
+            else:
+                self._waiting.append((first, last, run))
+        return True
 
-    def _send(self, messages: MessageRun) -> None:
-        last = self._moving[-1][1]
-        sender = (MOVES_PEER, self.id)
+    def _send(self, first: int, last: int, messages: MessageRun) -> None:
+        sender = (MOVES_PEER - self._shard.id, self.id)
+        without = self._routes.cycles(messages)
         self._waits = 1
-        for shard, routes in self._resolve(messages):
+        for shard, routes in self._routes.spread(messages, without):
             through = shard.kernel.applied_through(*sender)
             if through > last:
-                continue
-            first = self._moving[0][0]
+                continue  # sent before a crash, and applied
             part = messages if through <= first else messages.after(through - first)
             self._waits += 1
             shard.kernel.receive_move(part, routes, sender, last + 1)
@@ -70,9 +78,9 @@ class Outbox:
     def applied(self) -> None:
         """One more shard has applied its part, or the sending is done."""
         self._waits -= 1
-        if self._waits:
+        if self._waits or self._moving is None:
             return
-        for first, last in self._moving:
-            self._shard.kernel.settle(self.id, first, last, 0)
-        self._moving = []
+        first, last = self._moving
+        self._shard.kernel.settle(self.id, first, last, ACCEPTED)
+        self._moving = None
         self._shard.dirty[self.id] = None

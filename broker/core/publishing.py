@@ -44,15 +44,15 @@ class RouteTable:
         destination = self._destinations.get(key)
         return destination if destination is not None else self._resolve(key)
 
-    def _resolve(self, key: Key) -> Destination | None:
+    def _resolve(self, key: Key, without: frozenset[int] = frozenset()) -> Destination | None:
         queue_ids = self._router.route(*key)
         if queue_ids is None:
             return None
         targets: dict[Shard, list[tuple[int, int | None, int | None]]] = {}
-        fixed = True
+        fixed = not without
         for queue_id in queue_ids:
             found = self._queues.get(queue_id)
-            if found is None:
+            if found is None or queue_id in without:
                 continue  # not created yet, or going: accepted and dropped
             shard, queue = found
             room = None
@@ -66,18 +66,28 @@ class RouteTable:
             self._destinations[key] = destination
         return destination
 
-    def spread(self, messages: MessageRun) -> list[tuple[Shard, list[Route]]]:
-        """For each shard that a run reaches, a route for each of its keys; unknown exchanges lead nowhere."""
+    def spread(self, messages: MessageRun, without: frozenset[int] = frozenset()) -> list[tuple[Shard, list[Route]]]:
+        """For each shard that a run reaches, a route for each of its keys; unknown exchanges lead nowhere.
+
+        The queues ``without`` are left out.
+        """
         keys = messages.keys()
         by_shard: dict[Shard, list[Route]] = {}
         for position, key in enumerate(keys):
-            destination = self.find(key)
+            destination = self._resolve(key, without) if without else self.find(key)
             for shard, route in destination.routes if destination is not None else ():
                 routes = by_shard.get(shard)
                 if routes is None:
                     routes = by_shard[shard] = [NOWHERE] * len(keys)
                 routes[position] = route
         return list(by_shard.items())
+
+    def cycles(self, messages: MessageRun) -> frozenset[int]:
+        """Queues that some message of the run must not go back to (amqp-0-9-1.md section 7, cycle rule)."""
+        queues = self._queues
+        keys = messages.keys()
+        reached = {id for key in keys for id in self._router.route(*key) or () if id in queues}
+        return frozenset(id for id in reached if messages.cycling(queues[id][1].name.encode()))
 
 
 def tag_ranges(first_tag: int, records: list[int]) -> list[tuple[int, int]]:

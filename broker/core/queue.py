@@ -11,12 +11,7 @@ from collections.abc import Callable
 from broker.core.consumer import UNBOUNDED, Consumer
 from broker.model.names import QueueId, QueueName, VhostName
 from broker.model.queue_settings import Overflow, QueueSettings
-from kernel import DeliveryRun, MessageRun, Shard
-
-
-def dead_letter(*args):
-    return args[0].messages()
-
+from kernel import DeliveryRun, MessageRun, Shard, dead_letter
 
 FAIR_SHARE = 256
 """Messages one consumer is handed before the next one's turn, where several compete."""
@@ -264,7 +259,4 @@ class Queue:
                 None if routing_key is None else routing_key.encode(),
                 now_ms // 1000,
             )
-            if messages.count:
-                self.kernel.bury(messages, self.outbox, self.id, [(first, last)], outcome)
-            else:  # the cycle rule
-                self.kernel.settle(self.id, first, last, outcome)
+            self.kernel.bury(messages, self.outbox, self.id, [(first, last)], outcome)

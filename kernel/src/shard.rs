@@ -205,8 +205,9 @@ impl Shard {
         self.under_way_size + self.pending.size()
     }
 
+    /// Somebody waits for what was gathered, and it can be proposed.
     pub fn is_urgent(&self) -> bool {
-        self.pending.urgent
+        self.pending.urgent && !self.is_full()
     }
 
     pub fn has_pending(&self) -> bool {

@@ -63,8 +63,8 @@ class Node:
             self.now += 0.02
             self.step()
             self.sync()
-            for shard, entries in self.broker.back.take_wanted_reads():
-                self.journal.read_into(shard.kernel, entries)
+            for read in self.broker.take_wanted_reads():
+                read()
         self.step()
 
     def wait(self, ms: int) -> None:

@@ -139,26 +139,29 @@ impl PyJournal {
         }
         Ok(state)
     }
+}
 
-    /// An entry's frames, as far as they are still wanted.
-    pub fn read_frames(&self, group: u32, index: u64) -> Result<Vec<Option<Retained>>, StoreError> {
-        let entry = self.handle.read_entry(group, index)?;
-        let Some(entry) = entry else {
-            return Ok(Vec::new());
-        };
-        let damaged = |what: String| {
-            let name = format!("entry {index} of shard {group}");
-            crate::damage::Damage::new(&name, 0, what, crate::file_header::REMEDY_COPY)
-        };
-        let wave = Wave::decode(&entry.data).map_err(damaged)?;
-        let frames = wave.frames.iter().map(|frame| {
-            let read = record_batch::decode(&entry.data, frame.start as usize, frame.size as usize);
-            let run = read.map_err(damaged)?;
-            let numbers = (0..run.entries.len() as u32).collect();
-            Ok(Some(Retained { run, numbers }))
-        });
-        frames.collect()
-    }
+/// An entry's frames, as far as they are still wanted.
+pub fn read_frames(
+    journal: &JournalHandle,
+    group: u32,
+    index: u64,
+) -> Result<Vec<Option<Retained>>, StoreError> {
+    let Some(entry) = journal.read_entry(group, index)? else {
+        return Ok(Vec::new());
+    };
+    let damaged = |what: String| {
+        let name = format!("entry {index} of shard {group}");
+        crate::damage::Damage::new(&name, 0, what, crate::file_header::REMEDY_COPY)
+    };
+    let wave = Wave::decode(&entry.data).map_err(damaged)?;
+    let frames = wave.frames.iter().map(|frame| {
+        let read = record_batch::decode(&entry.data, frame.start as usize, frame.size as usize);
+        let run = read.map_err(damaged)?;
+        let numbers = (0..run.entries.len() as u32).collect();
+        Ok(Some(Retained { run, numbers }))
+    });
+    frames.collect()
 }
 
 #[pymethods]
@@ -264,27 +267,6 @@ impl PyJournal {
     fn close(&self, py: Python<'_>) -> PyResult<bool> {
         py.detach(|| self.handle.close())
             .map_err(|error| disk_error(&error))
-    }
-
-    /// Reads entries' frames back and hands them to the shard. Takes as long as the disk does, without the GIL.
-    fn read_into(
-        &self,
-        py: Python<'_>,
-        shard: &crate::face::shard::PyShard,
-        entries: Vec<u64>,
-    ) -> PyResult<()> {
-        let group = shard.lock().id;
-        let read: Result<Vec<_>, StoreError> = py.detach(|| {
-            let each = entries
-                .into_iter()
-                .map(|entry| Ok((entry, self.read_frames(group, entry)?)));
-            each.collect()
-        });
-        let mut shard = shard.lock();
-        for (entry, frames) in read.map_err(store_error)? {
-            shard.receive_read(entry, frames);
-        }
-        Ok(())
     }
 }
 
