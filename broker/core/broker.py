@@ -43,6 +43,10 @@ class Broker:
         self._alarm: str | None = None
         self._congested = False
 
+    def replay(self, commands: list[tuple[int, int, bytes]]) -> None:
+        """Topology commands that the log holds beyond the rows, before anything begins."""
+        self.back.meta.receive_commands(commands)
+
     def begin(self, now: float, now_ms: int, user: UserName = DEFAULT_USER, password: bytes = DEFAULT_PASSWORD) -> None:
         """Every shard leads and serves: takes up what is there, or founds a new store with a first user."""
         self.back.receive_time(now_ms)
