@@ -12,10 +12,10 @@ class ConnectionLimits(msgspec.Struct, frozen=True):
 
     count_max: int = 50_000
     """RabbitMQ's default is the descriptor limit less a few; here a number that memory allows."""
-    unproven_count_max: int = 1_000
-    """Not logged in yet.  Each holds at most 64 KiB, and 10 s."""
-    unproven_count_max_per_address: int = 256
-    """From one address: it can't take all the places that are there for logging in."""
+    unproven_count_max: int = 4_096
+    """Not logged in yet.  Each holds at most a frame of 8 KiB, and 10 s."""
+    unproven_count_max_per_address: int = 1_024
+    """From one address, which may be a whole application that starts, or a proxy; it can't take all the places."""
 
 
 class Admission:
