@@ -472,11 +472,10 @@ impl Shard {
             self.adopt(&wave);
             self.apply(index, term, wave);
         }
-        self.group
-            .as_mut()
-            .expect("a logged shard")
-            .on_applied(index)
-            .expect("what was given out");
+        let group = self.group.as_mut().expect("a logged shard");
+        group.on_applied(index).expect("what was given out");
+        // No follower needs it from memory: the journal and the frame cache have it.
+        group.compact(index).expect("what was applied");
     }
 
     /// The leader's memory takes in a wave it did not propose.
