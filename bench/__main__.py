@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +28,8 @@ from kernel.generator import LoadError
 ROOT = Path(__file__).parent.parent
 # Below the ephemeral range, or a connect to a port that is still free may meet itself.
 PORT = 20672
+# After its connections broke, a broker that crashed is seen to have ended within this time.
+CRASH_S = 2.0
 
 
 def arguments() -> argparse.Namespace:
@@ -96,12 +100,15 @@ def measure_all(
 
 def crash(brokers: Sequence[Broker]) -> str | None:
     """What a broker that ended has to say: more than the connection that broke with it."""
-    for broker in brokers:
-        try:
-            if broker.running:
-                broker.session.check()
-        except BrokerError as error:
-            return str(error)
+    deadline = time.monotonic() + CRASH_S
+    while time.monotonic() < deadline:
+        for broker in brokers:
+            try:
+                if broker.running:
+                    broker.session.check()
+            except BrokerError as error:
+                return str(error)
+        time.sleep(0.05)
     return None
 
 
@@ -123,17 +130,22 @@ def main() -> None:
         connections=given.connections,
     )
     os.nice(given.nice)
+    # Ending the brokers is in a ``finally``, which a plain SIGTERM would pass by.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     brokers = brokers_for(given)
     if not brokers:
         return
     try:
         measured = measure_all(rows, brokers, options, given.work, given.raw)
     except (BrokerError, ClientError, LoadError, OSError) as error:
-        sys.exit(f"bench: {crash(brokers) or error}\n({error})")
+        reason = crash(brokers)
+        sys.exit(f"bench: {error}" if reason is None else f"bench: {reason}\n({error})")
+    except KeyboardInterrupt:
+        sys.exit("bench: interrupted")
     finally:
         for broker in brokers:
             broker.kill()
-        shutil.rmtree(given.work, ignore_errors=True)
+    shutil.rmtree(given.work, ignore_errors=True)  # kept for a look at the logs when it failed
     if given.only is None or given.only == "ours":
         report.write(given.report, rows, measured, brokers, options)
         print(f"written: {given.report}")

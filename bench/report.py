@@ -130,7 +130,9 @@ def write(
     for row in done:
         text += "".join(line(row, figure, measured[row.name], peer, ours) for figure in row.figures)
     text += "\n## Conditions\n\n"
-    text += "".join(f"- **{row.title}** (`ROW={row.name}`): {row.conditions}.\n" for row in done)
+    for row in done:
+        fewer = f"; {row.runs_max} run(s) at most" if row.runs_max is not None else ""
+        text += f"- **{row.title}** (`ROW={row.name}`): {row.conditions}{fewer}.\n"
     if single := measured.get("single-16"):
         mine = single.values.get(ours, {}).get("p50", [])
         if mine:

@@ -14,8 +14,20 @@ create_exception!(
 );
 
 #[pyfunction]
+#[allow(clippy::redundant_closure_for_method_calls)] // the method itself is not general enough
 fn run_load(py: Python<'_>, spec: LoadSpec) -> PyResult<LoadResult> {
-    py.detach(|| run(&spec)).map_err(LoadError::new_err)
+    // A signal (Ctrl-C) ends the load, and is raised instead of its outcome.
+    let mut raised = None;
+    let outcome = py.detach(|| {
+        run(&spec, &mut || {
+            raised = Python::attach(|py| py.check_signals()).err();
+            raised.is_some()
+        })
+    });
+    match raised {
+        Some(error) => Err(error),
+        None => outcome.map_err(LoadError::new_err),
+    }
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

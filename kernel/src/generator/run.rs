@@ -78,11 +78,11 @@ struct Load<'a> {
 }
 
 /// Does what `spec` says. An error says what was refused, broke, was lost, came twice or out of
-/// order.
-pub fn run(spec: &LoadSpec) -> Result<LoadResult, String> {
+/// order. `interrupted` is asked a few times a second whether to give up.
+pub fn run(spec: &LoadSpec, interrupted: &mut dyn FnMut() -> bool) -> Result<LoadResult, String> {
     check(spec)?;
     let mut load = Load::open(spec)?;
-    load.work()?;
+    load.work(interrupted)?;
     load.close()?;
     Ok(load.result())
 }
@@ -163,7 +163,7 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    fn work(&mut self) -> Result<(), String> {
+    fn work(&mut self, interrupted: &mut dyn FnMut() -> bool) -> Result<(), String> {
         let timer = self.timer()?;
         self.started = now();
         self.phase_started = self.started;
@@ -171,9 +171,16 @@ impl<'a> Load<'a> {
             consumer.receive_left(now(), &mut self.delivery_latencies)?;
         }
         let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_MAX);
+        let mut asked = self.started;
         loop {
             if self.advance_phase()? {
                 return Ok(());
+            }
+            if now() - asked > NANOS / 4 {
+                asked = now();
+                if interrupted() {
+                    return Err("interrupted".into());
+                }
             }
             let sleep = if self.publish()? {
                 Duration::ZERO
