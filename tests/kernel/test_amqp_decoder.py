@@ -451,6 +451,21 @@ def test_before_open_only_channel_0_is_heard(stream: bytes) -> None:
     assert decode_all(AmqpDecoder(), [PROTOCOL_HEADER + stream])[-1][:3] == ("violation", 505, 1)
 
 
+def test_before_tune_ok_a_frame_has_at_most_8192_bytes() -> None:
+    """A frame at the limit passes; one byte more is refused as soon as its head is there."""
+    for missing, kind in ((0, "method"), (-1, "violation")):
+        response = bytes(8192 - len(method(0, (10, 21), long_string(b""))) - missing)
+        secure_ok = method(0, (10, 21), long_string(response))
+        assert len(secure_ok) == 8192 - missing
+        facts = decode_all(AmqpDecoder(), [PROTOCOL_HEADER + secure_ok])
+        assert [fact[0] for fact in facts] == ["header", kind]
+    decoder = AmqpDecoder()
+    decode_all(decoder, [PROTOCOL_HEADER])
+    (violation,) = decoder.receive_data(struct.pack(">BHI", METHOD, 0, 8185))
+    assert isinstance(violation, Violation)
+    assert violation.code == 501
+
+
 def test_before_open_no_content_is_kept() -> None:
     for stream, code in ((publish(0), 504), (header(0, 10), 505), (body(0, b"x"), 505)):
         decoder = AmqpDecoder()
