@@ -336,6 +336,11 @@ def retain_records(frame: bytes, ranges: Sequence[tuple[int, int]]) -> bytes | N
 class Damage(Exception):
     """What is on disk is not what was written: file, position, what, and the remedy."""
 
+    file: str
+    position: int
+    what: str
+    remedy: str
+
 @final
 class SimDisk:
     """A disk in memory that loses exactly what a real one may lose, drawn from a seed.  Its clones are one disk."""
@@ -369,13 +374,17 @@ class SimDisk:
 
 @final
 class Journal:
-    """A data directory's log: one write and one sync a round, on a thread of its own."""
+    """A data directory's log: journal, segments and checkpoints (kernel/src/store.rs).
+
+    With a driver, threads write, sync and take the steps of cycles; without one ``carry_out`` (or
+    ``begin_write`` and ``end_write``) and ``step`` do.
+    """
 
     @staticmethod
     def open(directory: str, peer: int, store: bytes, file_size: int) -> Journal:
         """The directory's journal; an empty directory becomes ``peer``'s own, with a ``store`` id of 16 bytes.
 
-        Raises Damage or OSError; then nothing was changed.
+        Takes the directory's lock.  Raises Damage or OSError; then nothing was changed.
         """
     @staticmethod
     def open_on(disk: SimDisk, peer: int, store: bytes, file_size: int) -> Journal:
@@ -383,12 +392,15 @@ class Journal:
     @property
     def peer(self) -> int: ...
     @property
+    def created(self) -> bool:
+        """The directory was empty and has been made this peer's."""
+    @property
     def cut(self) -> bool:
         """A torn last write was cut off."""
     @property
     def closed_cleanly(self) -> bool: ...
     def fileno(self) -> int:
-        """Readable after a completion or a failure, until ``clear_event``."""
+        """Readable after a completion, a finished cycle or a failure, until ``clear_event``."""
     def clear_event(self) -> None: ...
     @property
     def synced(self) -> int:
@@ -398,6 +410,12 @@ class Journal:
     @property
     def state(self) -> tuple[str, str]:
         """("open", ""), ("no space", "") or ("poisoned", why)."""
+    @property
+    def pressure(self) -> str | None:
+        """Why publishers must wait: "poisoned", "no space" or "journal full"; None: they need not."""
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Bytes of journal not retired, of segments, of checkpoints."""
     def carry_out(self) -> bool:
         """Writes and syncs what is waiting here and now, for whoever has no driver; False: nothing was."""
     def begin_write(self) -> bool:
@@ -405,10 +423,27 @@ class Journal:
     def end_write(self) -> None:
         """Syncs the write that was begun, if one was."""
     def replayed_hash(self, id: int, through: int) -> int:
-        """The ``state_hash`` that a shard comes to by what the journal holds of it through entry ``through``."""
+        """The ``state_hash`` that a shard comes to by checkpoint and journal through entry ``through``."""
+    def begin_round(self) -> None:
+        """What is submitted until ``end_round`` goes into one write."""
+    def end_round(self) -> None: ...
     def start_driver(self) -> None: ...
-    def close(self) -> bool:
         """Writes all that was submitted and marks the journal as closed cleanly."""
+        """Writes all that was submitted and marks the journal as closed cleanly; gives the directory back."""
+    def abandon(self) -> None:
+        """Gives the directory back as a process does that dies: nothing is written or marked."""
+    @property
+    def cycle_wanted(self) -> bool:
+        """Whether ``begin_cycle`` should be called."""
+    def begin_cycle(self, shards: Sequence[Shard], force: bool = False) -> bool:
+        """Starts sealing, checkpoint and retiring from all logged shards as they are now.
+
+        ``force``: a checkpoint even if nothing calls for one.  False: nothing to do, or one is under way.
+        """
+    def receive_cycle(self, shards: Sequence[Shard]) -> tuple[int, int, int, int] | None:
+        """Takes in the cycle that finished, if one did: files retired, bytes sealed, segments dropped, checkpoint."""
+    def step(self) -> bool:
+        """Takes one step of what is due in the background; False: nothing is.  Raises Damage or OSError."""
 
 @final
 class Route:

@@ -42,7 +42,6 @@ class Node:
     def close(self) -> None:
         """All that was submitted is written, the journal is marked as closed cleanly, the directory let go."""
         self.journal.close()
-        self.directory.close()
 
 
 async def open_node(path: Path, settings: NodeSettings) -> Node:

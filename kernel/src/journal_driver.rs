@@ -32,6 +32,8 @@ struct Inside {
     journal: Journal,
     parked: bool,
     stopping: bool,
+    /// A round is submitting: its records go into one write.
+    gathering: bool,
     /// Drawn completions: written, not yet synced.
     begun: Option<PlannedWrite>,
 }
@@ -63,6 +65,7 @@ impl JournalHandle {
                 journal,
                 parked: false,
                 stopping: false,
+                gathering: false,
                 begun: None,
             }),
             wake: Condvar::new(),
@@ -85,18 +88,41 @@ impl JournalHandle {
     pub fn submit(&self, records: Vec<GroupRecord>) -> u64 {
         let mut inside = self.inside();
         let submission = inside.journal.submit(records);
-        self.submitted.store(submission, Ordering::Release);
-        if std::mem::take(&mut inside.parked) {
-            drop(inside);
-            self.wake.notify_one();
+        if !inside.gathering {
+            self.hand_over(inside);
         }
         submission
+    }
+
+    /// What is submitted until `end_round` goes into one write, if it fits.
+    pub fn begin_round(&self) {
+        self.inside().gathering = true;
+    }
+
+    pub fn end_round(&self) {
+        let mut inside = self.inside();
+        inside.gathering = false;
+        if inside.journal.has_work() {
+            self.hand_over(inside);
+        }
+    }
+
+    /// Tells the driver that there is something to write.
+    fn hand_over(&self, mut inside: MutexGuard<'_, Inside>) {
+        self.submitted
+            .store(inside.journal.submitted(), Ordering::Release);
+        let parked = std::mem::take(&mut inside.parked);
+        drop(inside);
+        if parked {
+            self.wake.notify_one();
+        }
     }
 
     pub fn synced(&self) -> u64 {
         self.synced.load(Ordering::Acquire)
     }
 
+    /// Submissions the driver knows of.
     pub fn submitted(&self) -> u64 {
         self.submitted.load(Ordering::Acquire)
     }
@@ -205,6 +231,15 @@ impl JournalHandle {
     }
 }
 
+impl JournalHandle {
+    /// Writes and syncs all that is waiting, as long as it can; for who has no thread.
+    pub fn carry_out(&self) {
+        while self.state() == JournalState::Open && self.begin_write() {
+            self.end_write();
+        }
+    }
+}
+
 /// The product's thread.
 impl JournalHandle {
     pub fn start_driver(self: &Arc<Self>) -> std::io::Result<()> {
@@ -271,14 +306,16 @@ impl JournalHandle {
     /// Waits until there is something to write; None: the thread is to end.
     fn next_write(&self, misses: &mut u32) -> Option<PlannedWrite> {
         let mut inside = self.inside();
-        if !inside.journal.has_work() {
+        if !inside.journal.has_work() || inside.gathering {
             drop(inside);
             self.spin(misses);
             inside = self.inside();
         }
         loop {
-            if let Some(planned) = inside.journal.start_write() {
-                return Some(planned);
+            if !inside.gathering || inside.stopping {
+                if let Some(planned) = inside.journal.start_write() {
+                    return Some(planned);
+                }
             }
             if inside.stopping || matches!(inside.journal.state(), JournalState::Poisoned(_)) {
                 return None;
@@ -311,13 +348,15 @@ impl JournalHandle {
     }
 }
 
-/// A journal whose thread fell is poisoned: nobody may wait for it for ever.
-struct PoisonOnPanic<'a>(&'a JournalHandle);
+/// When a thread that the journal depends on falls, the journal is poisoned: nobody may wait for
+/// ever. To be forgotten when the thread ends well.
+pub(crate) struct PoisonOnPanic<'a>(pub &'a JournalHandle);
 
 impl Drop for PoisonOnPanic<'_> {
     fn drop(&mut self) {
-        let fault = DiskFault::Errno(5);
-        let error = DiskError::new(fault, "go on writing", "the journal: its thread panicked");
+        const EIO: i32 = 5;
+        let fault = DiskFault::Errno(EIO);
+        let error = DiskError::new(fault, "go on writing", "the journal: a thread panicked");
         self.0.inside().journal.poison(error);
         self.0.signal();
     }

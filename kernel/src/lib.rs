@@ -59,6 +59,7 @@ pub mod space;
 pub mod store;
 pub mod store_open;
 pub mod store_verify;
+pub mod store_worker;
 pub mod sys;
 pub mod topic_trie;
 pub mod unsettled;

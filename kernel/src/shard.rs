@@ -10,11 +10,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::frame_cache::FrameCache;
+use crate::frozen::FrozenGroup;
 use crate::group_record::{GroupRecord, HardState, LogEntry};
 use crate::message_run::{MessageRun, NO_EXPIRATION};
 use crate::pending_wave::{PendingWave, Target, Targets};
 use crate::queue_leader::QueueLeader;
-use crate::queue_state::{QueueState, Released};
+use crate::queue_state::QueueState;
+use crate::raft_conf::Conf;
 use crate::raft_group::RaftGroup;
 use crate::raft_log::{entry_kind, Position};
 use crate::raft_options::GroupOptions;
@@ -28,6 +30,8 @@ use crate::wave::{Outcome, Sender, SequenceRange, Wave};
 pub struct Restored {
     /// From the newest checkpoint.
     pub state: ShardState,
+    /// The group's configuration there; None: this node alone.
+    pub conf: Option<Conf>,
     pub hard_state: Option<HardState>,
 }
 
@@ -41,8 +45,6 @@ pub struct Effects {
     pub applied: Vec<(Sender, u64)>,
     /// Topology commands committed, in order: (index, time in ms, bytes).
     pub commands: Vec<(u64, u64, Bytes)>,
-    /// What settles let go of in entries that are sealed; for the segments' count of wants.
-    pub released: Vec<Released>,
 }
 
 /// Waves and bytes proposed and not committed, after which the next ones wait.
@@ -76,6 +78,8 @@ pub struct Shard {
     pub(crate) waiting_for_reads: BTreeSet<u64>,
     /// Entries through here are sealed: segments want to know what is let go of.
     pub sealed_through: u64,
+    /// Records in them that settles let go of.
+    released: u64,
     /// Ready numbers of the writes under way: (the journal's write, Raft's ready).
     writes: VecDeque<(u64, u64)>,
     /// Term and vote of the last record.
@@ -132,6 +136,7 @@ impl Shard {
             reading: BTreeSet::new(),
             waiting_for_reads: BTreeSet::new(),
             sealed_through: 0,
+            released: 0,
             writes: VecDeque::new(),
             voted: (0, 0),
             lazy_record: None,
@@ -168,12 +173,13 @@ impl Shard {
             index: state.applied_index,
             term: state.applied_term,
         };
-        let options = GroupOptions {
+        let mut options = GroupOptions {
             applied,
             hard_state: start.hard_state,
             entries: tail,
             ..GroupOptions::new(sender.peer, id, &[sender.peer], seed)
         };
+        options.conf = start.conf.unwrap_or(options.conf);
         let group = RaftGroup::new(options).map_err(|error| format!("shard {id}: {error:?}"))?;
         let mut shard = Self::new(id, sender, state, Some(group), cache_budget);
         shard.changes = changes;
@@ -550,7 +556,7 @@ impl Shard {
         for released in &applied.released {
             self.cache.release(released);
             if released.entry <= self.sealed_through {
-                self.effects.released.push(*released);
+                self.released += u64::from(released.count);
             }
         }
         for queue in applied.dropped_queues {
@@ -625,13 +631,35 @@ impl Shard {
         }
     }
 
-    /// For a checkpoint: the state now, and what it changed since this was last asked.
-    pub fn freeze(&mut self) -> FrozenShard {
-        FrozenShard {
-            group: self.id,
-            state: self.state.clone(),
-            changes: std::mem::take(&mut self.changes),
+    /// Topology commands were applied that the core has not made rows of yet: not to be frozen now.
+    pub fn owes_commands(&self) -> bool {
+        !self.effects.commands.is_empty()
+    }
+
+    /// For a checkpoint: a logged shard's state now, and what it changed since this was last asked.
+    pub fn freeze(&mut self) -> FrozenGroup {
+        let conf = self.group.as_ref().map(|group| group.conf().encode());
+        FrozenGroup {
+            conf: conf.unwrap_or_default().into(),
+            shard: FrozenShard {
+                group: self.id,
+                state: self.state.clone(),
+                changes: std::mem::take(&mut self.changes),
+            },
         }
+    }
+
+    /// The state as of `index` is durable: Raft need not remember what led to it.
+    pub fn receive_checkpoint(&mut self, index: u64, sealed_through: u64) {
+        self.sealed_through = sealed_through;
+        if let Some(group) = self.group.as_mut() {
+            group.compact(index).expect("it was applied");
+        }
+    }
+
+    /// How many records in sealed entries settles let go of since this was last asked.
+    pub fn take_released(&mut self) -> u64 {
+        std::mem::take(&mut self.released)
     }
 }
 

@@ -23,6 +23,7 @@ use crate::sealing::SealingOptions;
 use crate::segment::{SegmentReader, SegmentSet};
 use crate::shard_state::Changes;
 use crate::space::Space;
+use crate::store_worker::Worker;
 use crate::wave::Wave;
 
 #[derive(Clone, Copy, Debug)]
@@ -57,8 +58,8 @@ impl StoreOptions {
     }
 }
 
-/// Steps until what found no room tries again; an idle store takes one a second.
-const RETRY_STEPS: u64 = 10;
+/// Steps until what found no room tries again; an idle store takes ten a second.
+const RETRY_STEPS: u64 = 20;
 /// Writes that may have let a shard apply what kept a full file from being sealed.
 const FUTILE_WRITES: u64 = 64;
 
@@ -114,6 +115,7 @@ pub struct Store {
     pub(crate) space: Space,
     /// Sealed records let go of since the last cycle began.
     released: AtomicU64,
+    pub(crate) worker: Worker,
 }
 
 impl Store {
@@ -150,6 +152,7 @@ impl Store {
             reader: Mutex::new(reader),
             inside: Mutex::new(inside),
             released: AtomicU64::new(0),
+            worker: Worker::default(),
         }
     }
 
@@ -302,6 +305,7 @@ impl Store {
             return false;
         }
         inside.cycle = Some(Box::new(cycle));
+        self.worker.wake();
         true
     }
 
@@ -402,6 +406,17 @@ impl Store {
         let clean = self.journal.close()?;
         self.disk.unlock();
         Ok(clean)
+    }
+
+    /// Ends the threads, and gives the directory back without a mark, as if the process had died.
+    pub fn abandon(&self) {
+        const ECANCELED: i32 = 125;
+        let fault = DiskFault::Errno(ECANCELED);
+        let error = DiskError::new(fault, "go on writing", "the journal");
+        self.journal.with(|journal| journal.poison(error));
+        self.stop_worker();
+        self.journal.stop_driver();
+        self.disk.unlock();
     }
 
     /// Bytes by kind of file: (journal, segments, checkpoint blocks).

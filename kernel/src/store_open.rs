@@ -46,6 +46,13 @@ impl Store {
         opened
     }
 
+    /// A group's state as of the newest checkpoint, read from the disk; empty if there is none.
+    pub fn checkpointed(&self, group: u32) -> StoreResult<ShardState> {
+        let manifest = self.inside().manifest.clone();
+        let mut groups = restore(&*self.disk, &self.identity, &manifest)?;
+        Ok(groups.remove(&group).unwrap_or_default().state)
+    }
+
     fn open_locked(
         disk: Arc<dyn Disk>,
         fresh: Identity,

@@ -49,6 +49,11 @@ class Node:
         self.broker.begin(self.now, self.wall_ms)
         self.run()
 
+    def crashed(self) -> Node:
+        """The process dies, and the next one starts in the same directory."""
+        self.journal.abandon()
+        return Node(self.directory, incarnation=2)
+
     def step(self) -> None:
         self.broker.step(self.now, self.wall_ms)
 

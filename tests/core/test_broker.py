@@ -91,8 +91,7 @@ def test_what_was_confirmed_survives_a_crash_in_order_and_settled_stays_settled(
     node.ask(session, declare())
     assert confirmed(node.ask(session, publish(*"abcd", tag=1), consume(credit=2))) == [1, 2, 3, 4]
     assert node.ask(session, settle(1, 1), c.CloseChannel(CHANNEL)) == [r.ChannelClosed(CHANNEL)]
-    del node, session
-    node = Node(tmp_path, incarnation=2)
+    node = node.crashed()
     session = node.session()
     replies = node.ask(session, consume())
     assert [body for body, _ in delivered(replies)] == ["b", "c", "d"]
@@ -106,7 +105,7 @@ def test_bindings_and_exchanges_survive_a_crash(tmp_path: Path) -> None:
     binding = BindingSpec(exchange.name, "q", RoutingKey("a.*"))
     replies = node.ask(session, declare(), c.DeclareExchange(CHANNEL, exchange), c.Bind(CHANNEL, binding))
     assert replies[1:] == [r.Done(CHANNEL), r.Done(CHANNEL)]
-    node = Node(tmp_path, incarnation=2)
+    node = node.crashed()
     session = node.session()
     node.ask(session, publish("no", exchange="x", key="b"), publish("yes", exchange="x", key="a.b"))
     assert delivered(node.ask(session, consume())) == [("yes", False)]

@@ -1,27 +1,28 @@
 //! `Journal` for Python: opens a data directory's journal and hands out its shards.
 
+use std::collections::BTreeMap;
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyOSError};
 use pyo3::prelude::*;
 
-use crate::damage::StoreError;
+use crate::damage::{Damage as Damaged, StoreError};
 use crate::disk::{Disk, DiskError};
+use crate::face::shard::PyShard;
 use crate::face::sim_disk::PySimDisk;
-use crate::file_header::Identity;
-use crate::identity_file;
-use crate::journal::{Journal, JournalOptions, JournalState};
+use crate::file_header::{Identity, REMEDY_COPY};
+use crate::journal::JournalState;
 use crate::journal_driver::JournalHandle;
-use crate::journal_files::journal_numbers;
-use crate::journal_recovery::Expected;
+use crate::raft_conf::Conf;
 use crate::real_disk::RealDisk;
-use crate::record_batch::{self, Retained};
 use crate::shard::{replay, Restored, Shard};
 use crate::shard_state::{Changes, ShardState};
-use crate::wave::{Sender, Wave};
+use crate::store::{Opened, Pressure, Store, StoreOptions};
+use crate::store_open::RecoveredGroup;
+use crate::wave::Sender;
 
 create_exception!(kernel, Damage, PyException);
 
@@ -35,41 +36,54 @@ pub fn disk_error(error: &DiskError) -> PyErr {
 pub fn store_error(error: StoreError) -> PyErr {
     match error {
         StoreError::Disk(error) => disk_error(&error),
-        StoreError::Damage(damage) => Damage::new_err(damage.to_string()),
+        StoreError::Damage(damage) => damage_error(damage),
     }
+}
+
+/// With the attributes `file`, `position`, `what` and `remedy`.
+pub fn damage_error(damage: Damaged) -> PyErr {
+    Python::attach(|py| {
+        let error = Damage::new_err(damage.to_string());
+        let value = error.value(py);
+        let set = value
+            .setattr("file", damage.file)
+            .and_then(|()| value.setattr("position", damage.position))
+            .and_then(|()| value.setattr("what", damage.what))
+            .and_then(|()| value.setattr("remedy", damage.remedy));
+        set.err().unwrap_or(error)
+    })
+}
+
+/// A log that can be read and makes no sense.
+fn senseless(what: impl Into<String>) -> PyErr {
+    damage_error(Damaged::new("journal", 0, what, REMEDY_COPY))
 }
 
 #[pyclass(frozen, name = "Journal", module = "kernel.journal")]
 pub struct PyJournal {
-    handle: Arc<JournalHandle>,
-    identity: Identity,
-    cut: bool,
-    closed_cleanly: bool,
+    store: Arc<Store>,
+    opened: Opened,
+    /// As the newest checkpoint has them, until their shards are restored.
+    groups: Mutex<BTreeMap<u32, RecoveredGroup>>,
 }
 
 impl PyJournal {
-    pub fn handle(&self) -> &Arc<JournalHandle> {
-        &self.handle
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
     }
 
-    pub fn opened(
-        disk: Arc<dyn Disk>,
-        fresh: Identity,
-        options: JournalOptions,
-    ) -> Result<Self, StoreError> {
-        let identity = identity_file::claim(&*disk, fresh)?;
-        let (journal, cut, closed_cleanly) = if journal_numbers(&*disk)?.is_empty() {
-            (Journal::create(&*disk, identity, options)?, false, true)
-        } else {
-            let (journal, replay) = Journal::open(&*disk, identity, options, Expected::default())?;
-            (journal, replay.cut.is_some(), replay.closed_cleanly)
-        };
-        let handle = Arc::new(JournalHandle::new(disk, journal)?);
+    fn handle(&self) -> &Arc<JournalHandle> {
+        self.store.journal()
+    }
+
+    fn opened(disk: Arc<dyn Disk>, fresh: Identity, file_size: u64) -> PyResult<Self> {
+        let options = StoreOptions::of_file_size(file_size);
+        let opened = Store::open(disk, fresh, options).map_err(store_error)?;
+        let (store, opened, groups) = opened;
         Ok(Self {
-            handle,
-            identity,
-            cut,
-            closed_cleanly,
+            store: Arc::new(store),
+            opened,
+            groups: Mutex::new(groups),
         })
     }
 
@@ -81,17 +95,15 @@ impl PyJournal {
         seed: u64,
         cache_budget: usize,
     ) -> PyResult<Shard> {
-        let known = self.handle.with(|journal| {
-            let log = journal.index().group(id);
-            log.map(|log| (log.hard_state, log.first_index(), log.is_empty()))
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let recovered = groups.remove(&id).unwrap_or_default();
+        let applied = recovered.state.applied_index;
+        let mut next = self.handle().with(|journal| {
+            let log = journal.index().group(id)?;
+            (!log.is_empty()).then(|| log.first_index().max(applied + 1))
         });
-        let hard_state = known.map(|(hard_state, _, _)| hard_state);
-        let mut next = match known {
-            Some((_, first, false)) => Some(first),
-            _ => None,
-        };
         let mut read = Vec::new().into_iter();
-        let handle = &self.handle;
+        let handle = self.handle();
         let entries = std::iter::from_fn(|| loop {
             if let Some(entry) = read.next() {
                 return Some(Ok(entry));
@@ -109,125 +121,121 @@ impl PyJournal {
                 }
             }
         });
+        let conf = (!recovered.conf.is_empty()).then(|| Conf::decode(&recovered.conf));
+        let conf = conf.transpose().map_err(senseless)?;
         let start = Restored {
-            hard_state,
-            ..Restored::default()
+            state: recovered.state,
+            conf,
+            hard_state: recovered.hard_state,
         };
         let sender = Sender {
-            peer: self.identity.peer,
+            peer: self.store.identity().peer,
             incarnation,
         };
-        Shard::restore(id, sender, start, entries, seed, cache_budget).map_err(Damage::new_err)
+        let shard = Shard::restore(id, sender, start, entries, seed, cache_budget);
+        let mut shard = shard.map_err(senseless)?;
+        shard.sealed_through = self.store.sealed_through(id);
+        Ok(shard)
     }
 
-    /// A fresh state with a shard's entries through `through` applied to it.
+    /// What the newest checkpoint, if the journal does not reach back to the first entry, and the
+    /// journal after it come to.
     fn replay(&self, id: u32, through: u64) -> PyResult<ShardState> {
-        let mut state = ShardState::default();
+        let reaches_back = self.handle().location(id, 1).is_some();
+        let mut state = if reaches_back {
+            ShardState::default()
+        } else {
+            self.store.checkpointed(id).map_err(store_error)?
+        };
         while state.applied_index < through {
             let first = state.applied_index + 1;
-            let read = self.handle.read_entries(id, first, RESTORE_READ_SIZE);
+            let read = self.handle().read_entries(id, first, RESTORE_READ_SIZE);
             let entries = read.map_err(store_error)?;
             if entries.is_empty() {
-                return Err(Damage::new_err(format!(
-                    "entry {first} of shard {id} is missing"
-                )));
+                return Err(senseless(format!("entry {first} of shard {id} is missing")));
             }
             for entry in entries.iter().take_while(|entry| entry.index <= through) {
                 replay(&mut state, &mut Changes::default(), &mut Vec::new(), entry)
-                    .map_err(Damage::new_err)?;
+                    .map_err(senseless)?;
             }
         }
         Ok(state)
     }
 }
 
-/// An entry's frames, as far as they are still wanted.
-pub fn read_frames(
-    journal: &JournalHandle,
-    group: u32,
-    index: u64,
-) -> Result<Vec<Option<Retained>>, StoreError> {
-    let Some(entry) = journal.read_entry(group, index)? else {
-        return Ok(Vec::new());
-    };
-    let damaged = |what: String| {
-        let name = format!("entry {index} of shard {group}");
-        crate::damage::Damage::new(&name, 0, what, crate::file_header::REMEDY_COPY)
-    };
-    let wave = Wave::decode(&entry.data).map_err(damaged)?;
-    let frames = wave.frames.iter().map(|frame| {
-        let read = record_batch::decode(&entry.data, frame.start as usize, frame.size as usize);
-        let run = read.map_err(damaged)?;
-        let numbers = (0..run.entries.len() as u32).collect();
-        Ok(Some(Retained { run, numbers }))
-    });
-    frames.collect()
-}
+/// What a finished cycle came to: journal files retired, bytes sealed, segments dropped, bytes of checkpoint.
+type PyFinished = (u64, u64, u64, u64);
 
 #[pymethods]
 impl PyJournal {
-    /// Opens the data directory, or makes it this `peer`'s own if it is empty.
+    /// Opens the data directory, or makes it this `peer`'s own if it is empty. Takes its lock.
     ///
     /// Raises `kernel.journal.Damage` (file, position, what, remedy) and `OSError`; then nothing was changed.
     #[staticmethod]
-    fn open(directory: &str, peer: u64, store: [u8; 16], file_size: u64) -> PyResult<Self> {
-        let disk = RealDisk::open(Path::new(directory)).map_err(|error| disk_error(&error))?;
-        let options = JournalOptions {
-            file_size,
-            ..JournalOptions::default()
-        };
-        Self::opened(Arc::new(disk), Identity { store, peer }, options).map_err(store_error)
+    fn open(
+        py: Python<'_>,
+        directory: &str,
+        peer: u64,
+        store: [u8; 16],
+        file_size: u64,
+    ) -> PyResult<Self> {
+        py.detach(|| {
+            let disk = RealDisk::open(Path::new(directory)).map_err(|error| disk_error(&error))?;
+            Self::opened(Arc::new(disk), Identity { store, peer }, file_size)
+        })
     }
 
     /// The same on a simulated disk.
     #[staticmethod]
     fn open_on(disk: &PySimDisk, peer: u64, store: [u8; 16], file_size: u64) -> PyResult<Self> {
-        let options = JournalOptions {
-            file_size,
-            ..JournalOptions::default()
-        };
-        Self::opened(disk.shared(), Identity { store, peer }, options).map_err(store_error)
+        Self::opened(disk.shared(), Identity { store, peer }, file_size)
     }
 
     #[getter]
     fn peer(&self) -> u64 {
-        self.identity.peer
+        self.store.identity().peer
+    }
+
+    /// The directory was empty and has been made this peer's.
+    #[getter]
+    fn created(&self) -> bool {
+        self.opened.created
     }
 
     /// A torn last write was cut off when the journal was opened.
     #[getter]
     fn cut(&self) -> bool {
-        self.cut
+        self.opened.replay.cut.is_some()
     }
 
     #[getter]
     fn closed_cleanly(&self) -> bool {
-        self.closed_cleanly
+        self.opened.created || self.opened.replay.closed_cleanly
     }
 
     /// Readable after a completion or a failure, until `clear_event`.
     fn fileno(&self) -> i32 {
-        self.handle.event().as_raw_fd()
+        self.handle().event().as_raw_fd()
     }
 
     fn clear_event(&self) {
-        self.handle.clear_event();
+        self.handle().clear_event();
     }
 
     #[getter]
     fn synced(&self) -> u64 {
-        self.handle.synced()
+        self.handle().synced()
     }
 
     #[getter]
     fn submitted(&self) -> u64 {
-        self.handle.submitted()
+        self.handle().submitted()
     }
 
     /// ("open", ""), ("no space", ""), or ("poisoned", why).
     #[getter]
     fn state(&self) -> (&'static str, String) {
-        match self.handle.state() {
+        match self.handle().state() {
             JournalState::Open => ("open", String::new()),
             JournalState::NoSpace => ("no space", String::new()),
             JournalState::Poisoned(error) => ("poisoned", error.to_string()),
@@ -236,37 +244,119 @@ impl PyJournal {
 
     /// Writes and syncs one write's worth here and now; for whoever has no driver. False: nothing was waiting.
     fn carry_out(&self) -> bool {
-        let begun = self.handle.begin_write();
-        if begun {
-            self.handle.end_write();
-        }
+        let begun = self.handle().begin_write();
+        self.handle().end_write();
         begun
     }
 
-    /// Writes one write's worth but does not sync it, for drawn completions. False: nothing was waiting.
+    /// Writes what is waiting and leaves its sync to `end_write`; for a simulation. False: nothing was.
     fn begin_write(&self) -> bool {
-        self.handle.begin_write()
+        self.handle().begin_write()
     }
 
-    /// Syncs the write that was begun, if one was.
     fn end_write(&self) {
-        self.handle.end_write();
+        self.handle().end_write();
     }
 
-    /// The hash that a shard comes to by what the journal holds of it through an entry; in no hot path.
+    /// The hash that a shard comes to by what the store holds of it through an entry; in no hot path.
     fn replayed_hash(&self, id: u32, through: u64) -> PyResult<u64> {
         self.replay(id, through).map(|state| state.hash())
     }
 
-    /// Starts the thread that writes and syncs.
-    fn start_driver(&self) -> PyResult<()> {
-        Ok(self.handle.start_driver()?)
+    /// What is submitted until `end_round` goes into one write.
+    fn begin_round(&self) {
+        self.handle().begin_round();
     }
 
-    /// Writes and syncs all that was submitted, marks the journal as closed cleanly and stops the thread.
+    fn end_round(&self) {
+        self.handle().end_round();
+    }
+
+    /// Starts the threads: one writes and syncs, one takes the steps of what is due in the background.
+    fn start_driver(&self) -> PyResult<()> {
+        self.handle().start_driver()?;
+        Ok(self.store.start_worker()?)
+    }
+
+    /// Writes and syncs all that was submitted, stops the threads, marks the journal as closed cleanly
+    /// and gives the directory back. False: not all could be written.
     fn close(&self, py: Python<'_>) -> PyResult<bool> {
-        py.detach(|| self.handle.close())
-            .map_err(|error| disk_error(&error))
+        py.detach(|| {
+            self.store.stop_worker();
+            self.handle().stop_driver();
+            self.handle().carry_out();
+            self.store.close()
+        })
+        .map_err(|error| disk_error(&error))
+    }
+
+    /// Gives the directory back as a process does that dies: nothing is written or marked.
+    fn abandon(&self, py: Python<'_>) {
+        py.detach(|| self.store.abandon());
+    }
+
+    /// Why publishers must wait: "poisoned", "no space" or "journal full"; None: they need not.
+    #[getter]
+    fn pressure(&self) -> Option<&'static str> {
+        self.store.pressure().map(|pressure| match pressure {
+            Pressure::Poisoned(_) => "poisoned",
+            Pressure::NoSpace => "no space",
+            Pressure::JournalFull => "journal full",
+        })
+    }
+
+    /// Bytes of the journal that is not retired, of segments, and of checkpoints.
+    #[getter]
+    fn sizes(&self) -> (u64, u64, u64) {
+        self.store.sizes()
+    }
+
+    // ---- cycles
+
+    /// Whether `begin_cycle` should be called.
+    #[getter]
+    fn cycle_wanted(&self) -> bool {
+        self.store.cycle_wanted()
+    }
+
+    /// Starts a maintenance cycle from all logged shards as they are now; `force`: a checkpoint even if
+    /// nothing calls for one. False: there was nothing to do, or one is under way.
+    #[pyo3(signature = (shards, force=false))]
+    fn begin_cycle(&self, shards: Vec<PyRef<'_, PyShard>>, force: bool) -> bool {
+        // What a command made of the rows must be in the state that is past it.
+        if shards.iter().any(|shard| shard.lock().owes_commands()) {
+            return false;
+        }
+        let frozen = shards.iter().map(|shard| shard.lock().freeze()).collect();
+        self.store.begin_cycle(frozen, force)
+    }
+
+    /// Takes in the cycle that finished, if one did, and tells the shards what they may forget.
+    fn receive_cycle(&self, shards: Vec<PyRef<'_, PyShard>>) -> Option<PyFinished> {
+        let finished = self.store.take_finished_cycle()?;
+        for shard in shards {
+            let mut shard = shard.lock();
+            let mark = finished
+                .checkpointed
+                .iter()
+                .find(|(group, _)| *group == shard.id);
+            if let Some((group, index)) = mark {
+                shard.receive_checkpoint(*index, self.store.sealed_through(*group));
+            }
+        }
+        Some((
+            finished.retired_files,
+            finished.sealed_size,
+            finished.dropped_segments,
+            finished.checkpoint_size,
+        ))
+    }
+
+    /// Takes one step of what is due in the background; for who has no driver. False: nothing is.
+    ///
+    /// Raises `Damage` or `OSError`; then nothing is confirmed any more.
+    fn step(&self) -> PyResult<bool> {
+        self.store.step().map_err(store_error)
     }
 }
 

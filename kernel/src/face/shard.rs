@@ -12,11 +12,11 @@ use crate::face::delivery_run::PyDeliveryRun;
 use crate::face::journal::{self, PyJournal};
 use crate::face::message_run::PyMessageRun;
 use crate::group_record::GroupRecord;
-use crate::journal_driver::JournalHandle;
 use crate::message_run::NO_EXPIRATION;
 use crate::pending_wave::{Target, Targets};
 use crate::shard::Shard;
 use crate::shard_ready::Taken;
+use crate::store::Store;
 use crate::unsettled::Unsettled;
 use crate::wave::{Outcome, Sender};
 
@@ -57,23 +57,27 @@ type PyEffects<'py> = (
 pub struct PyShard {
     shard: Mutex<Shard>,
     /// A logged shard's.
-    journal: Option<Arc<JournalHandle>>,
+    store: Option<Arc<Store>>,
 }
 
 impl PyShard {
-    pub fn new(shard: Shard, journal: Option<Arc<JournalHandle>>) -> Self {
+    pub fn new(shard: Shard, store: Option<Arc<Store>>) -> Self {
         Self {
             shard: Mutex::new(shard),
-            journal,
+            store,
         }
     }
 
     /// What the shard must have written goes to its journal.
     fn write(&self, shard: &mut Shard, record: Option<GroupRecord>) {
-        if let (Some(record), Some(journal)) = (record, &self.journal) {
-            let write = journal.submit(vec![record]);
+        let Some(store) = &self.store else {
+            return;
+        };
+        if let Some(record) = record {
+            let write = store.journal().submit(vec![record]);
             shard.written(write);
         }
+        store.note_released(shard.take_released());
     }
 
     /// Python's one thread calls in; a job's thread only ever holds a frozen copy.
@@ -108,7 +112,7 @@ impl PyShard {
         cache_size_max: usize,
     ) -> PyResult<Self> {
         let shard = journal.restore_shard(id, incarnation, seed, cache_size_max)?;
-        Ok(Self::new(shard, Some(journal.handle().clone())))
+        Ok(Self::new(shard, Some(journal.store().clone())))
     }
 
     #[getter]
@@ -318,13 +322,13 @@ impl PyShard {
 
     /// Reads entries' frames back. Takes as long as the disk does, without the GIL: for a thread of its own.
     fn read(&self, py: Python<'_>, entries: Vec<u64>) -> PyResult<()> {
-        let Some(journal) = &self.journal else {
+        let Some(store) = &self.store else {
             return Ok(());
         };
         let group = self.lock().id;
         let read: Result<Vec<_>, StoreError> = py.detach(|| {
             let each = entries.into_iter();
-            each.map(|entry| Ok((entry, journal::read_frames(journal, group, entry)?)))
+            each.map(|entry| Ok((entry, store.read_frames(group, entry)?)))
                 .collect()
         });
         let mut shard = self.lock();
