@@ -428,7 +428,7 @@ class Journal:
         """What is submitted until ``end_round`` goes into one write."""
     def end_round(self) -> None: ...
     def start_driver(self) -> None: ...
-        """Writes all that was submitted and marks the journal as closed cleanly."""
+    def close(self) -> bool:
         """Writes all that was submitted and marks the journal as closed cleanly; gives the directory back."""
     def abandon(self) -> None:
         """Gives the directory back as a process does that dies: nothing is written or marked."""
