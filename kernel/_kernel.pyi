@@ -595,6 +595,7 @@ def run_load(spec: Mapping[str, object]) -> dict[str, Any]:
     ``spec`` has each field of ``LoadSpec`` in ``src/generator/mod.rs``, the answer each of ``LoadResult``.
     LoadError if it did not come to its end, or not every message arrived once and in order.
     """
+
 class RaftRefused(RuntimeError):
     """The group did nothing of it; the text says why."""
 

@@ -67,4 +67,3 @@ class PolledSocket:
     @property
     def input_size(self) -> int:
         return self._poller.input_size(self._token)
-

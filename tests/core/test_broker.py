@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,8 +20,8 @@ def node(tmp_path: Path) -> Node:
 
 
 @pytest.fixture(params=[True, False], ids=["durable", "transient"])
-def durable(request: pytest.FixtureRequest) -> Iterator[bool]:
-    yield request.param
+def durable(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
 
 
 def settle(first: int, last: int, outcome: c.Outcome = c.Outcome.ACCEPTED) -> c.Settle:
@@ -238,6 +237,3 @@ def test_room_that_is_used_up_stops_deliveries_until_output_drains(node: Node, d
     assert len(delivered(session.take_replies())) == held or held + len(delivered([])) == 8
     session.receive_drained()
     node.run()
-
-
-Check = Callable[[Node], None]

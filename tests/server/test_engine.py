@@ -244,9 +244,7 @@ async def test_who_holds_the_buffers_waits_while_they_are_short(autojump_clock: 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 400_000), st.booleans()), max_size=8), st.booleans())
-async def test_every_message_comes_back_once_in_order(
-    steps: list[tuple[int, int, bool]], polled: bool
-) -> None:
+async def test_every_message_comes_back_once_in_order(steps: list[tuple[int, int, bool]], polled: bool) -> None:
     async with running(polled) as server:
         clients = [server.connect() for _ in range(3)]
         sent = [b"hello"] * 3
