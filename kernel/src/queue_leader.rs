@@ -62,30 +62,25 @@ impl QueueLeader {
         self.skip(first, last);
     }
 
-    /// `first..=last` is not ready (any more).
+    /// `first..=last` is not ready (any more). It may go across several ranges that came back, and on
+    /// beyond the cursor.
     pub fn skip(&mut self, first: u64, last: u64) {
-        if first >= self.cursor {
-            debug_assert_eq!(first.max(self.cursor), first);
-            self.cursor = self.cursor.max(last + 1);
-            return;
+        if last >= self.cursor {
+            self.cursor = last + 1;
         }
-        let Some((start, end)) = self
-            .again
-            .range(..=first)
-            .next_back()
-            .map(|(a, z)| (*a, *z))
-        else {
-            return;
-        };
-        if end < first {
-            return;
-        }
-        self.again.remove(&start);
-        if start < first {
-            self.again.insert(start, first - 1);
-        }
-        if end > last {
-            self.again.insert(last + 1, end);
+        while let Some((start, end)) = self.again.range(..=last).next_back().map(|(a, z)| (*a, *z))
+        {
+            if end < first {
+                break;
+            }
+            self.again.remove(&start);
+            if end > last {
+                self.again.insert(last + 1, end);
+            }
+            if start < first {
+                self.again.insert(start, first - 1);
+                break;
+            }
         }
     }
 
@@ -111,5 +106,27 @@ impl QueueLeader {
             last = end;
         }
         self.again.insert(first, last);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::QueueLeader;
+
+    #[test]
+    fn what_is_checked_out_across_what_came_back_and_the_cursor_is_ready_no_more() {
+        let mut leader = QueueLeader::default();
+        leader.check_out(0, 9, 10);
+        for (first, last) in [(0, 0), (2, 4), (9, 9)] {
+            leader.come_back(first, last, last + 1 - first);
+        }
+        leader.check_out(9, 20, 12);
+        assert_eq!(leader.cursor, 21);
+        let all = |leader: &QueueLeader| leader.ready_ranges();
+        assert_eq!(all(&leader), [(0, 0), (2, 4), (21, u64::MAX - 1)]);
+        leader.skip(0, 2);
+        assert_eq!(all(&leader), [(3, 4), (21, u64::MAX - 1)]);
+        leader.skip(3, 3);
+        assert_eq!(all(&leader), [(4, 4), (21, u64::MAX - 1)]);
     }
 }
