@@ -234,21 +234,24 @@ impl Shard {
         wanted
     }
 
-    /// What came of a wanted read: the entry's frames, each with the numbers of the records it still has.
-    pub fn receive_read(&mut self, entry: u64, frames: Vec<Option<Retained>>) {
-        let frames = frames
-            .into_iter()
-            .map(|frame| frame.map(|f| Arc::new(numbered(f))))
-            .collect();
-        self.reading.remove(&entry);
-        // How many queues want it is not known: it goes by eviction, not by settles.
-        self.cache
-            .evict(self.cache_budget.saturating_sub(READ_ROOM));
-        self.cache.insert(entry, frames, u64::MAX);
+    /// What came of wanted reads: each entry's frames with the numbers of the records they still have.
+    ///
+    /// Room is made once, before all of them: the oldest go first, and these are the oldest.
+    pub fn receive_reads(&mut self, reads: impl IntoIterator<Item = (u64, Vec<Option<Retained>>)>) {
+        let room = READ_ROOM.min(self.cache_budget / 2);
+        self.cache.evict(self.cache_budget - room);
+        for (entry, frames) in reads {
+            let frames = frames
+                .into_iter()
+                .map(|frame| frame.map(|f| Arc::new(numbered(f))))
+                .collect();
+            self.reading.remove(&entry);
+            // How many queues want it is not known: it goes by eviction, not by settles.
+            self.cache.insert(entry, frames, u64::MAX);
+        }
         self.effects
             .changed_queues
-            .extend(self.waiting_for_reads.iter().copied());
-        self.waiting_for_reads.clear();
+            .extend(std::mem::take(&mut self.waiting_for_reads));
         self.has_effects = true;
     }
 }

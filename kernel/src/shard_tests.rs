@@ -8,6 +8,7 @@ use crate::message_run::{Facts, MessageRun, Origin, NO_EXPIRATION};
 use crate::pending_wave::{Target, Targets};
 use crate::raft_group::RaftGroup;
 use crate::raft_options::GroupOptions;
+use crate::record_batch::{self, Retained};
 use crate::run_builder::RunBuilder;
 use crate::shard::Shard;
 use crate::shard_ready::Taken;
@@ -325,4 +326,48 @@ fn what_expired_leaves_from_the_head_only() {
     assert_eq!(shard.check_out_expired(QUEUE, 1099, 9), []);
     assert_eq!(shard.check_out_expired(QUEUE, 1100, 9), [(0, 1)]);
     assert_eq!(shard.head_expires_ms(QUEUE), 1150);
+}
+
+#[test]
+fn a_backlog_beyond_the_cache_is_read_back_in_few_batches() {
+    const COUNT: usize = 64;
+    let mut node = Node::begin(Vec::new());
+    node.shard.cache_budget = 16 << 10;
+    node.shard.create_queue(QUEUE);
+    node.shard.reserve_mark(QUEUE);
+    for number in 0..COUNT {
+        let body = format!("{number:0>500}");
+        node.shard.publish(&run_of(&[body], 1), &[to(&[QUEUE])]);
+        node.settled();
+    }
+    let (mut got, mut batches) = (Vec::new(), 0);
+    while got.len() < COUNT {
+        let taken = node.shard.take(QUEUE, 1000, 1 << 20);
+        got.extend(bodies(&taken).into_iter().map(|(body, _)| body));
+        let wanted = node.shard.take_wanted_reads();
+        if wanted.is_empty() {
+            node.settled();
+            continue;
+        }
+        batches += 1;
+        assert!(batches < COUNT / 4, "{} of {COUNT} so far", got.len());
+        let entries = node.disk.iter().flat_map(|record| &record.entries);
+        let reads: Vec<_> = entries
+            .filter(|entry| wanted.contains(&entry.index))
+            .map(|entry| (entry.index, frames_of(entry)))
+            .collect();
+        node.shard.receive_reads(reads);
+    }
+    assert!(got.is_sorted());
+}
+
+fn frames_of(entry: &LogEntry) -> Vec<Option<Retained>> {
+    let wave = Wave::decode(&entry.data).unwrap();
+    let frames = wave.frames.iter().map(|frame| {
+        let (start, size) = (frame.start as usize, frame.size as usize);
+        let run = record_batch::decode(&entry.data, start, size).unwrap();
+        let numbers = (0..run.entries.len() as u32).collect();
+        Some(Retained { run, numbers })
+    });
+    frames.collect()
 }

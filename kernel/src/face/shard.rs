@@ -331,10 +331,8 @@ impl PyShard {
             each.map(|entry| Ok((entry, store.read_frames(group, entry)?)))
                 .collect()
         });
-        let mut shard = self.lock();
-        for (entry, frames) in read.map_err(journal::store_error)? {
-            shard.receive_read(entry, frames);
-        }
+        let read = read.map_err(journal::store_error)?;
+        self.lock().receive_reads(read);
         Ok(())
     }
 
