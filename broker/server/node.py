@@ -12,6 +12,8 @@ import trio
 from broker.core.broker import Broker
 from broker.core.shard import Shard
 from broker.core.topology import Topology
+from broker.core.users import DEFAULT_PASSWORD, DEFAULT_USER
+from broker.model.names import UserName
 from broker.server.serve import now_ms
 from kernel import Shard as KernelShard
 from kernel.journal import Journal
@@ -29,6 +31,9 @@ class NodeSettings(msgspec.Struct, frozen=True):
     cache_size_max: int = 256 << 20
     """Of messages in memory, of all logged shards together."""
     volatile_size_max: int = 256 << 20
+    first_user: UserName = DEFAULT_USER
+    """Made together with the directory."""
+    first_password: bytes = DEFAULT_PASSWORD
 
 
 class Node:
@@ -70,7 +75,7 @@ async def open_node(path: Path, settings: NodeSettings) -> Node:
     topology = Topology.from_rows(kernels[0].rows())
     broker = Broker(shards[0], shards[1:], volatile, topology, os.urandom, settings.volatile_size_max)
     broker.replay(shards[0].receive_effects())
-    broker.begin(trio.current_time(), now_ms())
+    broker.begin(trio.current_time(), now_ms(), settings.first_user, settings.first_password)
     while not broker.founded:
         broker.receive_synced(await _next_sync(journal))
         broker.step(trio.current_time(), now_ms())

@@ -1,0 +1,152 @@
+"""The composition root: reads the configuration, builds a node, runs it.  The only file that knows everyone.
+
+Imports are made where they are needed: `dragoman --help` must not wait for trio, and the process accepts
+connections within half a second.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from broker.cli.arguments import VERSION, parser
+from broker.config import Config, ConfigError, load
+
+if TYPE_CHECKING:
+    from broker.server.listener import Endpoint
+    from broker.server.node import NodeSettings
+
+BAD_START = 1
+BAD_CONFIG = 2
+"""Exit codes."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The ``dragoman`` command; its exit code."""
+    asked = parser().parse_args(arguments)
+    from broker.cli import config_commands
+
+    try:
+        config = load(asked.config, os.environ)
+    except ConfigError as error:
+        config_commands.report(error)
+        return BAD_CONFIG
+    match (asked.command, getattr(asked, "action", "")):
+        case ("config", "check"):
+            config_commands.check(config)
+        case ("config", _):
+            config_commands.show(config)
+        case _:
+            return run(config)
+    return 0
+
+
+def run(config: Config) -> int:
+    """Serves until it is told to stop."""
+    import trio
+
+    from broker.core.back import MetadataMissing
+    from broker.logging import configure
+    from broker.server.listener import AddressUnavailable
+    from kernel.journal import Damage
+    from store.files import DirectoryInUse
+
+    configure(config.logging.format, config.logging.level)
+    problems: list[str] = []
+    try:
+        trio.run(serve_node, config, Path(config.broker.storage.log_dir).resolve())
+    except* (AddressUnavailable, Damage, DirectoryInUse, MetadataMissing, OSError) as group:
+        problems += [str(error) for error in leaves(group)]
+    for problem in problems:
+        print(f"dragoman: {problem}", file=sys.stderr)
+    return BAD_START if problems else 0
+
+
+def leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    """The exceptions themselves."""
+    nested = [leaves(each) if isinstance(each, BaseExceptionGroup) else [each] for each in group.exceptions]
+    return [error for errors in nested for error in errors]
+
+
+async def serve_node(config: Config, data: Path) -> None:
+    """Serves; prints the banner once connections are accepted."""
+    import trio
+
+    from broker.cli.banner import banner
+    from broker.server.admission import ConnectionLimits
+    from broker.server.buffers import Buffers
+    from broker.server.node import open_node
+    from broker.server.serve import serve
+    from kernel import Counters
+
+    limits = config.broker.limits
+    node = await open_node(data, node_settings(config))
+    try:
+        async with trio.open_nursery() as nursery:
+            serving = await nursery.start(
+                partial(
+                    serve,
+                    node.broker,
+                    node.journal,
+                    endpoints(config),
+                    counters=Counters(),
+                    limits=ConnectionLimits(
+                        limits.max_connections,
+                        limits.max_unauthenticated_connections,
+                        limits.max_unauthenticated_per_address,
+                    ),
+                    buffers=Buffers(limits.memory.connection_input, limits.memory.connection_output),
+                )
+            )
+            print(banner(config.cluster.cluster_name, serving.addresses, data), end="", flush=True)
+    finally:
+        node.close()
+
+
+def node_settings(config: Config) -> NodeSettings:
+    from broker.model.names import UserName
+    from broker.server.node import NodeSettings
+
+    return NodeSettings(
+        shards=config.cluster.shards,
+        journal_file_size=config.broker.storage.journal_file_size,
+        cache_size_max=config.broker.limits.memory.message_cache,
+        volatile_size_max=config.broker.limits.memory.volatile_queues,
+        first_user=UserName(config.security.default_user),
+        first_password=config.security.default_password.encode(),
+    )
+
+
+def endpoints(config: Config) -> list[Endpoint]:
+    """Where to listen, and what is spoken there."""
+    from broker.server.connection import Opened, Peer
+    from broker.server.listener import Endpoint
+    from kernel import AmqpDecoder
+    from protocols.amqp.connection import AmqpAdapter
+    from protocols.amqp.settings import AmqpSettings
+
+    limits = config.broker.limits
+    settings = AmqpSettings(
+        frame_size_max=limits.frame_max,
+        channel_max=limits.channel_max,
+        heartbeat_s=math.ceil(limits.heartbeat),
+        message_size_max=config.broker.performance.max_message_size,
+        handshake_timeout_s=limits.handshake_timeout,
+        version=VERSION,
+        cluster_name=config.cluster.cluster_name,
+    )
+
+    def amqp(peer: Peer, now: float) -> Opened:
+        decoder = AmqpDecoder()
+        return Opened(AmqpAdapter(decoder, settings, loopback=peer.loopback, now=now), decoder)
+
+    return [Endpoint(each.protocol, each.host, each.port, amqp) for each in config.broker.listeners]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
