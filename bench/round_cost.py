@@ -89,7 +89,7 @@ class IdleCore:
     holding = False
     submitted = 0
     synced = 0
-    state = ("open", "")
+    pressure: str | None = None
 
     def __init__(self) -> None:
         self._busy: list[IdleSession] = []

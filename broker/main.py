@@ -80,6 +80,7 @@ async def serve_node(config: Config, data: Path) -> None:
     from broker.cli.banner import banner
     from broker.server.admission import ConnectionLimits
     from broker.server.buffers import Buffers
+    from broker.server.housekeeping import keep_house
     from broker.server.node import open_node
     from broker.server.serve import serve
     from kernel import Counters
@@ -87,23 +88,26 @@ async def serve_node(config: Config, data: Path) -> None:
     limits = config.broker.limits
     node = await open_node(data, node_settings(config))
     try:
-        async with trio.open_nursery() as nursery:
-            serving = await nursery.start(
-                partial(
-                    serve,
-                    node.broker,
-                    node.journal,
-                    endpoints(config),
-                    counters=Counters(),
-                    limits=ConnectionLimits(
-                        limits.max_connections,
-                        limits.max_unauthenticated_connections,
-                        limits.max_unauthenticated_per_address,
-                    ),
-                    buffers=Buffers(limits.memory.connection_input, limits.memory.connection_output),
+        async with trio.open_nursery() as keeping:
+            keeping.start_soon(keep_house, node)
+            async with trio.open_nursery() as nursery:
+                serving = await nursery.start(
+                    partial(
+                        serve,
+                        node.broker,
+                        node.journal,
+                        endpoints(config),
+                        counters=Counters(),
+                        limits=ConnectionLimits(
+                            limits.max_connections,
+                            limits.max_unauthenticated_connections,
+                            limits.max_unauthenticated_per_address,
+                        ),
+                        buffers=Buffers(limits.memory.connection_input, limits.memory.connection_output),
+                    )
                 )
-            )
-            print(banner(config.cluster.cluster_name, serving.addresses, data), end="", flush=True)
+                print(banner(config.cluster.cluster_name, serving.addresses, data), end="", flush=True)
+            keeping.cancel_scope.cancel()
     finally:
         node.close()
 

@@ -77,5 +77,5 @@ class Syncs(Protocol):
         """Submissions that are on disk."""
 
     @property
-    def state(self) -> tuple[str, str]:
-        """("open", ""), ("no space", "") or ("poisoned", why)."""
+    def pressure(self) -> str | None:
+        """Why publishers must wait: "poisoned", "no space" or "journal full"; None: they need not."""

@@ -28,8 +28,13 @@ from protocols.adapter import Frame
 
 log = structlog.get_logger()
 
-DISK_ALARMS = {"open": None, "no space": "low on disk", "poisoned": "the disk failed"}
-"""By the journal's state; in RabbitMQ's words where it has any."""
+DISK_ALARMS = {
+    None: None,
+    "no space": "low on disk",
+    "poisoned": "the disk failed",
+    "journal full": "the log is behind",
+}
+"""By the journal's pressure; in RabbitMQ's words where it has any."""
 
 
 class Engine(Generic[SessionT]):
@@ -208,7 +213,7 @@ class Engine(Generic[SessionT]):
             core.receive_synced(synced)
         if self._journal_spoke or self.poller is None:
             self._journal_spoke = False
-            core.disk_alarm = DISK_ALARMS[self.syncs.state[0]]
+            core.disk_alarm = DISK_ALARMS[self.syncs.pressure]
         core.step(now, self._now_ms())
         self.wanted_reads += core.take_wanted_reads()
         for session in core.take_busy():

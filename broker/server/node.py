@@ -39,9 +39,11 @@ class NodeSettings(msgspec.Struct, frozen=True):
 class Node:
     """One node's core over its data directory."""
 
-    def __init__(self, directory: DataDirectory, journal: Journal, broker: Broker) -> None:
+    def __init__(self, directory: DataDirectory, journal: Journal, kernels: list[KernelShard], broker: Broker) -> None:
         self.directory = directory
         self.journal = journal
+        self.kernels = kernels
+        """The logged shards, the meta shard first."""
         self.broker = broker
 
     def close(self) -> None:
@@ -79,7 +81,7 @@ async def open_node(path: Path, settings: NodeSettings) -> Node:
     while not broker.founded:
         broker.receive_synced(await _next_sync(journal))
         broker.step(trio.current_time(), now_ms())
-    return Node(directory, journal, broker)
+    return Node(directory, journal, kernels, broker)
 
 
 async def _next_sync(journal: Journal) -> int:

@@ -133,6 +133,84 @@ impl Node {
     }
 }
 
+/// What a client saw of one queue, and what the shard owes it for that.
+#[derive(Default)]
+struct History {
+    sent: u64,
+    committed: u64,
+    /// (command, messages sent with it and before).
+    numbers: VecDeque<(u64, u64)>,
+    /// Checked out, by sequence.
+    out: BTreeMap<u64, String>,
+    settling: Vec<String>,
+    /// Known to be committed as settled.
+    settled: BTreeSet<String>,
+}
+
+impl History {
+    fn publish(&mut self, node: &mut Node, count: u64, keys: u32) {
+        let texts: Vec<String> = (self.sent..self.sent + count)
+            .map(|i| format!("{i:06}"))
+            .collect();
+        self.sent += count;
+        let run = run_of(&texts, keys);
+        let routes = vec![to(&[QUEUE]); run.dictionary.len()];
+        let (number, rejected) = node.shard.publish(&run, &routes);
+        assert!(rejected.is_empty());
+        self.numbers.push_back((number, self.sent));
+    }
+
+    fn take(&mut self, node: &mut Node, count: u64) {
+        let taken = node.shard.take(QUEUE, count, 1 << 20);
+        let sequences = taken.ranges.iter().flat_map(|(a, z)| *a..=*z);
+        for (sequence, (text, _)) in sequences.zip(bodies(&taken)) {
+            assert!(!self.settled.contains(&text), "{text} after its settle");
+            assert_eq!(sequence, text.parse::<u64>().unwrap(), "order");
+            assert!(self.out.insert(sequence, text).is_none());
+        }
+    }
+
+    fn end(&mut self, node: &mut Node, give_back: bool) {
+        let Some((sequence, text)) = self.out.pop_first() else {
+            return;
+        };
+        if give_back {
+            node.shard.give_back(QUEUE, sequence, sequence);
+        } else {
+            node.shard
+                .settle(QUEUE, sequence, sequence, Outcome::Accepted);
+            self.settling.push(text);
+        }
+    }
+
+    fn crash(&mut self, node: Node) -> Node {
+        let node = Node::begin(node.disk);
+        self.out.clear();
+        self.settling.clear();
+        self.numbers.clear();
+        let state = &node.shard.state().queues[&QUEUE];
+        assert!(state.next_sequence >= self.committed, "lost");
+        self.sent = state.next_sequence;
+        self.committed = self.sent;
+        node
+    }
+
+    fn note_applied(&mut self, node: &mut Node) {
+        let Some(effects) = node.shard.take_effects() else {
+            return;
+        };
+        let mine = effects.applied.iter().filter(|(sender, _)| *sender == ME);
+        let through = mine.map(|(_, number)| *number).max();
+        while self
+            .numbers
+            .front()
+            .is_some_and(|(number, _)| Some(*number) <= through)
+        {
+            self.committed = self.numbers.pop_front().unwrap().1;
+        }
+    }
+}
+
 #[test]
 fn what_is_committed_survives_in_order_and_once() {
     for seed in 0..60 {
@@ -141,78 +219,21 @@ fn what_is_committed_survives_in_order_and_once() {
         node.shard.create_queue(QUEUE);
         node.shard.create_queue(OTHER);
         node.settled();
-        let (mut sent, mut committed) = (0u64, 0u64);
-        let mut numbers: VecDeque<(u64, u64)> = VecDeque::new();
-        let mut out: BTreeMap<u64, String> = BTreeMap::new(); // checked out, by sequence
-        let mut settled: BTreeSet<String> = BTreeSet::new(); // and known to be committed
-        let mut settling: Vec<String> = Vec::new();
+        let mut history = History::default();
         for _ in 0..120 {
             match draw.below(9) {
-                0..=2 => {
-                    let count = 1 + draw.below(6);
-                    let texts: Vec<String> =
-                        (sent..sent + count).map(|i| format!("{i:06}")).collect();
-                    sent += count;
-                    let keys = 1 + draw.below(2) as u32;
-                    let run = run_of(&texts, keys);
-                    let routes = vec![to(&[QUEUE]); run.dictionary.len()];
-                    let (number, rejected) = node.shard.publish(&run, &routes);
-                    assert!(rejected.is_empty());
-                    numbers.push_back((number, sent));
-                }
+                0..=2 => history.publish(&mut node, 1 + draw.below(6), 1 + draw.below(2) as u32),
                 3 => node.propose(),
                 4 => node.sync(),
-                5 | 6 => {
-                    let taken = node.shard.take(QUEUE, 1 + draw.below(5), 1 << 20);
-                    let texts = bodies(&taken);
-                    let sequences = taken.ranges.iter().flat_map(|(a, z)| *a..=*z);
-                    for (sequence, (text, _)) in sequences.zip(texts) {
-                        assert!(
-                            !settled.contains(&text),
-                            "seed {seed}: {text} after its settle"
-                        );
-                        assert_eq!(sequence, text.parse::<u64>().unwrap(), "seed {seed}: order");
-                        assert!(out.insert(sequence, text).is_none());
-                    }
-                }
-                7 => {
-                    let Some((sequence, text)) = out.pop_first() else {
-                        continue;
-                    };
-                    if draw.below(3) == 0 {
-                        node.shard.give_back(QUEUE, sequence, sequence);
-                    } else {
-                        node.shard
-                            .settle(QUEUE, sequence, sequence, Outcome::Accepted);
-                        settling.push(text);
-                    }
-                }
-                _ if draw.below(6) == 0 => {
-                    node = Node::begin(std::mem::take(&mut node.disk));
-                    out.clear();
-                    settling.clear();
-                    numbers.clear();
-                    let state = &node.shard.state().queues[&QUEUE];
-                    assert!(state.next_sequence >= committed, "seed {seed}: lost");
-                    sent = state.next_sequence;
-                    committed = sent;
-                }
+                5 | 6 => history.take(&mut node, 1 + draw.below(5)),
+                7 => history.end(&mut node, draw.below(3) == 0),
+                _ if draw.below(6) == 0 => node = history.crash(node),
                 _ => {
                     node.settled();
-                    settled.extend(settling.drain(..));
+                    history.settled.extend(history.settling.drain(..));
                 }
             }
-            if let Some(effects) = node.shard.take_effects() {
-                let through = effects
-                    .applied
-                    .iter()
-                    .filter(|(s, _)| *s == ME)
-                    .map(|(_, n)| *n)
-                    .max();
-                while numbers.front().is_some_and(|(n, _)| Some(*n) <= through) {
-                    committed = numbers.pop_front().unwrap().1;
-                }
-            }
+            history.note_applied(&mut node);
         }
         replay_gives_the_same_hash(&mut node, seed);
     }

@@ -122,7 +122,7 @@ class DrawnSyncs:
     def __init__(self) -> None:
         self.submitted = 0
         self.synced = 0
-        self.state = ("open", "")
+        self.pressure: str | None = None
 
 
 class EchoSession:

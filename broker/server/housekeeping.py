@@ -1,0 +1,23 @@
+"""The store's cycles: full journal files are sealed, checkpoints written, files retired."""
+
+from __future__ import annotations
+
+import trio
+
+from broker.server.node import Node
+
+PERIOD_S = 0.05
+"""A journal file lasts 0.2 s at the disk's full speed; what is left over a round's time is not."""
+
+
+async def keep_house(node: Node) -> None:
+    """Starts a cycle when the journal wants one, and takes in the one that finished.  Never returns.
+
+    The work is done by the store's own thread, from frozen copies; here only copies are handed over.
+    """
+    journal, shards = node.journal, node.kernels
+    while True:
+        await trio.sleep(PERIOD_S)
+        journal.receive_cycle(shards)
+        if journal.cycle_wanted:
+            journal.begin_cycle(shards)
