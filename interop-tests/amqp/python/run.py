@@ -1,4 +1,4 @@
-"""``run.py on_pika|on_aio_pika BEHAVIOUR URL``: one behaviour, shown by a stock Python client; fails with a traceback."""
+"""``run.py on_pika|on_aio_pika BEHAVIOUR URL``: a stock Python client shows one behaviour, or fails."""
 
 from __future__ import annotations
 

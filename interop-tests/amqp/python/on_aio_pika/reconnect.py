@@ -6,9 +6,9 @@ import asyncio
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
-from restart import restart_broker
 
 from on_aio_pika.connection import durable_queue, persistent
+from restart import restart_broker
 
 
 async def run(url: str) -> None:

@@ -1,4 +1,4 @@
-"""A consumer gets everything in order with what the publisher said about it; two share; a cancelled one gets nothing."""
+"""A consumer gets everything in order with what the publisher said about it; two consumers share."""
 
 from __future__ import annotations
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pika.exceptions
-from restart import restart_broker
 
 from on_pika.connection import channel_to, connect, durable_queue
+from restart import restart_broker
 
 
 def run(url: str) -> None:
