@@ -22,8 +22,10 @@ use crate::manifest::BlocksMark;
 pub const BLOCKS: &str = "blocks";
 const BLOCK_MAGIC: [u8; 4] = *b"BLCK";
 const BLOCK_HEADER_SIZE: usize = 20;
-/// Bytes gathered before they are written.
+/// Bytes gathered before they are written, and written before they are synced: one sync of all of it
+/// would hold up the journal's.
 const WRITE_SIZE: usize = 1 << 20;
+const SYNC_SIZE: u64 = 4 << 20;
 
 pub fn blocks_name(number: u64) -> String {
     numbered_name(BLOCKS, number)
@@ -43,6 +45,7 @@ pub struct BlocksWriter {
     seed: u32,
     file: Arc<dyn DiskFile>,
     position: u64,
+    synced: u64,
     buffer: Vec<u8>,
     count: u64,
 }
@@ -60,6 +63,7 @@ impl BlocksWriter {
             seed: identity.checksum_seed(number),
             file: disk.create(&name)?,
             position: 0,
+            synced: 0,
             buffer: file_header::encode(FileKind::Blocks, number, identity),
             count: 0,
         })
@@ -94,6 +98,10 @@ impl BlocksWriter {
         self.file.write_at(self.position, &self.buffer)?;
         self.position += self.buffer.len() as u64;
         self.buffer.clear();
+        if self.position - self.synced >= SYNC_SIZE {
+            self.file.sync()?;
+            self.synced = self.position;
+        }
         Ok(())
     }
 

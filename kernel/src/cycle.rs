@@ -95,6 +95,7 @@ impl Cycle {
         }
         let changes = std::mem::take(&mut inside.changes);
         recount(inside, &frozen, &changes);
+        inside.sum_live();
         // Rewriting needs room before it makes some.
         let scarcity = if store.space.is_low() { 4 } else { 1 };
         let rewrite_size_max = store.options.rewrite_size_max / scarcity;

@@ -1,7 +1,6 @@
 //! Writing a segment: runs as they are filled, then the footer.
 
 use std::collections::BTreeSet;
-use std::io::IoSlice;
 use std::sync::Arc;
 
 use crate::disk::{Disk, DiskFault, DiskFile, DiskResult};
@@ -72,8 +71,12 @@ pub struct SegmentWriter {
     seed: u32,
     file: Arc<dyn DiskFile>,
     position: u64,
+    synced: u64,
     runs: Vec<Run>,
 }
+
+/// Bytes written between syncs: one sync of a whole segment would hold up the journal's.
+const SYNC_SIZE: u64 = 4 << 20;
 
 impl SegmentWriter {
     pub fn create(disk: &dyn Disk, identity: &Identity, number: u64) -> DiskResult<Self> {
@@ -90,6 +93,7 @@ impl SegmentWriter {
             seed: identity.checksum_seed(number),
             file,
             position: HEADER_SIZE,
+            synced: 0,
             runs: Vec::new(),
         })
     }
@@ -113,8 +117,16 @@ impl SegmentWriter {
             at += seal_piece(&mut pieces[at..], self.seed, run.position + at as u64);
         }
         let head = encode_run_header(&run, self.seed, self.position);
-        self.file
-            .writev_at(self.position, &[IoSlice::new(&head), IoSlice::new(&pieces)])?;
+        self.file.write_at(self.position, &head)?;
+        let mut at = run.position;
+        for part in pieces.chunks(SYNC_SIZE as usize) {
+            self.file.write_at(at, part)?;
+            at += part.len() as u64;
+            if at - self.synced >= SYNC_SIZE {
+                self.file.sync()?;
+                self.synced = at;
+            }
+        }
         self.position = run.position + run.size;
         self.runs.push(run);
         Ok(())

@@ -90,6 +90,8 @@ pub(crate) struct Inside {
     pub segments: Arc<SegmentSet>,
     /// Records of each run that were still wanted when its queues were last looked at.
     pub live: BTreeMap<(u64, u32), u64>,
+    /// The sum of `live`.
+    live_total: u64,
     /// Of groups whose last cycle did not get through.
     pub changes: BTreeMap<u32, Changes>,
     cycle: Option<Box<Cycle>>,
@@ -130,6 +132,7 @@ impl Store {
         let segments = Arc::new(segments);
         let reader = SegmentReader::new(disk.clone(), identity, segments.clone());
         let inside = Inside {
+            live_total: segments.iter().map(|segment| segment.record_count()).sum(),
             live: all_live(&segments),
             manifest,
             segments,
@@ -277,7 +280,7 @@ impl Store {
         if poisoned || inside.is_busy() || !has_room {
             return false;
         }
-        let live: u64 = inside.live.values().sum();
+        let live = inside.live_total;
         let released = self.released.load(Ordering::Relaxed);
         let settled = live > 0 && released >= (live / 4).max(live.min(4096));
         (settled || full) && next_write >= inside.futile_until
@@ -445,6 +448,11 @@ impl Inside {
         self.cycle.is_some() || self.finished.is_some() || self.failure.is_some()
     }
 
+    /// To be called when `live` has changed.
+    pub(crate) fn sum_live(&mut self) {
+        self.live_total = self.live.values().sum();
+    }
+
     /// Keeps changes for the next cycle.
     pub(crate) fn give_back(&mut self, group: u32, mut changes: Changes) {
         let kept = self.changes.entry(group).or_default();
@@ -464,6 +472,7 @@ impl Inside {
         for (place, count) in all_live(&segments) {
             self.live.entry(place).or_insert(count);
         }
+        self.sum_live();
         self.manifest = manifest;
         self.segments = segments;
     }
