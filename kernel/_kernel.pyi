@@ -446,6 +446,77 @@ class Journal:
         """Takes one step of what is due in the background; False: nothing is.  Raises Damage or OSError."""
 
 @final
+class LogReader:
+    """A data directory as ``dragoman log`` reads it (kernel/src/face/log_reader.rs).  Changes nothing."""
+
+    @staticmethod
+    def open(directory: str) -> LogReader:
+        """Takes the directory's lock.  Raises BlockingIOError if a broker has it, Damage or OSError."""
+    @staticmethod
+    def open_on(disk: SimDisk) -> LogReader:
+        """The same on a simulated disk."""
+    def close(self) -> None:
+        """Gives the directory back."""
+    @property
+    def peer(self) -> int: ...
+    @property
+    def store(self) -> bytes: ...
+    def files(self) -> list[tuple[str, int]]:
+        """Name and bytes of all files, sorted."""
+    def manifest(
+        self,
+    ) -> (
+        tuple[
+            int,
+            tuple[int, int, int],
+            list[tuple[int, int, int, int, int, int, int]],
+            list[tuple[int, int, int]],
+            list[tuple[int, int, int]],
+        ]
+        | None
+    ):
+        """The newest checkpoint; None: there is none.
+
+        Number, (first journal file, its first write, journal written through), groups as (group, applied index, its
+        term, queues, messages, rows, senders), segments as (number, bytes, runs), blocks files as (number, bytes,
+        blocks).
+        """
+    def journal_files(self) -> list[int]: ...
+    def journal_writes(
+        self, number: int
+    ) -> tuple[
+        list[
+            tuple[
+                int,
+                int,
+                int,
+                int,
+                list[tuple[int, tuple[int, int, int] | None, list[tuple[int, int, int, int, int]]]],
+            ]
+        ],
+        int,
+        str,
+    ]:
+        """The good writes of a journal file, where they end, and what is wrong there ("": nothing).
+
+        Each is (position, number, synced through, bytes, records), a record (group, (term, vote, commit) or None,
+        entries), an entry (index, term, kind, position of its data, bytes).
+        """
+    def segment_runs(self, number: int) -> list[tuple[int, int, int, int, int, int, int, list[int]]]:
+        """Each (group, queue, bytes, pieces, records, first entry, last entry, guests)."""
+    def read(self, name: str, position: int, size: int) -> bytes:
+        """Bytes of a file, fewer where it ends."""
+    @staticmethod
+    def describe_wave(data: bytes) -> tuple[int, int, int, int, int, int, int, int, int, int]:
+        """Time in ms; how many frames, routes, messages routed, settled and returned ranges, marks, commands, queues
+        created, queues dropped.  Raises ValueError if it is none."""
+    def verify(self) -> list[tuple[str, int]]:
+        """Reads and checks everything that is live: what there is of each kind.  Raises Damage or OSError."""
+    @property
+    def verified(self) -> tuple[str, int]:
+        """The file that ``verify`` reads now, and bytes of those it is done with; for another thread."""
+
+@final
 class Route:
     """Where a key of a run leads within one shard."""
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from kernel._kernel import Damage, Journal
+from kernel._kernel import Damage, Journal, LogReader
 
-__all__ = ["Damage", "Journal"]
+__all__ = ["Damage", "Journal", "LogReader"]

@@ -6,7 +6,7 @@ import os
 import random
 from pathlib import Path
 
-from kernel.journal import Journal
+from kernel.journal import Journal, LogReader
 
 STORE_ID_SIZE = 16
 PEER_BITS = 63
@@ -39,3 +39,14 @@ class DataDirectory:
             raise DirectoryInUse(
                 f"{self.path} is in use by another broker: stop that one, or give this one a log_dir of its own"
             ) from None
+
+
+def open_reader(path: Path) -> LogReader:
+    """The directory at ``path`` to be looked into, locked until the reader is closed.
+
+    Raises DirectoryInUse, kernel.journal.Damage or OSError.
+    """
+    try:
+        return LogReader.open(str(path))
+    except BlockingIOError:
+        raise DirectoryInUse(f"{path} is in use: stop the broker first") from None

@@ -109,7 +109,8 @@ pub struct Scan {
     pub bad: Option<String>,
 }
 
-/// Goes through the writes of one file as long as they are good and numbered in a row.
+/// Goes through the writes of one file as long as they are good and numbered in a row; the first may
+/// have any number if `next_write` is 0.
 pub fn scan_file(
     file: &dyn DiskFile,
     seed: u32,
@@ -130,7 +131,7 @@ pub fn scan_file(
             scan.bad = seems_written.then(|| "the write's header has a wrong checksum".to_owned());
             return Ok(scan);
         };
-        if header.number != next_write {
+        if header.number != next_write && next_write != 0 {
             let number = header.number;
             scan.bad = Some(format!("write {number} stands where {next_write} should"));
             return Ok(scan);

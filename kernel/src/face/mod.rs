@@ -12,6 +12,7 @@ pub mod frame;
 pub mod generator;
 pub mod histogram;
 pub mod journal;
+mod log_reader;
 pub mod message_run;
 pub mod name_pattern;
 mod poller;
@@ -37,6 +38,7 @@ fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     death::register(m)?;
     delivery_run::register(m)?;
     frame::register(m)?;
+    log_reader::register(m)?;
     message_run::register(m)?;
     counters::register(m)?;
     generator::register(m)?;
