@@ -654,6 +654,8 @@ class Poller:
         """
     def output_size(self, token: int) -> int: ...
     def input_size(self, token: int) -> int: ...
+    def slow_inputs(self, least: int) -> list[int]:
+        """Those whose unfinished frame or message has grown by less than ``least`` bytes since this was last asked."""
     def wait(self, block_us: int, spin_us: int = 0) -> bool:
         """Waits for something to do without trio: asleep, then looking; says whether there is."""
 

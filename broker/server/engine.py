@@ -22,12 +22,17 @@ from broker.server.connection import UNKNOWN, Connection, Opened, Peer
 from broker.server.core import Core, SessionT, Syncs
 from broker.server.deadlines import Deadlines
 from broker.server.pump import FlowState, Pump
+from broker.server.stream import StreamTransport
 from broker.server.transport import Transport
 from kernel.poller import Poller
 from protocols.adapter import Frame
 
 log = structlog.get_logger()
 
+LOOK_INTERVAL_S = 10.0
+UNFINISHED_PROGRESS_MIN = 10 << 10
+"""Bytes by which an unfinished frame or message must grow between two looks: 1 KiB a second.  What is begun
+holds memory, and a byte now and then would pass for a sign of life."""
 DISK_ALARMS = {
     None: None,
     "no space": "low on disk",
@@ -64,6 +69,9 @@ class Engine(Generic[SessionT]):
         """Ends the wait between rounds, if there is one."""
         self.wanted_reads: list[Callable[[], object]] = []
         """What the core waits for from disk, until somebody takes it."""
+        self.look_at = math.inf
+        """When unfinished input is looked at next."""
+        self._streams: dict[int, StreamTransport] = {}
         self._now_ms = now_ms
         self._pump = Pump()
         self._tokens = itertools.count()
@@ -84,6 +92,8 @@ class Engine(Generic[SessionT]):
         """
         token = next(self._tokens)
         transport = opener(token)
+        if isinstance(transport, StreamTransport):
+            self._streams[token] = transport
         session = self.core.open_session()
         connection = Connection(token, peer, opened.adapter, session, transport)
         self.connections[token] = self._sessions[session] = connection
@@ -134,6 +144,8 @@ class Engine(Generic[SessionT]):
         self.due = False
         touched = self._receive(now)
         self._receive_timeouts(touched, now)
+        if now >= self.look_at or (self.connections and self.look_at == math.inf):
+            self._look_at_inputs(now)
         for connection in touched:
             self._take(connection, now)
         self._step(now)
@@ -182,6 +194,17 @@ class Engine(Generic[SessionT]):
                 touched[connection] = None
             else:
                 self._schedule(connection)
+
+    def _look_at_inputs(self, now: float) -> None:
+        """Ends those who begin something and don't get on with it."""
+        self.look_at = now + LOOK_INTERVAL_S if self.connections else math.inf
+        least = UNFINISHED_PROGRESS_MIN
+        slow = [] if self.poller is None else self.poller.slow_inputs(least)
+        slow += [token for token, stream in self._streams.items() if stream.is_slow(least)]
+        for token in slow:
+            connection = self.connections[token]
+            log.info("peer doesn't finish what it began", peer=connection.peer.address)
+            self._end(connection, now)
 
     def _take(self, connection: Connection[SessionT], now: float) -> bool:
         """Does what an adapter wants done; says whether the core has got commands."""
@@ -296,6 +319,7 @@ class Engine(Generic[SessionT]):
         connection.transport.close()
         self.deadlines.set(connection, math.inf)
         del self.connections[flow.token]
+        self._streams.pop(flow.token, None)
         self.admission.leave(connection.peer.address, connection.proven)
 
     def _close_session(self, connection: Connection[SessionT]) -> None:

@@ -26,8 +26,21 @@ ACCEPT_COUNT_MAX = 64
 OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 RETRY_S = 0.1
 """As trio's serve_listeners: until then somebody may have gone."""
-PEER_GONE = {errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT}
-"""accept(2): errors of the connection that was to be accepted, not of the listener."""
+PEER_GONE = {
+    errno.ECONNABORTED,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.EINTR,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.ENONET,
+    errno.ENOPROTOOPT,
+    errno.EOPNOTSUPP,
+    errno.EPERM,
+    errno.EPROTO,
+    errno.ETIMEDOUT,
+}
+"""accept(2): errors of the connection that was to be accepted, or of a firewall; not of the listener."""
 
 Protocol = Callable[[Peer, float], Opened]
 """Makes the adapter of a new connection, at a time."""

@@ -100,7 +100,8 @@ class Rounds(Generic[SessionT]):
             self._phase_ends_at = now + SYNC_TIMEOUT_S
         elif self.phase is Phase.SYNCING and not engine.due:
             written = engine.syncs.synced == engine.syncs.submitted and not engine.core.holding
-            if written or now >= self._phase_ends_at:
+            given_up = engine.syncs.state[0] == "poisoned"  # a failed sync is final: nothing more is written
+            if written or given_up or now >= self._phase_ends_at:
                 self.phase = Phase.STOPPED
 
     def _watch_syncs(self, now: float) -> None:
@@ -141,7 +142,12 @@ class Rounds(Generic[SessionT]):
     async def _sleep(self) -> None:
         engine = self._engine
         core_deadline = engine.core.next_deadline(self._clock())
-        deadline = min(engine.deadlines.next, self._phase_ends_at, math.inf if core_deadline is None else core_deadline)
+        deadline = min(
+            engine.deadlines.next,
+            engine.look_at,
+            self._phase_ends_at,
+            math.inf if core_deadline is None else core_deadline,
+        )
         with trio.CancelScope(deadline=deadline) as self._sleeping:
             if self._poller is None:
                 await trio.sleep_forever()

@@ -47,6 +47,9 @@ class StreamTransport:
         self._pieces: deque[Output] = deque()
         self._left = 0
         self._hanging_up = False
+        self._received = 0
+        self._begun: int | None = None
+        """``_received`` at the last look, if something was unfinished then and hasn't been finished since."""
         self._scope = trio.CancelScope()
         self._reading = trio.Event()
         self._reading.set()
@@ -93,6 +96,13 @@ class StreamTransport:
     def input_size(self) -> int:
         return self._decoder.buffered
 
+    def is_slow(self, least: int) -> bool:
+        """As the poller's ``slow_inputs`` (kernel/src/input_progress.rs)."""
+        read = self._reading.is_set() and not (self._decoder.stopped or self._hanging_up)
+        before = self._begun
+        self._begun = self._received if read and self._decoder.buffered else None
+        return before is not None and self._begun is not None and self._received - before < least
+
     # ---- the stream's side
 
     async def run(self) -> None:
@@ -120,6 +130,9 @@ class StreamTransport:
             elif not (self._hanging_up or self._scope.cancel_called):
                 frames = self._decoder.receive_data(bytes(data))
                 self._charge_input(self._decoder.buffered)
+                self._received += len(data)
+                if frames:
+                    self._begun = None
                 self._owner.receive_frames(self._token, frames)
 
     async def _wait_wanted(self) -> None:

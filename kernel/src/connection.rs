@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use rustix::net::{recv, sendmsg, shutdown, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 
 use crate::decoder::{Decoder, Frame};
+use crate::input_progress::InputProgress;
 use crate::output::Output;
 
 /// A decoder that its connection shares with its adapter, which resumes it.
@@ -56,6 +57,7 @@ pub struct Connection {
     pub round_read: u64,
     /// Bytes of the decoder charged to the input account.
     pub input_charged: usize,
+    progress: InputProgress,
 }
 
 impl Connection {
@@ -70,6 +72,7 @@ impl Connection {
             deferred: false,
             round_read: 0,
             input_charged: 0,
+            progress: InputProgress::default(),
         }
     }
 
@@ -114,7 +117,14 @@ impl Connection {
         }
         let mut frames = Vec::new();
         self.decoder().receive(&scratch[..size], &mut frames);
+        self.progress.receive(size, !frames.is_empty());
         Reading::Frames(size, frames)
+    }
+
+    /// Whether what it has begun has grown by less than `least` bytes since this was last asked.
+    pub fn is_slow(&mut self, least: u64) -> bool {
+        let unfinished = self.state == State::Open && self.reads() && self.input_charged > 0;
+        self.progress.is_slow(unfinished, least)
     }
 
     pub fn resume_decoder(&mut self) -> Vec<Frame> {

@@ -21,6 +21,7 @@ pub mod generator;
 pub mod group_record;
 pub mod histogram;
 pub mod identity_file;
+pub mod input_progress;
 pub mod journal;
 pub mod journal_close;
 pub mod journal_driver;

@@ -237,6 +237,16 @@ impl Poller {
         self.connections[&token].decoder().buffered()
     }
 
+    /// Those in the middle of a frame or message that has grown by less than `least` bytes since this
+    /// was last asked.
+    pub fn slow_inputs(&mut self, least: u64) -> Vec<i64> {
+        let slow = self
+            .connections
+            .iter_mut()
+            .filter_map(|(token, connection)| connection.is_slow(least).then_some(*token));
+        slow.collect()
+    }
+
     /// Receives and decodes for all sockets that are ready, and goes on with blocked writes.
     pub fn round(&mut self) -> Vec<(i64, Received)> {
         self.round += 1;

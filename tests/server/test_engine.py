@@ -5,6 +5,8 @@ Where a test waits for time to pass it goes by streams alone, with a clock that 
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import trio
 import trio.testing
@@ -12,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from broker.server.buffers import Buffers
+from broker.server.engine import LOOK_INTERVAL_S
 from broker.server.pump import LAST_WORDS_TIMEOUT_S, LINGER_TIMEOUT_S, WRITE_TIMEOUT_S
 from broker.server.rounds import GOODBYE_TIMEOUT_S, Phase
 from tests.server.echo import CLOSE_OK, CLOSE_TIMEOUT_S, HANDSHAKE, HEARTBEAT, SILENCE_S_MAX, publish
@@ -168,8 +171,8 @@ async def test_a_silent_peer_is_hung_up_on_in_time(autojump_clock: trio.testing.
         await client.send_all(HANDSHAKE)
         began_at = trio.current_time()
         await trio.sleep(SILENCE_S_MAX / 2)
-        await client.send_all(HEARTBEAT[:4])  # any byte is a sign of life
-        assert await receive_all(client) == b"hello"
+        await client.send_all(HEARTBEAT)
+        assert await receive_all(client) == b"hellopong"
         assert trio.current_time() == pytest.approx(began_at + 1.5 * SILENCE_S_MAX)
 
 
@@ -225,6 +228,24 @@ async def test_stopping_takes_no_longer_than_it_may(autojump_clock: trio.testing
         began_at = trio.current_time()
         assert await receive_all(client) == b"goodbye"
         assert trio.current_time() - began_at == pytest.approx(min(CLOSE_TIMEOUT_S, GOODBYE_TIMEOUT_S))
+
+
+async def test_who_begins_a_message_must_get_on_with_it(autojump_clock: trio.testing.MockClock) -> None:
+    async with running(polled=False) as server:
+        quick, slow, idle = server.connect(), server.connect(), server.connect()
+        message = publish(bytes(70_000))
+        for client in quick, slow, idle:
+            await client.send_all(HANDSHAKE)
+            await receive_exactly(client, 5)
+        for at in range(0, len(message), 20_000):
+            await quick.send_all(message[at : at + 20_000])
+            with contextlib.suppress(trio.BrokenResourceError):
+                await slow.send_all(message[at // 100 : at // 100 + 200])
+            await trio.sleep(LOOK_INTERVAL_S)
+        await receive_exactly(quick, 70_000)
+        assert await receive_all(slow) == b""
+        await idle.send_all(HEARTBEAT)
+        assert await receive_exactly(idle, 4) == b"pong"
 
 
 async def test_who_holds_the_buffers_waits_while_they_are_short(autojump_clock: trio.testing.MockClock) -> None:

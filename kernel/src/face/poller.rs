@@ -127,6 +127,10 @@ impl PyPoller {
         self.lock().input_size(token)
     }
 
+    fn slow_inputs(&self, py: Python<'_>, least: u64) -> Vec<i64> {
+        py.detach(|| self.lock().slow_inputs(least))
+    }
+
     #[pyo3(signature = (block_us, spin_us=0))]
     fn wait(&self, py: Python<'_>, block_us: u64, spin_us: u64) -> bool {
         py.detach(|| self.lock().wait(block_us * 1000, spin_us * 1000))

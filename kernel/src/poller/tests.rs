@@ -42,6 +42,25 @@ impl Decoder for Bytewise {
     }
 }
 
+/// Never has enough.
+struct Unfinished(usize);
+
+impl Decoder for Unfinished {
+    fn receive(&mut self, data: &[u8], _: &mut Vec<Frame>) {
+        self.0 += data.len();
+    }
+
+    fn resume(&mut self, _: &mut Vec<Frame>) {}
+
+    fn stopped(&self) -> bool {
+        false
+    }
+
+    fn buffered(&self) -> usize {
+        self.0
+    }
+}
+
 /// A frame per read: how much it was.
 struct Sizes;
 
@@ -314,4 +333,20 @@ fn a_watched_eventfd_is_told_once_for_each_change_though_nobody_reads_it() {
 fn a_token_is_given_once() {
     let mut world = World::new();
     let _peers = (world.connect(1), world.connect(1));
+}
+
+#[test]
+fn who_begins_something_must_get_on_with_it() {
+    let mut world = World::new();
+    let mut peer = world.connect_with(1, Arc::new(Mutex::new(Unfinished(0))));
+    assert!(world.poller.slow_inputs(10).is_empty());
+    peer.write_all(b"begun").unwrap();
+    world.poller.round();
+    assert!(world.poller.slow_inputs(10).is_empty());
+    assert_eq!(world.poller.slow_inputs(10), [1]);
+    peer.write_all(b"ten more...").unwrap();
+    world.poller.round();
+    assert!(world.poller.slow_inputs(10).is_empty());
+    world.poller.pause(1);
+    assert!(world.poller.slow_inputs(10).is_empty());
 }
