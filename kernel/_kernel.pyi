@@ -582,8 +582,11 @@ class Shard:
     ) -> tuple[DeliveryRun, list[tuple[int, int]], int, int] | None:
         """Deliveries, their sequences (first, last), how many, about how many bytes on the wire; None: none now."""
     def reserve_mark(self, queue: int) -> None: ...
-    def peek(self, queue: int, first: int, last: int) -> DeliveryRun | None:
-        """Messages that are checked out; None: not all are in memory, and they are wanted."""
+    def peek(self, queue: int, first: int, last: int) -> tuple[DeliveryRun, int] | None:
+        """As many of the first checked-out messages as are in memory, and the sequence they go through.
+
+        None: the first is not in memory; it is wanted.
+        """
     def bury(
         self, messages: MessageRun, outbox: int, queue: int, ranges: Sequence[tuple[int, int]], outcome_number: int
     ) -> None: ...

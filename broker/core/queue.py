@@ -247,10 +247,13 @@ class Queue:
         routing_key = self.settings.dead_letter_routing_key
         while self._dying:
             first, last, outcome = self._dying[0]
-            deliveries = self.kernel.peek(self.id, first, last)
-            if deliveries is None:
+            peeked = self.kernel.peek(self.id, first, last)
+            if peeked is None:
                 return  # to be read first: the queue changes again when it was
+            deliveries, through = peeked
             self._dying.popleft()
+            if through < last:
+                self._dying.appendleft((through + 1, last, outcome))
             messages: MessageRun = dead_letter(
                 deliveries,
                 self.name.encode(),
@@ -259,4 +262,4 @@ class Queue:
                 None if routing_key is None else routing_key.encode(),
                 now_ms // 1000,
             )
-            self.kernel.bury(messages, self.outbox, self.id, [(first, last)], outcome)
+            self.kernel.bury(messages, self.outbox, self.id, [(first, through)], outcome)

@@ -13,6 +13,8 @@ use crate::shard::Shard;
 /// Body bytes read ahead of a consumer, and what a slice counts for beside them.
 const READ_AHEAD_SIZE: u64 = 2 << 20;
 const READ_COST: u64 = 4096;
+/// Bytes that are dead-lettered in one go: they are written again, in one wave.
+const PEEK_SIZE_MAX: u64 = 1 << 20;
 /// Room kept in a full cache for what is read back.
 const READ_ROOM: usize = 8 << 20;
 
@@ -200,31 +202,38 @@ impl Shard {
         }
     }
 
-    /// Messages that are checked out, to be dead-lettered; None: not all are in memory (their entries are wanted).
-    pub fn peek(&mut self, queue: u64, first: u64, last: u64) -> Option<DeliveryRun> {
+    /// Messages that are checked out, to be dead-lettered: as many of the first as are in memory, up to about
+    /// `PEEK_SIZE_MAX` bytes, and the sequence they go through. None: the first is not (it is then wanted).
+    pub fn peek(&mut self, queue: u64, first: u64, last: u64) -> Option<(DeliveryRun, u64)> {
         let leader = self.queues.get(&queue)?;
         let state = self.state.queues.get(&queue)?;
         let mut run = DeliveryRun::default();
-        let mut missing = false;
+        let mut size = 0;
         for (from, to, start, slice) in pieces(state, first, last) {
             let Some(messages) = self.cache.get(slice.entry, slice.frame) else {
-                if !self.reading.contains(&slice.entry) {
-                    self.wanted_reads.insert(slice.entry);
+                if !run.parts.is_empty() {
+                    return Some((run, from - 1));
                 }
+                let ahead = read_ahead(state, from, &self.cache);
+                self.wanted_reads
+                    .extend(ahead.filter(|entry| !self.reading.contains(entry)));
                 self.waiting_for_reads.insert(queue);
-                missing = true;
-                continue;
+                return None;
             };
             let selection = slice
                 .selection
                 .part((from - start) as u32, (to + 1 - from) as u32);
             let mut at = from;
             for (first, count) in selection.runs() {
-                push_parts(&mut run, messages, first, count, at, state, leader);
-                at += u64::from(count);
+                let fitting = fit(messages, first, count, PEEK_SIZE_MAX, &mut size);
+                push_parts(&mut run, messages, first, fitting, at, state, leader);
+                at += u64::from(fitting);
+                if fitting < count {
+                    return Some((run, at - 1));
+                }
             }
         }
-        (!missing).then_some(run)
+        Some((run, last))
     }
 
     /// Entries that are wanted in memory, in order; each is asked for once until it is received.

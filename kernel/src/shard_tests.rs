@@ -349,37 +349,70 @@ fn what_expired_leaves_from_the_head_only() {
     assert_eq!(shard.head_expires_ms(QUEUE), 1150);
 }
 
-#[test]
-fn a_backlog_beyond_the_cache_is_read_back_in_few_batches() {
-    const COUNT: usize = 64;
+/// A durable queue of `count` messages of 500 bytes, far more than fit in memory.
+fn backlog(count: usize) -> Node {
     let mut node = Node::begin(Vec::new());
     node.shard.cache_budget = 16 << 10;
     node.shard.create_queue(QUEUE);
     node.shard.reserve_mark(QUEUE);
-    for number in 0..COUNT {
+    for number in 0..count {
         let body = format!("{number:0>500}");
         node.shard.publish(&run_of(&[body], 1), &[to(&[QUEUE])]);
         node.settled();
     }
+    node
+}
+
+/// Carries out the reads that are wanted; false: none were.
+fn read_wanted(node: &mut Node) -> bool {
+    let wanted = node.shard.take_wanted_reads();
+    let entries = node.disk.iter().flat_map(|record| &record.entries);
+    let reads: Vec<_> = entries
+        .filter(|entry| wanted.contains(&entry.index))
+        .map(|entry| (entry.index, frames_of(entry)))
+        .collect();
+    node.shard.receive_reads(reads);
+    !wanted.is_empty()
+}
+
+#[test]
+fn a_backlog_beyond_the_cache_is_read_back_in_few_batches() {
+    const COUNT: usize = 64;
+    let mut node = backlog(COUNT);
     let (mut got, mut batches) = (Vec::new(), 0);
     while got.len() < COUNT {
         let taken = node.shard.take(QUEUE, 1000, 1 << 20);
         got.extend(bodies(&taken).into_iter().map(|(body, _)| body));
-        let wanted = node.shard.take_wanted_reads();
-        if wanted.is_empty() {
+        if !read_wanted(&mut node) {
             node.settled();
             continue;
         }
         batches += 1;
         assert!(batches < COUNT / 4, "{} of {COUNT} so far", got.len());
-        let entries = node.disk.iter().flat_map(|record| &record.entries);
-        let reads: Vec<_> = entries
-            .filter(|entry| wanted.contains(&entry.index))
-            .map(|entry| (entry.index, frames_of(entry)))
-            .collect();
-        node.shard.receive_reads(reads);
     }
     assert!(got.is_sorted());
+}
+
+#[test]
+fn what_is_peeked_at_need_not_be_in_memory_at_once() {
+    const COUNT: u64 = 64;
+    let mut node = backlog(COUNT as usize);
+    assert_eq!(node.shard.check_out(QUEUE, COUNT), [(0, COUNT - 1)]);
+    let (mut next, mut reads) = (0, 0);
+    while next < COUNT {
+        if let Some((run, through)) = node.shard.peek(QUEUE, next, COUNT - 1) {
+            assert_eq!(run.count() as u64, through + 1 - next);
+            next = through + 1;
+            // What is written meanwhile takes room in memory.
+            node.shard
+                .publish(&run_of(&["x".repeat(9000)], 1), &[to(&[QUEUE])]);
+            node.settled();
+        } else {
+            assert!(read_wanted(&mut node));
+            reads += 1;
+            assert!(reads < COUNT, "{next} of {COUNT} so far");
+        }
+    }
 }
 
 fn frames_of(entry: &LogEntry) -> Vec<Option<Retained>> {

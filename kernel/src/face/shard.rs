@@ -301,8 +301,9 @@ impl PyShard {
         self.lock().reserve_mark(queue);
     }
 
-    fn peek(&self, queue: u64, first: u64, last: u64) -> Option<PyDeliveryRun> {
-        self.lock().peek(queue, first, last).map(PyDeliveryRun::new)
+    fn peek(&self, queue: u64, first: u64, last: u64) -> Option<(PyDeliveryRun, u64)> {
+        let (run, through) = self.lock().peek(queue, first, last)?;
+        Some((PyDeliveryRun::new(run), through))
     }
 
     /// Puts messages into an outbox and settles those they stand for, in one wave.
