@@ -29,6 +29,11 @@ BAD_CONFIG = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """The ``dragoman`` command; its exit code."""
     asked = parser().parse_args(arguments)
+    if asked.command == "log":
+        from broker.cli import log_commands
+
+        read = {"dump": log_commands.dump_log, "verify": log_commands.verify_log}[asked.action]
+        return read(asked.directory)
     from broker.cli import config_commands
 
     try:

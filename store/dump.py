@@ -94,7 +94,7 @@ def _write(source: LogSource, number: int, write: RawWrite) -> Iterator[str]:
     yield f"  {position}: write {write_number}, {size_text(size)}, all through {synced_through} synced before"
     for group, hard_state, entries in records:
         for entry in map(Entry._make, entries):
-            yield f"    shard {group} entry {entry.index} (term {entry.term}): {_entry(source, number, entry)}"
+            yield f"    shard {group} entry {entry.raft_index} (term {entry.term}): {_entry(source, number, entry)}"
         if hard_state is not None:
             term, vote, commit = hard_state
             yield f"    shard {group} term {term}, vote {vote}, commit {commit}"

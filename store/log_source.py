@@ -11,7 +11,7 @@ HardState: TypeAlias = tuple[int, int, int]
 class Entry(NamedTuple):
     """An entry of a shard's log in a journal write."""
 
-    index: int
+    raft_index: int
     term: int
     kind: int
     """Raft's: 0 for a wave, others for changes of the group's members."""

@@ -21,6 +21,11 @@ def parser() -> argparse.ArgumentParser:
     check = config_commands.add_parser("check", help="tell everything that is wrong with a file")
     check.add_argument("config", metavar="FILE", type=Path)
     add_config(config_commands.add_parser("show", help="print what is in force, every key written out"))
+    log = commands.add_parser("log", help="look into a data directory")
+    log_commands = log.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for action, help_text in (("dump", "print what the log holds"), ("verify", "read all of it and check it")):
+        command = log_commands.add_parser(action, help=f"{help_text}; the broker must not be running")
+        command.add_argument("directory", metavar="DIRECTORY", type=Path)
     return top
 
 

@@ -100,7 +100,7 @@ class Rounds(Generic[SessionT]):
             self._phase_ends_at = now + SYNC_TIMEOUT_S
         elif self.phase is Phase.SYNCING and not engine.due:
             written = engine.syncs.synced == engine.syncs.submitted and not engine.core.holding
-            given_up = engine.syncs.state[0] == "poisoned"  # a failed sync is final: nothing more is written
+            given_up = engine.syncs.pressure == "poisoned"  # a failed sync is final: nothing more is written
             if written or given_up or now >= self._phase_ends_at:
                 self.phase = Phase.STOPPED
 

@@ -197,7 +197,10 @@ impl Poller {
 
     /// The sockets of which blocked output went out since this was last asked, and what is left of it.
     pub fn take_unblocked(&mut self) -> Vec<(i64, usize)> {
-        std::mem::take(&mut self.unblocked)
+        // Asked now: the peer's end, later in the same round, leaves nothing to be written.
+        let unblocked = std::mem::take(&mut self.unblocked).into_iter();
+        let left = |(token, _)| Some((token, self.connections.get(&token)?.output_size()));
+        unblocked.filter_map(left).collect()
     }
 
     /// Stops reading: what comes stays with the system, and so with the peer.

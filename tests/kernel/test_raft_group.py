@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from kernel import RaftGroup, RaftRefused
 
+CONVERGED_TICKS_MAX = 30
+"""Three election timeouts (I25): what was lost is asked for again by heartbeats, a step a tick."""
 PEERS = (1, 2, 3)
 
 
@@ -99,7 +101,7 @@ def test_what_is_applied_is_the_same_everywhere_and_terms_have_one_leader(action
     for peer in PEERS:
         cluster.serve(peer)
     cluster.calm_down()
-    for _ in range(3):
+    for _ in range(CONVERGED_TICKS_MAX):
         for peer in PEERS:
             cluster.act("tick", peer, 1)
         cluster.calm_down()

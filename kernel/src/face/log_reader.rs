@@ -279,7 +279,10 @@ impl PyLogReader {
         let verified = py.detach(|| {
             verify(&*self.disk, &mut |name| {
                 let mut progress = self.progress();
-                let before = self.size(&progress.0).unwrap_or(0);
+                let before = match progress.0.as_str() {
+                    "" => 0, // the first
+                    name => self.size(name).unwrap_or(0),
+                };
                 *progress = (name.to_owned(), progress.1 + before);
             })
         });
