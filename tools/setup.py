@@ -56,6 +56,9 @@ TARGETS: Mapping[str, tuple[tuple[Tool, ...], str]] = {
     "interop": ((), "test"),
 }
 
+CLIENT_TARGETS = frozenset({"test", "interop"})
+"""These run interop-tests/."""
+
 
 class SetupError(Exception):
     """One line that says what is wrong and what to do."""
@@ -173,6 +176,29 @@ def build_kernel() -> None:
     stamp.write_text(f"{sources} {built_kernel()}")
 
 
+def install_clients() -> None:
+    """The stock clients that interop-tests/ drives.  In CI all must be there; elsewhere a test says what it lacks."""
+    if os.environ.get("CI"):
+        check_tools(NODE_TOOLS + GO_TOOLS)
+    python = ROOT / ".venvs" / "interop"
+    make_environment(python)
+    install(python, "interop")
+    amqp = ROOT / "interop-tests" / "amqp"
+    state = ROOT / ".state"
+    if not missing_tools(NODE_TOOLS):
+        node = amqp / "node"
+        command = ("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+        lock = digest(node / "package-lock.json")
+        step(state / "node.stamp", lock, "installing the Node clients", lambda: run(*command, cwd=node))
+    if not missing_tools(GO_TOOLS):
+        go = amqp / "go"
+        built = ROOT / "build" / "interop" / "go"
+        sources = digest(*go.glob("*.go"), go / "go.mod", go / "go.sum")
+        step(
+            state / "go.stamp", sources, "building the Go client", lambda: run("go", "build", "-o", built, ".", cwd=go)
+        )
+
+
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
     """One set-up at a time in this folder."""
@@ -192,6 +218,8 @@ def set_up(target: str) -> None:
         make_environment(VENV)
         install(VENV, requirements)
         build_kernel()
+        if target in CLIENT_TARGETS:
+            install_clients()
 
 
 def main(arguments: list[str]) -> int:
