@@ -7,7 +7,6 @@ commands of its channel only; confirms and deliveries run free.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from broker.core import consuming, declaring
@@ -270,7 +269,7 @@ class Session:
         if nowhere:
             unroutable = messages.select(nowhere).mandatory_only()
             if unroutable.count:
-                self.say(r.Return(channel.number, Refusal.NO_ROUTE, "NO_ROUTE", unroutable))
+                self.say(r.Return(channel.number, Refusal.NO_ROUTE, "", unroutable))
 
     # ---- settling
 
@@ -290,8 +289,7 @@ class Session:
         for number, queue_id, first, last in settled:
             consumer = channel.by_number.get(number)
             found = queues.get(queue_id)
-            if found is None or outcome is not c.Outcome.REQUEUED:
-                self._give_credit(channel, consumer, last - first + 1)
+            self._give_credit(channel, consumer, last - first + 1)
             if found is None:
                 continue  # gone meanwhile
             shard, queue = found
@@ -299,9 +297,6 @@ class Session:
                 shard.kernel.settle(queue_id, first, last, ACCEPTED)
             elif outcome is c.Outcome.REQUEUED:
                 shard.kernel.give_back(queue_id, first, last)
-                # The credit comes with the message, which so is first in line again.
-                credit = partial(self._give_credit, channel, consumer, last - first + 1)
-                shard.when_applied(shard.kernel.barrier(), Waiter(credit))
             else:
                 queue.reject(first, last)
             if shard.logged:

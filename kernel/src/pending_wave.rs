@@ -167,7 +167,6 @@ impl PendingWave {
 
     pub fn give_back(&mut self, range: SequenceRange) {
         join(&mut self.wave.returned, range);
-        self.urgent = true;
     }
 
     fn close(&mut self) {

@@ -299,7 +299,7 @@ impl Shard {
         });
     }
 
-    /// Checked-out messages come back, once more returned.
+    /// Checked-out messages come back at once, at their place; that they were returned once more is logged.
     pub fn give_back(&mut self, queue: u64, first: u64, last: u64) {
         self.pending.give_back(SequenceRange {
             queue,
@@ -307,6 +307,17 @@ impl Shard {
             last,
             outcome: 0,
         });
+        let Some(state) = self.state.queues.get(&queue) else {
+            return;
+        };
+        let Some(leader) = self.queues.get_mut(&queue) else {
+            return;
+        };
+        for (from, to, _, _) in pieces(state, first, last) {
+            leader.come_back(from, to, to + 1 - from);
+        }
+        self.effects.changed_queues.insert(queue);
+        self.has_effects = true;
     }
 
     // ---- proposing and applying
@@ -525,12 +536,8 @@ impl Shard {
                 }
             }
         }
-        let returned = wave.returned;
         self.note(applied);
         self.has_effects = true;
-        for range in returned {
-            self.come_back(range);
-        }
         self.effects.applied.extend(wave.senders);
         let time_ms = wave.time_ms;
         self.effects
@@ -563,22 +570,6 @@ impl Shard {
             self.queues.remove(&queue);
             self.effects.dropped_queues.push(queue);
         }
-    }
-
-    fn come_back(&mut self, range: SequenceRange) {
-        let Some(state) = self.state.queues.get(&range.queue) else {
-            return;
-        };
-        let Some(leader) = self.queues.get_mut(&range.queue) else {
-            return;
-        };
-        // An earlier leader's returns concern what this one never checked out.
-        if leader.cursor > range.first {
-            for (from, to, _, _) in pieces(state, range.first, range.last) {
-                leader.come_back(from, to, to + 1 - from);
-            }
-        }
-        self.effects.changed_queues.insert(range.queue);
     }
 
     pub fn take_effects(&mut self) -> Option<Effects> {

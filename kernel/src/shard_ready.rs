@@ -360,9 +360,11 @@ fn push_parts(
         let (end, times) = state.returned_run(at, at + left - 1);
         let mut redelivered = times > 0;
         let mut run_count = end + 1 - at;
-        if !redelivered && at < leader.flagged_below {
+        // What this leader handed out before has come back, or it would not be ready.
+        let flagged_below = leader.flagged_below.max(leader.cursor);
+        if !redelivered && at < flagged_below {
             redelivered = true;
-            run_count = run_count.min(leader.flagged_below - at);
+            run_count = run_count.min(flagged_below - at);
         }
         let count = run_count as u32;
         match run.parts.last_mut() {

@@ -25,7 +25,12 @@ async def run(url: str) -> None:
             try:
                 await channel.default_exchange.publish(persistent(b"after"), queue.name)
                 break
-            except (aio_pika.exceptions.AMQPError, ConnectionError, asyncio.CancelledError):
+            except (
+                aio_pika.exceptions.AMQPError,
+                aio_pika.exceptions.ChannelInvalidStateError,
+                ConnectionError,
+                asyncio.CancelledError,
+            ):
                 await asyncio.sleep(0.1)
         while (message := await inbox.get()).body != b"after":
             await message.ack()  # settled just before the restart, perhaps not in time
