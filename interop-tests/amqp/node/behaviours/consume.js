@@ -10,7 +10,7 @@ module.exports = (url) =>
     const headers = { n: 1, s: 'text', deep: { list: [true, null, 2 ** 40] } }
     channel.sendToQueue(queue, Buffer.from('last'), { headers, priority: 3, correlationId: 'c', type: 't' })
     const bodies = []
-    let consumerTag
+    const consumerTag = 'consume' // a name of ours: deliveries may come before consume's answer is looked at
     await new Promise((resolve) => {
       channel
         .consume(
@@ -24,9 +24,8 @@ module.exports = (url) =>
             assert.equal(message.fields.redelivered, false)
             resolve()
           },
-          { noAck: true }
+          { noAck: true, consumerTag }
         )
-        .then((ok) => (consumerTag = ok.consumerTag))
     })
     assert.deepEqual(bodies, [...Array(500).keys()].map(String).concat('last'))
     await channel.cancel(consumerTag)
