@@ -52,11 +52,11 @@ CARGO_TEST = Step("cargo test", ("cargo", "test", "-q", *CARGO, "--no-default-fe
 PYTEST = Step("pytest", module("pytest", "tests", "interop-tests"))
 INTEROP = Step("interop", module("pytest", "interop-tests"))
 
-# What `make test-long` turns up.  Whatever is set already wins: DRAGOMAN_TEST_SEEDS=100000 make test-long.
+# What `make test-long` turns up.  Whatever is set already wins: SIMULATION_SECONDS=36000 make test-long.
 LONG = {
     "HYPOTHESIS_PROFILE": "slow",
     "DRAGOMAN_TEST_FUZZ_S": "60",  # coverage-guided fuzzing of each decoder
-    "DRAGOMAN_TEST_SEEDS": "20000",  # simulations
+    "SIMULATION_SECONDS": "600",  # simulations of drawn seeds
     "DRAGOMAN_TEST_KILL_ROUNDS": "50",  # kill -9 under confirmed load
 }
 

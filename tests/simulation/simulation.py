@@ -1,0 +1,491 @@
+"""One simulation: a node, its disk, its clients and their bad luck, all drawn from one seed.
+
+Two phases.  *Chaos*: at each step time goes by, one of everything that could happen does, and now and then a fault.
+*Healing*: there are no more faults, clients finish and go, a last one drains all queues; then nothing that was
+confirmed may be missing, and everything must have come to an end in bounded time (I25).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from kernel.disk import SimDisk
+from kernel.journal import Damage, Journal
+from tests.simulation.client import Client, World
+from tests.simulation.ledger import Broken
+from tests.simulation.link import Link, SimTransport
+from tests.simulation.node import PEER, PEER_OF_CLIENTS, STORE, Node
+from tests.simulation.plan import draw_plan
+from tests.simulation.scripts import consumer, drainer, getter, publisher
+from tests.simulation.trace import Trace
+
+CAPACITY = 1 << 40
+WALL_START_MS = 1_800_000_000_000
+ROUND_US = 5_000
+HEALING_ROUNDS_MAX = 4_000
+QUIET_ROUNDS = 40
+"""Rounds with nothing delivered, after which the queues must be empty."""
+
+
+class Report(msgspec.Struct):
+    """What one seed came to."""
+
+    seed: int
+    digest: str
+    simulated_s: float
+    message_count: int
+    confirmed_count: int
+    seen_count: int
+    restart_count: int
+    fault_counts: dict[str, int]
+
+
+class Simulation:
+    """Everything a seed leads to.  ``run`` raises Broken, or whatever falls."""
+
+    def __init__(self, seed: int, echo: bool = False, **plan: Any) -> None:
+        """``plan``: what of the plan isn't left to the seed."""
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.plan = msgspec.structs.replace(draw_plan(self.random), **plan)
+        self.trace = Trace(echo)
+        self.now_us = 0
+        self.disk = SimDisk(CAPACITY)
+        self.capacity = CAPACITY
+        self.world = World(self.plan, self.random, self.trace, self.now_ms)
+        self.node: Node | None = None
+        self.links: list[tuple[Client, SimTransport]] = []
+        self.reads: list[Callable[[], object]] = []
+        self.fault_counts: dict[str, int] = {}
+        self.power_cut = False
+        self._poisoned_at: int | None = None
+        self._stopping = False
+        self._stop_by_us = 0
+        self._closed_cleanly = False
+        scripts = [publisher] * self.plan.publisher_count + [consumer] * self.plan.consumer_count
+        scripts += [getter] * self.plan.getter_count
+        self.clients = [
+            Client(f"{script.__name__}{number}", self.world, script) for number, script in enumerate(scripts)
+        ]
+        self.trace.note(f"seed {seed}: {self.plan}")
+
+    # ---- time
+
+    @property
+    def now(self) -> float:
+        return self.now_us / 1e6
+
+    def now_ms(self) -> int:
+        return WALL_START_MS + self.now_us // 1000
+
+    def pass_time(self, us: int) -> None:
+        self.now_us += us
+        self.trace.now_us = self.now_us
+
+    # ---- all of it
+
+    def run(self) -> Report:
+        self.chaos()
+        self.heal()
+        ledger = self.world.ledger
+        return Report(
+            self.seed,
+            self.trace.digest,
+            self.now,
+            len(ledger.messages),
+            ledger.confirmed_count,
+            ledger.seen_count,
+            ledger.restarts,
+            self.fault_counts,
+        )
+
+    def chaos(self) -> None:
+        for _ in range(self.plan.step_count):
+            chance = self.random.random
+            self.pass_time(self.random.randint(0, 2000))
+            if chance() < self.plan.pauses:
+                self.pass_time(self.random.randint(0, 3_000_000))
+            self.misfortune()
+            self.disk_step(chance())
+            self.client_step()
+            self.engine_step(chance() < 0.8)
+
+    # ---- one step of each
+
+    def disk_step(self, choice: float) -> None:
+        """Starts or goes on with the node, its journal and what it does behind the rounds."""
+        node = self.node
+        if node is None:
+            if choice < 0.2:
+                self.start()
+        elif self._stopping and self.stop_is_due(node):
+            self.end_stop(node)
+        elif self.world.healing and node.poisoned:
+            self.crash()  # a sync fault that had not struck yet
+        else:
+            if choice < self.plan.disk_speed:
+                self.journal_step(node)
+            if node.engine is not None and choice < 0.7:
+                self.background_step(node, choice)
+
+    def journal_step(self, node: Node) -> None:
+        """One half of a write."""
+        if node.began:
+            node.sync()
+            self.receive_completion(node)
+        elif node.writable:
+            node.write()
+            if not node.began:
+                self.receive_completion(node)
+
+    def background_step(self, node: Node, choice: float) -> None:
+        if choice < 0.6:
+            self.keep_house(node)
+        if self.reads and node.engine is not None:
+            self.reads.pop(0)()
+            node.engine.ring()
+
+    def keep_house(self, node: Node) -> None:
+        try:
+            finished = node.keep_house(self.random.random() < self.plan.checkpoints)
+        except OSError as error:
+            self.trace.note(f"housekeeping: {error}")
+            self.receive_completion(node)
+            return
+        except Damage as damage:
+            raise Broken("I8", f"housekeeping found damage: {damage}") from damage
+        if finished is not None:
+            self.fault_counts["cycle"] = self.fault_counts.get("cycle", 0) + 1
+            self.trace.note(finished)
+
+    def receive_completion(self, node: Node) -> None:
+        synced = node.journal.synced
+        if node.poisoned:
+            if self._poisoned_at is None:
+                self._poisoned_at = synced
+                self.trace.note(f"the journal is poisoned at {synced}")
+            elif synced != self._poisoned_at:
+                raise Broken("I4", "the journal went on after a failed sync")
+        self.trace.note(f"synced {synced} of {node.journal.submitted}: {node.journal.state[0]}")
+        if node.engine is not None:
+            node.engine.ring()
+        elif node.boot(self.now):
+            self.trace.note("the node serves")
+
+    def client_step(self) -> None:
+        for client in self.clients:
+            self.move(client, self.random.randint(0, 3), self.draw_size())
+
+    def draw_size(self) -> int:
+        return self.random.choice([1, 7, 100, 2000, 65536, 65536])
+
+    def move(self, client: Client, what: int, size: int) -> None:
+        """Bytes go one way or the other, or the client does something."""
+        link = client.link
+        if link is None:
+            if what == 0:
+                self.connect(client)
+            return
+        transport = next((t for c, t in self.links if c is client and t.link is link), None)
+        if what == 0:
+            client.act()
+        elif what == 1:
+            if self.now_us >= client.deaf_until_us and (link.to_client or link.node_gone):
+                client.read(size)
+        elif transport is not None and what == 2:
+            if transport.can_write():
+                transport.write(size, self.now)
+        elif transport is not None and transport.can_read():
+            transport.read(size)
+
+    def connect(self, client: Client) -> None:
+        node = self.node
+        if node is None or node.engine is None or self._stopping:
+            return
+        engine = node.engine
+        if not engine.admission.admit(PEER_OF_CLIENTS.address):
+            raise Broken("I26", "a connection was not let in")
+        link = Link()
+        opened = node.opened(PEER_OF_CLIENTS, self.now)
+
+        def open_transport(token: int) -> SimTransport:
+            transport = SimTransport(link, token, opened.decoder, engine, engine.buffers)
+            self.links.append((client, transport))
+            return transport
+
+        engine.open(PEER_OF_CLIENTS, opened, open_transport)
+        client.begin(link)
+        self.trace.note(f"{client.name} connects")
+
+    def engine_step(self, willing: bool) -> None:
+        """A round, if one is due."""
+        node = self.node
+        if node is None or node.engine is None:
+            return
+        engine = node.engine
+        # Ends of connections nobody looks at any more are noticed sooner or later.
+        for _, transport in self.links:
+            if transport.link.client_gone and transport.can_read() and self.random.random() < 0.3:
+                transport.read(self.draw_size())
+        deadline = engine.core.next_deadline(self.now)
+        late = engine.deadlines.next <= self.now or (deadline is not None and deadline <= self.now)
+        if willing and (engine.due or late):
+            engine.round(self.now)
+            self.reads += engine.wanted_reads
+            engine.wanted_reads = []
+            self.links = [(c, t) for c, t in self.links if not t.closed]
+            node.check_accounts()
+            if self.random.random() < self.plan.checks:
+                node.check_replay()
+
+    # ---- the node's life
+
+    def start(self) -> None:
+        try:
+            self.node = Node(self.disk, self.plan.file_size, self.plan.cache_size, self.random, self.now_ms)
+        except OSError as error:
+            self.trace.note(f"no start: {error}")
+            if self.world.healing:
+                raise Broken("I25", f"the node does not start: {error}") from error
+            if self.power_cut:
+                self.crash()
+            return
+        except Damage as damage:
+            raise Broken("I8", f"crashes alone left damage: {damage}") from damage
+        self._poisoned_at = None
+        self.world.ledger.restart()
+        journal = self.node.journal
+        self.trace.note(f"the node starts, cut: {journal.cut}, closed cleanly: {journal.closed_cleanly}")
+        if self._closed_cleanly and not journal.closed_cleanly:
+            raise Broken("I8", "a clean close was not found")
+        self._closed_cleanly = False
+        self.receive_completion(self.node)
+
+    def fall(self, how: str) -> None:
+        """The process is gone, and with it all connections."""
+        if self.node is not None and self.node.broker is not None and not self.power_cut:
+            self.node.check_replay()
+        self.trace.note(how)
+        self.fault_counts[how] = self.fault_counts.get(how, 0) + 1
+        self.node = None
+        self.reads.clear()
+        self._stopping = False
+        for _, transport in self.links:
+            transport.link.node_gone = True
+            transport.link.cut_off()
+            if self.random.random() < 0.5:
+                transport.link.to_client.clear()
+        self.links.clear()
+
+    def crash(self) -> None:
+        """The power goes, and comes back."""
+        self.fall("crash")
+        self.disk.crash(self.random.getrandbits(64))
+        self.power_cut = False
+
+    def kill(self) -> None:
+        """The process dies, the machine stays."""
+        self.fall("kill")
+        self.disk.kill()
+        self.power_cut = False
+
+    def stop(self, node: Node) -> None:
+        """SIGTERM: clients are told; ``end_stop`` follows once they are gone, or a while later."""
+        assert node.engine is not None
+        node.engine.say_goodbye("the broker is stopped", self.now)
+        self._stopping = True
+        self._stop_by_us = self.now_us + 500_000
+        self.note_fault("stop")
+
+    def stop_is_due(self, node: Node) -> bool:
+        """All clients are gone, or have had their time."""
+        if node.engine is None:
+            return False
+        return not node.engine.connections or self.now_us >= self._stop_by_us or self.world.healing
+
+    def end_stop(self, node: Node) -> None:
+        """Writes what was taken in and closes, if nothing is in the way."""
+        engine = node.engine
+        assert engine is not None
+        engine.abandon(self.now)
+        for _ in range(100):
+            self.pass_time(ROUND_US)
+            engine.round(self.now)
+            node.write()
+            node.sync()
+            if not engine.due and not engine.core.holding and node.journal.synced == node.journal.submitted:
+                break
+        node.check_replay()
+        expected = [(shard.id, shard.applied_index, shard.state_hash()) for shard in node.shards[1:]]
+        try:
+            closed = node.journal.close()
+        except OSError as error:
+            self.trace.note(f"no clean close: {error}")
+            closed = False
+        self.fall("closed" if closed else "not closed")
+        self.disk.kill()
+        self.power_cut = False
+        if closed:
+            self._closed_cleanly = True
+            self.check_flips(expected)
+
+    def check_flips(self, expected: list[tuple[int, int, int]]) -> None:
+        """I8: after a clean close a bit flipped in what is live is refused, and any other changes nothing."""
+        names = [name for name in self.disk.names() if name.startswith(("journal", "checkpoint", "manifest"))]
+        for _ in range(4):
+            disk = self.disk.copy()
+            name = self.random.choice(names)
+            data = disk.read(name).rstrip(b"\0")
+            if not data:
+                continue
+            position, bit = self.random.randrange(len(data)), self.random.randrange(8)
+            disk.flip_bit(name, position, bit)
+            try:
+                journal = Journal.open_on(disk, PEER, STORE, self.plan.file_size)
+                found = [(id, through, journal.replayed_hash(id, through)) for id, through, _ in expected]
+            except (Damage, OSError) as refused:
+                self.trace.note(f"bit {bit} of {name}:{position} is refused: {refused}")
+                continue
+            if found != expected:
+                raise Broken("I8", f"bit {bit} of {name}:{position} was flipped and the store opens with less")
+            self.trace.note(f"bit {bit} of {name}:{position} changes nothing")
+
+    def set_capacity(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.disk.set_capacity(capacity)
+
+    # ---- faults
+
+    def misfortune(self) -> None:
+        """One of the faults, if it has to be."""
+        plan, chance = self.plan, self.random.random
+        if chance() < plan.crashes:
+            self.crash()
+        if chance() < plan.kills:
+            self.kill()
+        if self.node is not None:
+            self.misfortune_of_node(self.node)
+        if self.capacity == CAPACITY:
+            if chance() < plan.full_disks:
+                self.set_capacity(CAPACITY - self.disk.free + self.random.randint(0, 20_000))
+                self.note_fault("disk full")
+        elif chance() < 0.02:
+            self.set_capacity(CAPACITY)
+            self.note_fault("disk has room")
+        self.misfortune_of_clients()
+
+    def misfortune_of_node(self, node: Node) -> None:
+        plan, chance = self.plan, self.random.random
+        if chance() < plan.stops and node.engine is not None and not self._stopping:
+            self.stop(node)
+        if chance() < plan.power_cuts and not self.power_cut:
+            self.disk.cut_power_after(self.random.randint(0, 6))
+            self.power_cut = True
+            self.note_fault("power cut to come")
+        if chance() < plan.sync_faults:
+            names = self.disk.names()
+            journals = [name for name in names if name.startswith("journal")]
+            if journals:
+                self.disk.fail_sync_once(journals[-1] if chance() < 0.7 else self.random.choice(names))
+                self.note_fault("sync fault")
+        if self._poisoned_at is not None and chance() < 0.05:
+            if chance() < 0.5:
+                self.crash()
+            else:
+                self.kill()
+
+    def misfortune_of_clients(self) -> None:
+        plan, chance = self.plan, self.random.random
+        if chance() < plan.vanishes:
+            client = self.random.choice(self.clients)
+            if client.link is not None:
+                client.vanish(self.random.choice([0, 0, 1, 20, 1000]))
+                self.note_fault(f"{client.name} vanishes")
+        if chance() < plan.deaf:
+            client = self.random.choice(self.clients)
+            client.deaf_until_us = self.now_us + self.random.choice([100_000, 2_000_000, 40_000_000])
+            self.note_fault(f"{client.name} reads no more")
+
+    def note_fault(self, what: str) -> None:
+        self.trace.note(what)
+        kind = "client" if any(client.name in what for client in self.clients) else what
+        self.fault_counts[kind] = self.fault_counts.get(kind, 0) + 1
+
+    # ---- healing
+
+    def heal(self) -> None:
+        """No more faults: everything must come to a good end."""
+        self.trace.note("healing")
+        self.world.healing = True
+        self.set_capacity(CAPACITY)
+        if self.power_cut or (self.node is not None and self.node.poisoned):
+            self.crash()
+        for client in self.clients:
+            client.deaf_until_us = 0
+        leaving = list(self.clients)
+        self.converge("clients finish", lambda: all(client.idle for client in leaving))
+        last = Client("drainer", self.world, drainer)
+        self.clients = [last]
+        self.drain()
+        self.world.drained = True
+        self.converge("the drainer goes", lambda: last.idle)
+        self.world.ledger.finish()
+        self.check_end()
+
+    def converge(self, what: str, done: Callable[[], bool]) -> None:
+        for _ in range(HEALING_ROUNDS_MAX):
+            if done():
+                return
+            self.calm_round()
+        raise Broken("I25", f"{what}: not within {HEALING_ROUNDS_MAX * ROUND_US / 1e6} s")
+
+    def drain(self) -> None:
+        ledger = self.world.ledger
+        quiet, seen = 0, ledger.seen_count
+        for _ in range(HEALING_ROUNDS_MAX):
+            self.calm_round()
+            quiet = 0 if ledger.seen_count != seen else quiet + 1
+            seen = ledger.seen_count
+            if quiet > QUIET_ROUNDS and not self.left_over():
+                return
+        raise Broken("I25", f"the queues are not empty in the end: {self.left_over()}")
+
+    def left_over(self) -> dict[int, tuple[int, int, int]]:
+        """What the queues hold: (ready, held, under way)."""
+        node = self.node
+        if node is None or node.broker is None:
+            return {0: (0, 0, 0)}
+        left = {}
+        for shard in (*node.shards, node.broker.back.volatile.kernel):
+            for queue in shard.queue_ids():
+                counts = shard.counts(queue)
+                if any(counts):
+                    left[queue] = counts
+        return left
+
+    def calm_round(self) -> None:
+        """Everything gets its turn."""
+        self.pass_time(ROUND_US)
+        for _ in range(2):
+            self.disk_step(0.0)
+        for client in self.clients:
+            was = client.link
+            for what in (0, 3, 2, 1):
+                if client.link is None and (client.idle and was is not None):
+                    break
+                if client.link is not None or not (self.world.healing and client.name != "drainer"):
+                    self.move(client, what, 1 << 20)
+            self.engine_step(True)
+        self.engine_step(True)
+
+    def check_end(self) -> None:
+        """A stop, a start, and everything is as it was."""
+        node = self.node
+        assert node is not None
+        for _ in range(8):
+            self.calm_round()
+        node.check_replay()
