@@ -135,6 +135,7 @@ class Broker:
             session.blocked = self.blocked
 
     def _lose_queue(self, queue: Queue) -> None:
+        queue.lose_getters()
         for consumer in queue.consumers:
             lost = consumer.outlet
             assert isinstance(lost, Session)

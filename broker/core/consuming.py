@@ -7,7 +7,7 @@ import base64
 from broker.core.channel import Channel
 from broker.core.consumer import UNBOUNDED, Consumer
 from broker.core.declaring import ENTROPY_SIZE, find_queue
-from broker.core.front import Front, end_consumer
+from broker.core.front import Front, end_consumer, when_arrived
 from broker.core.outcomes import Refused
 from broker.core.permissions import Action
 from broker.core.queue import Queue
@@ -87,13 +87,25 @@ def get(front: Front, channel: Channel, command: c.Get) -> None:
         return
     shard, queue = found
     queue.used_ms = front.back.now_ms
-    if _try_to_get(front, channel, command, queue):
+    queue.expire(front.back.now_ms)
+    if queue.ready_count and _try_to_get(front, channel, command, queue):
         return
-    # Ready, but not in memory or beyond the mark: the next dispatch may have it.
+    when_arrived(front, channel, shard, queue, lambda: _get_in_turn(front, channel, command))
+
+
+def _get_in_turn(front: Front, channel: Channel, command: c.Get) -> None:
+    """At the next dispatch, behind consumers: the message may have to be read first, or be beyond the mark."""
+    found = find_queue(front, channel, command.queue, Action.READ)
+    if found is None:
+        return
+    shard, queue = found
     channel.waiting = True
 
     def getter(queue: Queue) -> bool:
         if channel.closed:
+            return True
+        if queue.id not in front.back.queues:  # deleted meanwhile
+            front.go_on(channel, lambda: get(front, channel, command))
             return True
         got = _try_to_get(front, channel, command, queue)
         if got:

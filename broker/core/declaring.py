@@ -10,7 +10,7 @@ import msgspec
 from broker.core import topology_commands as t
 from broker.core.channel import Channel
 from broker.core.declarations import generated_queue_name
-from broker.core.front import Front
+from broker.core.front import Front, when_arrived
 from broker.core.outcomes import Applied, Outcome, Refused
 from broker.core.permissions import Action
 from broker.core.queue import Queue
@@ -89,7 +89,8 @@ def declare_queue(front: Front, channel: Channel, command: c.DeclareQueue) -> No
     if command.passive:
         found = find_queue(front, channel, command.spec.name)
         if found is not None:
-            say_declared(front, channel.number, found[1])
+            shard, queue = found
+            when_arrived(front, channel, shard, queue, lambda: say_declared(front, channel.number, queue))
         return
     spec = command.spec
     generated = not spec.name
@@ -106,7 +107,7 @@ def declare_queue(front: Front, channel: Channel, command: c.DeclareQueue) -> No
         shard, queue = found
         queue.used_ms = back.now_ms
         if shard.kernel.has_queue(queue.id):
-            say_declared(front, channel.number, queue)
+            when_arrived(front, channel, shard, queue, lambda: say_declared(front, channel.number, queue))
         else:
             number = shard.kernel.barrier()
             front.wait(channel, shard, number, lambda: say_declared(front, channel.number, queue))
@@ -123,6 +124,15 @@ def delete_queue(front: Front, channel: Channel, command: c.DeleteQueue) -> None
 
     Deleting what is not there is done, as in RabbitMQ.
     """
+    row = front.back.topology.find_queue(vhost_of(front), command.name, front.id)
+    found = None if isinstance(row, Refused) else front.back.queues.get(row.queue_id)
+    if found is None:
+        _delete_now(front, channel, command)
+    else:
+        when_arrived(front, channel, *found, lambda: _delete_now(front, channel, command))
+
+
+def _delete_now(front: Front, channel: Channel, command: c.DeleteQueue) -> None:
     vhost = vhost_of(front)
     back = front.back
     delete = t.DeleteQueue(vhost, command.name, None, front.id)
@@ -159,6 +169,13 @@ def purge_queue(front: Front, channel: Channel, command: c.PurgeQueue) -> None:
     found = find_queue(front, channel, command.name, Action.READ)
     if found is None:
         return
+    when_arrived(front, channel, *found, lambda: _purge_now(front, channel, command))
+
+
+def _purge_now(front: Front, channel: Channel, command: c.PurgeQueue) -> None:
+    found = find_queue(front, channel, command.name, Action.READ)
+    if found is None:
+        return  # deleted meanwhile
     shard, queue = found
     reply = r.QueuePurged(channel.number, queue.purge())
     front.wait(channel, shard, shard.kernel.barrier(), lambda: front.say(reply))

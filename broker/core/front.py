@@ -10,6 +10,7 @@ from broker.core.channel import Channel
 from broker.core.consumer import Consumer, Outlet
 from broker.core.outcomes import Refused
 from broker.core.permissions import Principal
+from broker.core.queue import Queue
 from broker.core.shard import Shard
 from broker.model.names import SessionId, VhostName
 from broker.model.replies import Reply
@@ -39,6 +40,17 @@ class Front(Outlet, Protocol):
 
     def wait_for_settles(self, channels: Sequence[Channel], finish: Finish) -> None:
         """Finishes once what the channels settled before is committed."""
+
+
+def when_arrived(front: Front, channel: Channel, shard: Shard, queue: Queue, finish: Finish) -> None:
+    """Finishes once the queue has all that the channel published before.
+
+    In RabbitMQ a channel's words reach a queue in order, so whoever looks after publishing sees the message.
+    """
+    if queue.under_way_count:
+        front.wait(channel, shard, shard.kernel.barrier(), finish)
+    else:
+        finish()
 
 
 def end_consumer(front: Front, channel: Channel, consumer: Consumer) -> None:

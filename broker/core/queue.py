@@ -99,6 +99,11 @@ class Queue:
     def ready_count(self) -> int:
         return self.kernel.counts(self.id)[0]
 
+    @property
+    def under_way_count(self) -> int:
+        """How many were published to it that it doesn't hold yet."""
+        return self.kernel.counts(self.id)[2]
+
     # ---- publishing
 
     @property
@@ -129,8 +134,7 @@ class Queue:
             if ready <= 0:
                 break
             ready = self._deliver(rank, ready)
-        while self._getters and self._getters[0](self):
-            self._getters.popleft()
+        self._answer_getters()
         settings = self.settings
         if (settings.length_max is not None or settings.size_max is not None) and not self.rejects_when_full:
             self._trim(now_ms)
@@ -190,6 +194,19 @@ class Queue:
 
     def wait_to_get(self, getter: Getter) -> None:
         self._getters.append(getter)
+
+    def lose_getters(self) -> None:
+        """The queue is gone, and they are told so."""
+        self._answer_getters()
+        assert not self._getters
+
+    def _answer_getters(self) -> None:
+        getters = self._getters
+        while getters:
+            getter = getters.popleft()
+            if not getter(self):
+                getters.appendleft(getter)
+                return
 
     def purge(self) -> int:
         """Settles all that is ready; how many that is."""

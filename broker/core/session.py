@@ -166,7 +166,7 @@ class Session:
     def go_on(self, channel: Channel, finish: Finish) -> None:
         """What the channel waited for has happened."""
         channel.waiting = False
-        if self.closed:
+        if self.closed or channel.closed:
             return
         finish()
         while channel.held and not channel.waiting:

@@ -114,6 +114,8 @@ def test_an_unroutable_mandatory_message_comes_back_before_its_confirm(node: Nod
     session = node.session()
     replies = node.ask(session, publish("a", key="nowhere", tag=1, mandatory=True))
     assert [type(reply) for reply in replies] == [r.Return, r.Confirm]
+    assert isinstance(replies[0], r.Return)
+    assert replies[0].detail == "", "the adapter says NO_ROUTE, and behind it what there is to add"
 
 
 def test_an_unknown_exchange_is_refused_after_what_came_before_it(node: Node) -> None:
@@ -185,6 +187,47 @@ def test_get_purge_and_delete_say_their_counts(node: Node, durable: bool) -> Non
     assert node.ask(session, declare(durable=durable)) == [r.QueueDeclared(CHANNEL, QueueName("q"), 0, 0)]
 
 
+def test_what_a_channel_published_is_there_when_it_looks(node: Node, durable: bool) -> None:
+    """Also without confirms, and before the log has it: a channel's words reach a queue in order."""
+    session = node.session()
+    node.ask(session, declare(durable=durable))
+    assert delivered(node.ask(session, publish("a"), c.Get(CHANNEL, QueueName("q"), no_ack=True))) == [("a", False)]
+    again = node.ask(session, publish(*"bc"), declare(durable=durable))
+    assert again == [r.QueueDeclared(CHANNEL, QueueName("q"), 2, 0)]
+    passive = c.DeclareQueue(CHANNEL, QueueSpec(QueueName("q")), passive=True)
+    assert node.ask(session, publish("d"), passive) == [r.QueueDeclared(CHANNEL, QueueName("q"), 3, 0)]
+    purge, delete = c.PurgeQueue(CHANNEL, QueueName("q")), c.DeleteQueue(CHANNEL, QueueName("q"), if_empty=True)
+    assert node.ask(session, publish("e"), purge) == [r.QueuePurged(CHANNEL, 4)]
+    refused = node.ask(session, publish("f"), delete)
+    assert refused == [r.Refuse(CHANNEL, Refusal.PRECONDITION_FAILED, "queue 'q' in vhost '/' not empty")]
+
+
+def test_what_a_channel_requeued_is_what_it_gets_next(node: Node, durable: bool) -> None:
+    session = node.session()
+    get = c.Get(CHANNEL, QueueName("q"))
+    node.ask(session, declare(durable=durable), publish(*"ab"))
+    assert delivered(node.ask(session, get)) == [("a", False)]
+    requeue = c.Settle(CHANNEL, DeliveryTag(1), DeliveryTag(1), c.Outcome.REQUEUED)
+    assert delivered(node.ask(session, requeue, get, get)) == [("a", True), ("b", False)]
+
+
+def test_a_channel_that_ends_while_it_looks_is_told_nothing(node: Node, durable: bool) -> None:
+    session = node.session()
+    node.ask(session, declare(durable=durable))
+    look = c.Get(CHANNEL, QueueName("q"))
+    assert node.ask(session, publish("a"), look, c.CloseSession()) == [r.SessionClosed()]
+
+
+def test_who_waits_to_get_from_a_deleted_queue_is_told(node: Node, durable: bool) -> None:
+    getting, deleting = node.session(), node.session()
+    node.ask(getting, declare(durable=durable))
+    name = QueueName("q")
+    getting.submit([publish("a"), c.Get(CHANNEL, name), c.Get(CHANNEL, name), declare("other")])
+    replies = node.ask(deleting, c.DeleteQueue(CHANNEL, name))
+    assert isinstance(replies[0], r.QueueDeleted)
+    assert isinstance(getting.take_replies()[-1], r.QueueDeclared)
+
+
 def test_a_lost_connection_gives_its_messages_back_and_takes_its_own_queues_along(node: Node) -> None:
     first, second = node.session(), node.session()
     own = c.DeclareQueue(CHANNEL, QueueSpec(QueueName("own"), exclusive=True))
@@ -221,8 +264,7 @@ def test_commands_behind_one_that_waits_keep_their_order(node: Node) -> None:
     session.submit([declare(), publish("a", tag=1), consume(), c.Get(CHANNEL, QueueName("q"))])
     node.run()
     names = [type(reply).__name__ for reply in session.take_replies()]
-    assert names[0] == "QueueDeclared"
-    assert names[1:3] == ["ConsumerStarted", "GotNothing"]
+    assert names[:4] == ["QueueDeclared", "ConsumerStarted", "Deliver", "GotNothing"]
 
 
 def test_room_that_is_used_up_stops_deliveries_until_output_drains(node: Node, durable: bool) -> None:
