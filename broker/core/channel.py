@@ -29,8 +29,6 @@ class Channel:
         self.held: deque[Command] = deque()
         self.confirmed: list[tuple[int, int]] = []
         self.rejected: list[tuple[int, int]] = []
-        self.unconfirmed = 0
-        """Publishes that wait for a commit, in runs."""
         self.settled_shards: dict[Shard, None] = {}
         """Logged shards with settles that a goodbye has to wait for."""
         self.closed = False
@@ -45,6 +43,9 @@ class Channel:
 
 class Confirming(Protocol):
     """A session, as far as a publication knows it."""
+
+    unconfirmed: int
+    """Publications that are not applied yet."""
 
     def owe(self, channel: Channel) -> None:
         """The channel has confirms or rejects to send."""
@@ -64,6 +65,6 @@ class Publication:
     def applied(self) -> None:
         self.waits -= 1
         if not self.waits:
-            self.channel.unconfirmed -= 1
+            self.session.unconfirmed -= 1
             self.channel.confirm(self.tags)
             self.session.owe(self.channel)

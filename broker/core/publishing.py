@@ -18,12 +18,15 @@ Key = tuple[bytes, bytes]
 class Destination:
     """Where a key leads: in each shard, one route."""
 
-    __slots__ = ("routes", "waits")
+    __slots__ = ("only", "routes")
 
-    def __init__(self, routes: tuple[tuple[Shard, Route], ...]) -> None:
+    def __init__(self, routes: tuple[tuple[Shard, Route], ...], fixed: bool) -> None:
+        """``fixed``: no queue of it rejects, so that it is good for more than one run."""
         self.routes = routes
-        self.waits = any(shard.logged for shard, _ in routes)
-        """A persistent message is confirmed when it is committed."""
+        self.only: tuple[Shard, tuple[Route]] | None = None
+        """The shard and its route, if it is a logged one and the only one."""
+        if fixed and len(routes) == 1 and routes[0][0].logged:
+            self.only = (routes[0][0], (routes[0][1],))
 
 
 class RouteTable:
@@ -38,6 +41,10 @@ class RouteTable:
     def forget(self) -> None:
         """Something was bound, unbound, declared or deleted."""
         self._destinations.clear()
+
+    def known(self, key: Key) -> Destination | None:
+        """What find would answer, if it was asked before and nothing changed."""
+        return self._destinations.get(key)
 
     def find(self, key: Key) -> Destination | None:
         """None: there is no such exchange."""
@@ -59,7 +66,8 @@ class RouteTable:
             if queue.rejects_when_full:
                 room, fixed = queue.room(), False
             targets.setdefault(shard, []).append((queue_id, queue.settings.message_ttl_ms, room))
-        destination = Destination(tuple((shard, Route(of_shard)) for shard, of_shard in targets.items()))
+        routes = tuple((shard, Route(of_shard)) for shard, of_shard in targets.items())
+        destination = Destination(routes, fixed)
         if fixed:
             if len(self._destinations) >= DESTINATIONS_MAX:
                 self._destinations.clear()

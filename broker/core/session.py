@@ -59,6 +59,8 @@ class Session:
         self.vhost: VhostName | None = None
         self.channels: dict[int, Channel] = {NO_CHANNEL: Channel(NO_CHANNEL)}
         self.publishing = False
+        self.unconfirmed = 0
+        """Publishes that wait for a commit, in runs."""
         self.closed = False
         self.blocked = False
         self._busy = busy
@@ -112,7 +114,7 @@ class Session:
         """Its socket is not to be read for now."""
         if self._held_count > HELD_COUNT_MAX or (self.publishing and self.blocked):
             return True
-        return any(channel.unconfirmed > UNCONFIRMED_COUNT_MAX for channel in self.channels.values())
+        return self.unconfirmed > UNCONFIRMED_COUNT_MAX
 
     def close(self) -> None:
         """The connection is gone: what is unsettled comes back, what is exclusive goes."""
@@ -182,6 +184,8 @@ class Session:
         routes = self._routes
         assert routes is not None
         keys = messages.keys()
+        if len(keys) == 1 and self._publish_again(channel, command, routes.known(keys[0]), keys[0][0]):
+            return
         destinations: list[Destination] = []
         for position, key in enumerate(keys):
             refused = self._refused_publish(key[0])
@@ -196,6 +200,29 @@ class Session:
         if command.first_tag:
             waits = numbers if messages.persistent else []
             self._promise(channel, command.first_tag, messages.count, waits, rejected)
+
+    def _publish_again(
+        self, channel: Channel, command: c.Publish, destination: Destination | None, exchange: bytes
+    ) -> bool:
+        """The usual case, in few steps: one key, allowed and known from before, to one logged shard, to be confirmed.
+
+        With 200 publishers of a message each, this is most of what Python does for a message.
+        """
+        if destination is None or destination.only is None or not command.first_tag:
+            return False
+        generation, writable = self._writable
+        messages = command.messages
+        if exchange not in writable or generation != self.back.topology.rights_generation:
+            return False
+        if not messages.persistent:
+            return False
+        shard, routes = destination.only
+        number, _ = shard.kernel.publish(messages, routes)
+        self.unconfirmed += 1
+        first_tag = command.first_tag
+        tags = [(first_tag, first_tag + messages.count - 1)]
+        shard.when_applied(number, Publication(self, channel, tags, 1))
+        return True
 
     def _send(self, messages: MessageRun, destinations: list[Destination]) -> tuple[list[tuple[Shard, int]], list[int]]:
         """Hands the run to its shards; the logged ones' numbers, and the records that some queue rejected."""
@@ -233,7 +260,7 @@ class Session:
             self.owe(channel)
             return
         publication = Publication(self, channel, tags, len(numbers))
-        channel.unconfirmed += 1
+        self.unconfirmed += 1
         for shard, number in numbers:
             shard.when_applied(number, publication)
 

@@ -265,7 +265,7 @@ class Channel:
         chunk = encode_deliveries(reply.deliveries, self.number, tag, reply.first_tag, outbox.frame_size_max)
         outbox.output.append(chunk)
 
-    def _receive_confirm(self, reply: replies.Confirm) -> None:
+    def receive_confirm(self, reply: replies.Confirm) -> None:
         assert self.confirms is not None, "nothing to confirm"
         self.outbox.output.append(self.confirms.settle(reply.tags, nack=False))
 
@@ -330,7 +330,7 @@ def _held_size(frame: Frame) -> int:
 
 _REPLIES: dict[type, Callable[[Channel, Any], None]] = {
     replies.Deliver: Channel._receive_delivery,
-    replies.Confirm: Channel._receive_confirm,
+    replies.Confirm: Channel.receive_confirm,
     replies.Reject: Channel._receive_reject,
     replies.Return: Channel._receive_return,
     replies.ConsumerLost: Channel._receive_loss,

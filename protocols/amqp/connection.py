@@ -282,6 +282,12 @@ class AmqpAdapter:
 
     # Replies.
 
+    def _receive_confirm(self, reply: replies.Confirm) -> None:
+        """The most frequent reply of all, straight to its channel's tags."""
+        channel = self._channels.addressed(reply.channel)
+        if channel is not None and channel.state is ChannelState.OPEN:
+            channel.receive_confirm(reply)
+
     def _receive_channel_reply(self, reply: Any) -> None:
         channel = self._channels.addressed(reply.channel)
         if channel is not None:
@@ -414,6 +420,7 @@ _FRAMES: dict[type, Callable[[AmqpAdapter, Any], None]] = {
 
 _REPLIES: dict[type, Callable[[AmqpAdapter, Any], None]] = {
     **dict.fromkeys(CHANNEL_REPLIES, AmqpAdapter._receive_channel_reply),
+    replies.Confirm: AmqpAdapter._receive_confirm,
     replies.QueueDeclared: AmqpAdapter._receive_declared,
     replies.Refuse: AmqpAdapter._receive_refusal,
     replies.Authenticated: AmqpAdapter._receive_authenticated,
