@@ -26,10 +26,11 @@ CACHE_SIZE = 64 << 20
 class Node:
     """One node's core."""
 
-    def __init__(self, directory: Path, incarnation: int = 1) -> None:
+    def __init__(self, directory: Path, incarnation: int = 1, file_size: int = FILE_SIZE) -> None:
         entropy = random.Random(incarnation)
         self.directory = directory
-        self.journal = Journal.open(str(directory), 7, bytes(16), FILE_SIZE)
+        self.journal = Journal.open(str(directory), 7, bytes(16), file_size)
+        self.file_size = file_size
         logged = [
             KernelShard.logged_alone(self.journal, shard, incarnation, 1, CACHE_SIZE) for shard in range(SHARDS + 1)
         ]
@@ -39,6 +40,7 @@ class Node:
             self.journal.carry_out()
             for shard in logged:
                 shard.receive_synced(self.journal.synced)
+        self.kernels = logged
         shards = [Shard(shard) for shard in logged]
         volatile = Shard(KernelShard.volatile(SHARDS + 1, 7, incarnation))
         topology = Topology.from_rows(logged[0].rows())
@@ -52,7 +54,7 @@ class Node:
     def crashed(self) -> Node:
         """The process dies, and the next one starts in the same directory."""
         self.journal.abandon()
-        return Node(self.directory, incarnation=2)
+        return Node(self.directory, 2, self.file_size)
 
     def step(self) -> None:
         self.broker.step(self.now, self.wall_ms)
@@ -71,6 +73,16 @@ class Node:
             for read in self.broker.take_wanted_reads():
                 read()
         self.step()
+
+    def cycle(self) -> tuple[int, int, int, int] | None:
+        """Seals, writes a checkpoint and retires journal files, as far as there is reason to."""
+        if not self.journal.begin_cycle(self.kernels, True):
+            return None
+        done = None
+        while done is None:
+            self.journal.step()
+            done = self.journal.receive_cycle(self.kernels)
+        return done
 
     def wait(self, ms: int) -> None:
         self.wall_ms += ms
