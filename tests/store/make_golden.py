@@ -1,4 +1,4 @@
-"""``python -m tests.store.make_golden VERSION``: writes a version's golden data directory, which every later one must read.
+"""``python -m tests.store.make_golden VERSION``: a version's golden data directory, which every later one must read.
 
 Made once for a format; never made again to make a test pass.
 """
