@@ -48,6 +48,8 @@ from protocols.amqp.methods import (
     QueueBindOk,
     QueueDeclare,
     QueueDeclareOk,
+    QueueDelete,
+    QueueDeleteOk,
 )
 from tests.simulation.ledger import Broken, Copy, Ledger, Life, Message, Outcome
 from tests.simulation.link import Link
@@ -226,6 +228,8 @@ class Client:
             raise Broken("I14", f"{self.name} got delivery tag {told.delivery_tag}, not {channel.last_tag}")
         if isinstance(told, BasicDeliver):
             consumer = told.consumer_tag
+            if consumer.startswith("taste"):
+                return
             queue, blind = channel.queues[consumer]
         else:
             consumer = "get"
@@ -284,6 +288,13 @@ class Client:
     def _receive_blocked(self, received: Received) -> None:
         self.blocked = isinstance(received.method, ConnectionBlocked)
 
+    def _receive_cancel(self, received: Received) -> None:
+        """The queue it consumed is gone."""
+        told = received.method
+        assert isinstance(told, BasicCancel)
+        if not told.consumer_tag.startswith("taste"):
+            raise Broken("I26", f"{self.name} lost its consumer {told.consumer_tag}")
+
     def _receive_return(self, received: Received) -> None:
         """Unroutable: nothing here is."""
         raise Broken("I11", f"{self.name} got {received.body[:20]!r} returned")
@@ -337,6 +348,19 @@ class Client:
             channel.life.blind.add(queue)
         self.send(channel.number, BasicConsume(0, queue, tag, no_ack=blind))
         yield (BasicConsumeOk,)
+
+    def taste(self, channel: Channel, queue: str, deleted: bool) -> Script:
+        """Consumes a queue that nobody counts for a moment; then it is deleted, or left."""
+        tag = f"taste{self.world.next_id()}"
+        self.send(channel.number, BasicConsume(0, queue, tag, no_ack=True))
+        yield (BasicConsumeOk,)
+        yield None
+        if deleted:
+            self.send(channel.number, QueueDelete(0, queue))
+            yield (QueueDeleteOk,)
+        else:
+            self.send(channel.number, BasicCancel(tag))
+            yield (BasicCancelOk,)
 
     def publish(self, channel: Channel, count: int) -> None:
         """A burst, to drawn keys."""
@@ -421,6 +445,7 @@ _HANDLERS: dict[type[Method], Callable[[Client, Received], None]] = {
     BasicAck: Client._receive_confirm,
     BasicNack: Client._receive_confirm,
     BasicReturn: Client._receive_return,
+    BasicCancel: Client._receive_cancel,
     ConnectionClose: Client._receive_close,
     ConnectionCloseOk: Client._receive_close_ok,
     ConnectionBlocked: Client._receive_blocked,

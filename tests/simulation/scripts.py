@@ -8,11 +8,20 @@ from protocols.amqp.methods import (
     BasicGetOk,
     BasicRecover,
     BasicRecoverOk,
+    QueueBind,
+    QueueBindOk,
+    QueueDeclare,
+    QueueDeclareOk,
+    QueueDelete,
+    QueueDeleteOk,
     QueuePurge,
     QueuePurgeOk,
+    QueueUnbind,
+    QueueUnbindOk,
 )
 from tests.simulation.client import UNCONFIRMED_COUNT_MAX, Client, Script
 from tests.simulation.ledger import Outcome
+from tests.simulation.plan import EVERYONE, EXCHANGE
 
 FIRST = 1
 
@@ -113,6 +122,39 @@ def getter(client: Client) -> Script:
         tags = list(channel.unsettled)
         if tags and random.random() < 0.8:
             client.settle(channel, random.choice(tags), _draw_outcome(client), random.random() < 0.2)
+        yield None
+    yield from client.close()
+
+
+def tinkerer(client: Client) -> Script:
+    """Makes and deletes queues of its own, of every kind, that get what others publish."""
+    world = client.world
+    random = world.random
+    yield from client.connect()
+    channel = yield from client.open(FIRST)
+    yield from client.declare(FIRST)
+    while not world.healing:
+        kind = random.choice(["durable", "durable", "transient", "exclusive", "auto-delete"])
+        name = f"{kind}-{random.randint(0, 1)}"
+        durable = kind == "durable" or (kind == "auto-delete" and name.endswith("1"))
+        declare = QueueDeclare(
+            0, name, durable=durable, exclusive=kind == "exclusive", auto_delete=kind == "auto-delete"
+        )
+        client.send(FIRST, declare)
+        yield (QueueDeclareOk,)
+        key = random.choice([EVERYONE, f"k.{random.choice(list(world.plan.queues))}"])
+        client.send(FIRST, QueueBind(0, name, EXCHANGE, key))
+        yield (QueueBindOk,)
+        yield None
+        choice = random.random()
+        if choice < 0.3:
+            client.send(FIRST, QueueUnbind(0, name, EXCHANGE, key))
+            yield (QueueUnbindOk,)
+        elif choice < 0.6:
+            yield from client.taste(channel, name, random.random() < 0.5)
+        elif choice < 0.9:
+            client.send(FIRST, QueueDelete(0, name))
+            yield (QueueDeleteOk,)
         yield None
     yield from client.close()
 

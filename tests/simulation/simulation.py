@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from broker.core.outbox import OUTBOX_BASE
 from kernel.disk import SimDisk
 from kernel.journal import Damage, Journal
 from tests.simulation.client import Client, World
@@ -20,13 +21,15 @@ from tests.simulation.ledger import Broken
 from tests.simulation.link import Link, SimTransport
 from tests.simulation.node import PEER, PEER_OF_CLIENTS, STORE, Node
 from tests.simulation.plan import draw_plan
-from tests.simulation.scripts import consumer, drainer, getter, publisher
+from tests.simulation.scripts import consumer, drainer, getter, publisher, tinkerer
 from tests.simulation.trace import Trace
 
 CAPACITY = 1 << 40
 WALL_START_MS = 1_800_000_000_000
 ROUND_US = 5_000
 HEALING_ROUNDS_MAX = 4_000
+TINKERED = 3
+"""One seed in so many has somebody who makes and deletes queues; not drawn, so that the others keep their draws."""
 QUIET_ROUNDS = 40
 """Rounds with nothing delivered, after which the queues must be empty."""
 
@@ -67,7 +70,7 @@ class Simulation:
         self._stop_by_us = 0
         self._closed_cleanly = False
         scripts = [publisher] * self.plan.publisher_count + [consumer] * self.plan.consumer_count
-        scripts += [getter] * self.plan.getter_count
+        scripts += [getter] * self.plan.getter_count + [tinkerer] * (seed % TINKERED == 0)
         self.clients = [
             Client(f"{script.__name__}{number}", self.world, script) for number, script in enumerate(scripts)
         ]
@@ -454,17 +457,24 @@ class Simulation:
                 return
         raise Broken("I25", f"the queues are not empty in the end: {self.left_over()}")
 
-    def left_over(self) -> dict[int, tuple[int, int, int]]:
-        """What the queues hold: (ready, held, under way)."""
+    def left_over(self) -> dict[str, tuple[int, int, int]]:
+        """What the plan's queues and the outboxes hold: (ready, held, under way)."""
         node = self.node
         if node is None or node.broker is None:
-            return {0: (0, 0, 0)}
+            return {"the node": (0, 0, 0)}
+        back = node.broker.back
         left = {}
-        for shard in (*node.shards, node.broker.back.volatile.kernel):
+        for shard in (*node.shards, back.volatile.kernel):
             for queue in shard.queue_ids():
                 counts = shard.counts(queue)
-                if any(counts):
-                    left[queue] = counts
+                if queue in back.queues:
+                    wanted = back.queues[queue][1].name in self.plan.queues
+                else:
+                    wanted = queue & OUTBOX_BASE != 0
+                    if not wanted:
+                        left[f"orphan {queue}"] = counts
+                if wanted and any(counts):
+                    left[str(queue)] = counts
         return left
 
     def calm_round(self) -> None:
