@@ -271,9 +271,11 @@ impl Store {
 
     /// Whether frozen copies of all logged shards are wanted for `begin_cycle`.
     pub fn cycle_wanted(&self) -> bool {
-        let (full, next_write, poisoned) = self.journal.with(|journal| {
+        let (full, next_write, poisoned, unretired) = self.journal.with(|journal| {
             let poisoned = matches!(journal.state(), JournalState::Poisoned(_));
-            (journal.has_full_files(), journal.next_write(), poisoned)
+            let next_write = journal.next_write();
+            let unretired = journal.unretired_size();
+            (journal.has_full_files(), next_write, poisoned, unretired)
         });
         let inside = self.inside();
         let has_room = self.space.has_grown() || inside.steps >= inside.retry_at;
@@ -283,7 +285,9 @@ impl Store {
         let live = inside.live_total;
         let released = self.released.load(Ordering::Relaxed);
         let settled = live > 0 && released >= (live / 4).max(live.min(4096));
-        (settled || full) && next_write >= inside.futile_until
+        // Publishers that wait for this make no more writes to wait for.
+        let urgent = unretired >= self.options.unretired_size_max;
+        (settled || full) && (urgent || next_write >= inside.futile_until)
     }
 
     /// Starts a cycle from all logged shards as they are now; `force`: a checkpoint even if nothing

@@ -405,6 +405,34 @@ fn cycles_retire_the_journal_and_drop_and_rewrite_segments() {
 }
 
 #[test]
+fn a_full_journal_is_looked_at_again_though_nothing_more_is_written() {
+    let mut world = World::new(3, 1 << 30);
+    world.apply();
+    while world.store.pressure() != Some(Pressure::JournalFull) {
+        world.publish(0);
+        world.store.journal().begin_write();
+        world.store.journal().end_write();
+        if world.store.cycle_wanted() {
+            // In vain: no shard has applied what the full files hold.
+            let frozen = world.freeze();
+            world.store.begin_cycle(frozen, false);
+        }
+        while world.store.step().unwrap() {}
+        world.store.take_finished_cycle();
+    }
+    world.apply();
+    for _ in 0..100 {
+        if world.store.cycle_wanted() {
+            let frozen = world.freeze();
+            world.store.begin_cycle(frozen, false);
+        }
+        while world.store.step().unwrap() {}
+        world.store.take_finished_cycle();
+    }
+    assert_eq!(world.store.pressure(), None);
+}
+
+#[test]
 fn when_all_is_settled_no_segment_is_left() {
     let mut world = World::new(3, 1 << 30);
     for _ in 0..200 {
