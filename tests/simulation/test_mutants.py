@@ -60,7 +60,8 @@ def test_confirming_before_the_sync_loses_messages(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Node, "syncs_of", staticmethod(HastyJournal))
     monkeypatch.setattr(Node, "check_replay", lambda node: None)  # which would notice even sooner
     # All in memory: what isn't on disk yet can't be read back, which would end the broker first.
-    assert caught("I10", crashes=0.01, cache_size=64 << 20, disk_speed=0.02)
+    # Crashes are rare enough for a node to serve in between: about one seed in seven loses something then.
+    assert caught("I10", crashes=0.002, cache_size=64 << 20, disk_speed=0.1)
 
 
 @pytest.mark.slow
