@@ -22,7 +22,7 @@ use crate::sealing::Sealing;
 use crate::segment::{segment_name, PieceReader, Segment, SegmentReader, SegmentSet};
 use crate::segment_format::Address;
 use crate::shard_state::Changes;
-use crate::store::{Inside, Store};
+use crate::store::{live_of, Inside, Live, Store};
 use crate::wave::Wave;
 
 /// Bytes of journal whose wants are looked up at once.
@@ -54,7 +54,15 @@ enum Source {
     Run { segment: Arc<Segment>, run: usize },
 }
 
+/// How a cycle ended.
+pub(crate) enum CycleEnd {
+    Finished(FinishedCycle),
+    /// There was nothing to do.
+    Futile,
+}
+
 enum Phase {
+    Plan,
     Seal,
     FinishSegments,
     Blocks {
@@ -73,18 +81,23 @@ pub struct Cycle {
     /// Segments that the new manifest no longer names.
     dropped: BTreeSet<u64>,
     manifest: Manifest,
-    segments: Vec<Arc<Segment>>,
+    /// Those there were when it began.
+    segments: Arc<SegmentSet>,
     phase: Option<Phase>,
     /// Sealed records let go of that it answers for.
     released: u64,
+    /// Somebody wants a checkpoint whatever there is to do.
+    forced: bool,
 }
 
 impl Cycle {
+    /// Only takes what it starts from: the thread of the rounds calls this, whatever there is to look at.
     pub(crate) fn begin(
         store: &Store,
         inside: &mut Inside,
         frozen: BTreeMap<u32, FrozenGroup>,
         released: u64,
+        forced: bool,
     ) -> Self {
         for mark in &inside.manifest.groups {
             assert!(
@@ -93,62 +106,71 @@ impl Cycle {
                 mark.group
             );
         }
-        let changes = std::mem::take(&mut inside.changes);
-        recount(inside, &frozen, &changes);
-        inside.sum_live();
+        let mut manifest = inside.manifest.clone();
+        manifest.number += 1;
+        manifest.groups = frozen.values().map(mark).collect();
+        Self {
+            sealing: Sealing::new(store.identity, store.options.sealing, manifest.next_segment),
+            dropped: BTreeSet::new(),
+            segments: inside.segments.clone(),
+            phase: Some(Phase::Plan),
+            frozen,
+            changes: std::mem::take(&mut inside.changes),
+            retire_through: None,
+            sources: VecDeque::new(),
+            manifest,
+            released,
+            forced,
+        }
+    }
+
+    /// Decides what is sealed, dropped and rewritten.
+    fn plan(&mut self, store: &Store) {
+        let mut live = store.live();
+        recount(&mut live, &self.segments, &self.frozen, &self.changes);
+        store.inside().note_live(live.values().sum());
         // Rewriting needs room before it makes some.
         let scarcity = if store.space.is_low() { 4 } else { 1 };
         let rewrite_size_max = store.options.rewrite_size_max / scarcity;
         let small_size = store.options.sealing.own_size_min as u64;
-        let (dropped, rewritten) = choose(inside, rewrite_size_max, small_size);
+        let (dropped, rewritten) = choose(&live, &self.segments, rewrite_size_max, small_size);
+        drop(live);
         let limit = FILES_PER_CYCLE[usize::from(!store.space.is_low())];
-        let (retire_through, mut sources, journal) = store.journal.with(|journal| {
-            let through = sealable(journal, &frozen, limit);
-            let sources = through.map_or_else(VecDeque::new, |through| entries(journal, through));
-            let mut expected = inside.manifest.journal;
-            expected.written_through = journal.next_write() - 1;
-            if let Some(through) = through {
-                expected = journal.expected_after(through);
+        store.journal.with(|journal| {
+            self.retire_through = sealable(journal, &self.frozen, limit);
+            self.manifest.journal.written_through = journal.next_write() - 1;
+            if let Some(through) = self.retire_through {
+                self.sources = entries(journal, through);
+                self.manifest.journal = journal.expected_after(through);
             }
-            (through, sources, expected)
         });
         for segment in &rewritten {
             let runs = 0..segment.runs.len();
-            sources.extend(runs.map(|run| Source::Run {
+            self.sources.extend(runs.map(|run| Source::Run {
                 segment: segment.clone(),
                 run,
             }));
         }
-        let gone = dropped
-            .iter()
-            .copied()
-            .chain(rewritten.iter().map(|segment| segment.number));
-        let mut manifest = inside.manifest.clone();
-        manifest.number += 1;
-        manifest.journal = journal;
-        manifest.groups = frozen.values().map(mark).collect();
-        Self {
-            sealing: Sealing::new(store.identity, store.options.sealing, manifest.next_segment),
-            dropped: gone.collect(),
-            segments: inside.segments.iter().cloned().collect(),
-            phase: Some(Phase::Seal),
-            frozen,
-            changes,
-            retire_through,
-            sources,
-            manifest,
-            released,
-        }
+        let rewritten = rewritten.iter().map(|segment| segment.number);
+        self.dropped = dropped.into_iter().chain(rewritten).collect();
     }
 
-    /// No journal file can go and no segment is dropped.
-    pub fn retires_nothing(&self) -> bool {
-        self.retire_through.is_none() && self.dropped.is_empty()
+    /// Nobody asked for it, no journal file can go and no segment is dropped.
+    fn is_futile(&self) -> bool {
+        let retires_nothing = self.retire_through.is_none() && self.dropped.is_empty();
+        !self.forced && self.released == 0 && retires_nothing
     }
 
-    /// One step; the outcome when all is done.
-    pub(crate) fn step(&mut self, store: &Store) -> StoreResult<Option<FinishedCycle>> {
+    /// One step; how it ended, once it has.
+    pub(crate) fn step(&mut self, store: &Store) -> StoreResult<Option<CycleEnd>> {
         let next = match self.phase.take() {
+            Some(Phase::Plan) => {
+                self.plan(store);
+                if self.is_futile() {
+                    return Ok(Some(CycleEnd::Futile));
+                }
+                Phase::Seal
+            }
             Some(Phase::Seal) => self.seal_step(store)?,
             Some(Phase::FinishSegments) => {
                 if self.sealing.finish_step(&*store.disk)? {
@@ -163,7 +185,8 @@ impl Cycle {
                 full,
             }) => {
                 if keys.is_empty() {
-                    return self.commit(store, writer, full).map(Some);
+                    let finished = self.commit(store, writer, full)?;
+                    return Ok(Some(CycleEnd::Finished(finished)));
                 }
                 let mut content = Vec::new();
                 for key in keys.drain(..keys.len().min(BLOCKS_PER_STEP)) {
@@ -295,20 +318,28 @@ impl Cycle {
         };
         self.manifest.blocks.push(blocks);
         self.manifest.next_segment = self.sealing.next_number();
-        self.segments
-            .retain(|segment| !self.dropped.contains(&segment.number));
-        self.segments
-            .extend(self.sealing.take_finished().into_iter().map(Arc::new));
-        self.manifest.segments = self
+        let kept = self
             .segments
+            .iter()
+            .filter(|s| !self.dropped.contains(&s.number));
+        let mut segments: Vec<Arc<Segment>> = kept.cloned().collect();
+        let made = segments.len();
+        segments.extend(self.sealing.take_finished().into_iter().map(Arc::new));
+        self.manifest.segments = segments
             .iter()
             .map(|segment| segment_mark(segment))
             .collect();
         self.manifest.write(disk, &store.identity)?;
-        let set = Arc::new(SegmentSet::new(self.segments.iter().cloned()));
-        store
-            .inside()
-            .install(self.manifest.clone(), set.clone(), &self.dropped);
+        let mut live = store.live();
+        live.retain(|(segment, _), _| !self.dropped.contains(segment));
+        live.extend(segments[made..].iter().flat_map(|segment| live_of(segment)));
+        let total = live.values().sum();
+        drop(live);
+        let set = Arc::new(SegmentSet::new(segments));
+        let mut inside = store.inside();
+        inside.install(self.manifest.clone(), set.clone());
+        inside.note_live(total);
+        drop(inside);
         *store.reader() = SegmentReader::new(store.disk.clone(), store.identity, set);
         let retired = self.retire_through.map_or_else(Vec::new, |through| {
             store.journal.with(|journal| journal.retire(through))
@@ -387,11 +418,11 @@ fn wanted_of(wants: &[Want], address: Address) -> &[Want] {
 
 /// Counts anew how much is wanted of the runs whose queues changed.
 fn recount(
-    inside: &mut Inside,
+    live: &mut Live,
+    segments: &SegmentSet,
     frozen: &BTreeMap<u32, FrozenGroup>,
     changes: &BTreeMap<u32, Changes>,
 ) {
-    let segments = inside.segments.clone();
     for segment in segments.iter() {
         for (run, number) in segment.runs.iter().zip(0..) {
             let (Some(frozen), Some(changes)) = (frozen.get(&run.group), changes.get(&run.group))
@@ -401,10 +432,8 @@ fn recount(
             let changed = |queue: &u64| changes.queues.contains(queue);
             if changed(&run.queue) || run.guests.iter().any(changed) {
                 let queues: Vec<u64> = run.guests.iter().copied().chain([run.queue]).collect();
-                let live = live_count(frozen.state(), &queues, run.first, run.last);
-                inside
-                    .live
-                    .insert((segment.number, number), live.min(run.record_count));
+                let count = live_count(frozen.state(), &queues, run.first, run.last);
+                live.insert((segment.number, number), count.min(run.record_count));
             }
         }
     }
@@ -412,16 +441,17 @@ fn recount(
 
 /// The segments that nobody wants, and those that are worth rewriting.
 fn choose(
-    inside: &Inside,
+    live: &Live,
+    segments: &SegmentSet,
     rewrite_size_max: u64,
     small_size: u64,
 ) -> (Vec<u64>, Vec<Arc<Segment>>) {
     let mut dropped = Vec::new();
     let mut candidates = Vec::new();
     let mut small = Vec::new();
-    for segment in inside.segments.iter() {
+    for segment in segments.iter() {
         let places = (segment.number, 0)..(segment.number + 1, 0);
-        let live: u64 = inside.live.range(places).map(|(_, count)| count).sum();
+        let live: u64 = live.range(places).map(|(_, count)| count).sum();
         let all = segment.record_count().max(1);
         let live_size = (u128::from(segment.size) * u128::from(live) / u128::from(all)) as u64;
         if live == 0 {

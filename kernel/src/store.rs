@@ -5,11 +5,11 @@
 //! segments, writes a checkpoint and retires the files. All of that goes in steps (`step`): a thread
 //! takes them in the product, the simulator in a simulation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::cycle::{Cycle, FinishedCycle};
+use crate::cycle::{Cycle, CycleEnd, FinishedCycle};
 use crate::damage::{Damage, StoreError, StoreResult};
 use crate::disk::{Disk, DiskError, DiskFault, DiskResult};
 use crate::file_header::{Identity, REMEDY_COPY};
@@ -20,7 +20,7 @@ use crate::journal_files::{journal_name, SpareFilling};
 use crate::manifest::Manifest;
 use crate::record_batch::{decode, Retained};
 use crate::sealing::SealingOptions;
-use crate::segment::{SegmentReader, SegmentSet};
+use crate::segment::{Segment, SegmentReader, SegmentSet};
 use crate::shard_state::Changes;
 use crate::space::Space;
 use crate::store_worker::Worker;
@@ -85,15 +85,18 @@ pub struct Opened {
     pub rebuilt: Vec<u64>,
 }
 
+/// Wanted records by (segment, run).
+pub(crate) type Live = BTreeMap<(u64, u32), u64>;
+
 pub(crate) struct Inside {
     pub manifest: Manifest,
     pub segments: Arc<SegmentSet>,
-    /// Records of each run that were still wanted when its queues were last looked at.
-    pub live: BTreeMap<(u64, u32), u64>,
-    /// The sum of `live`.
+    /// The sum of the store's `live`.
     live_total: u64,
     /// Of groups whose last cycle did not get through.
     pub changes: BTreeMap<u32, Changes>,
+    /// From a cycle's begin to its end; while a step is under way, the thread that takes it has `cycle`.
+    cycling: bool,
     cycle: Option<Box<Cycle>>,
     finished: Option<FinishedCycle>,
     filling: Option<SpareFilling>,
@@ -114,6 +117,9 @@ pub struct Store {
     pub(crate) journal: Arc<JournalHandle>,
     pub(crate) reader: Mutex<SegmentReader>,
     inside: Mutex<Inside>,
+    /// Records of each run, by (segment, run), that were still wanted when its queues were last looked at.
+    /// There are as many as queues, so only cycles' steps touch them, and rounds never wait for that.
+    live: Mutex<Live>,
     pub(crate) space: Space,
     /// Sealed records let go of since the last cycle began.
     released: AtomicU64,
@@ -133,10 +139,10 @@ impl Store {
         let reader = SegmentReader::new(disk.clone(), identity, segments.clone());
         let inside = Inside {
             live_total: segments.iter().map(|segment| segment.record_count()).sum(),
-            live: all_live(&segments),
             manifest,
-            segments,
+            segments: segments.clone(),
             changes: BTreeMap::new(),
+            cycling: false,
             cycle: None,
             finished: None,
             filling: None,
@@ -154,6 +160,7 @@ impl Store {
             journal: Arc::new(journal),
             reader: Mutex::new(reader),
             inside: Mutex::new(inside),
+            live: Mutex::new(all_live(&segments)),
             released: AtomicU64::new(0),
             worker: Worker::default(),
         }
@@ -169,6 +176,10 @@ impl Store {
 
     pub(crate) fn inside(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn reader(&self) -> MutexGuard<'_, SegmentReader> {
@@ -290,8 +301,8 @@ impl Store {
         (settled || full) && (urgent || next_write >= inside.futile_until)
     }
 
-    /// Starts a cycle from all logged shards as they are now; `force`: a checkpoint even if nothing
-    /// calls for one. False: there was nothing to do, or one is under way.
+    /// Starts a cycle from all logged shards as they are now, in constant time for each; `force`: a
+    /// checkpoint even if nothing calls for one. False: one is under way.
     pub fn begin_cycle(&self, frozen: Vec<FrozenGroup>, force: bool) -> bool {
         let mut inside = self.inside();
         let mut groups = BTreeMap::new();
@@ -303,21 +314,20 @@ impl Store {
             return false;
         }
         let released = self.released.swap(0, Ordering::Relaxed);
-        let cycle = Cycle::begin(self, &mut inside, groups, released);
-        if !force && released == 0 && cycle.retires_nothing() {
-            cycle.give_back(&mut inside);
-            // Some shard has not applied a full file to its end: not to be asked every round.
-            let next_write = self.journal.with(|journal| journal.next_write());
-            inside.futile_until = next_write + FUTILE_WRITES;
-            return false;
-        }
-        inside.cycle = Some(Box::new(cycle));
+        inside.cycling = true;
+        inside.cycle = Some(Box::new(Cycle::begin(
+            self,
+            &mut inside,
+            groups,
+            released,
+            force,
+        )));
         self.worker.wake();
         true
     }
 
     pub fn is_cycling(&self) -> bool {
-        self.inside().cycle.is_some()
+        self.inside().cycling
     }
 
     /// What the last cycle came to, once: shards may compact their logs.
@@ -369,12 +379,24 @@ impl Store {
         if let Some(mut cycle) = cycle {
             match cycle.step(self) {
                 Ok(None) => self.inside().cycle = Some(cycle),
-                Ok(Some(finished)) => {
-                    self.inside().finished = Some(finished);
+                Ok(Some(CycleEnd::Finished(finished))) => {
+                    let mut inside = self.inside();
+                    inside.finished = Some(finished);
+                    inside.cycling = false;
+                    drop(inside);
                     self.journal.signal();
+                }
+                Ok(Some(CycleEnd::Futile)) => {
+                    // Some shard has not applied a full file to its end: not to be asked every round.
+                    let next_write = self.journal.with(|journal| journal.next_write());
+                    let mut inside = self.inside();
+                    inside.futile_until = next_write + FUTILE_WRITES;
+                    cycle.give_back(&mut inside);
+                    inside.cycling = false;
                 }
                 Err(StoreError::Disk(error)) if error.is_no_space() => {
                     cycle.abandon(self);
+                    self.inside().cycling = false;
                     return Err(error.into());
                 }
                 // It is not known what got through: nothing is touched any more.
@@ -437,24 +459,22 @@ impl Store {
 }
 
 /// Until its queues are looked at, every record of a run may be wanted.
-fn all_live(segments: &SegmentSet) -> BTreeMap<(u64, u32), u64> {
-    let mut live = BTreeMap::new();
-    for segment in segments.iter() {
-        for (run, number) in segment.runs.iter().zip(0..) {
-            live.insert((segment.number, number), run.record_count);
-        }
-    }
-    live
+fn all_live(segments: &SegmentSet) -> Live {
+    segments.iter().flat_map(|s| live_of(s)).collect()
+}
+
+pub(crate) fn live_of(segment: &Segment) -> impl Iterator<Item = ((u64, u32), u64)> + '_ {
+    let runs = segment.runs.iter().zip(0..);
+    runs.map(|(run, number)| ((segment.number, number), run.record_count))
 }
 
 impl Inside {
     fn is_busy(&self) -> bool {
-        self.cycle.is_some() || self.finished.is_some() || self.failure.is_some()
+        self.cycling || self.finished.is_some() || self.failure.is_some()
     }
 
-    /// To be called when `live` has changed.
-    pub(crate) fn sum_live(&mut self) {
-        self.live_total = self.live.values().sum();
+    pub(crate) fn note_live(&mut self, total: u64) {
+        self.live_total = total;
     }
 
     /// Keeps changes for the next cycle.
@@ -465,18 +485,7 @@ impl Inside {
     }
 
     /// Puts a cycle's outcome in place.
-    pub(crate) fn install(
-        &mut self,
-        manifest: Manifest,
-        segments: Arc<SegmentSet>,
-        dropped: &BTreeSet<u64>,
-    ) {
-        self.live
-            .retain(|(segment, _), _| !dropped.contains(segment));
-        for (place, count) in all_live(&segments) {
-            self.live.entry(place).or_insert(count);
-        }
-        self.sum_live();
+    pub(crate) fn install(&mut self, manifest: Manifest, segments: Arc<SegmentSet>) {
         self.manifest = manifest;
         self.segments = segments;
     }

@@ -16,6 +16,7 @@ use crate::sim_disk::{SimDisk, SplitMix};
 use crate::store::{Opened, Pressure, StoreOptions};
 use crate::wave::{Frame, Route, SequenceRange, Wave};
 
+mod asking;
 mod faults;
 
 const IDENTITY: Identity = Identity {

@@ -320,7 +320,7 @@ impl PyJournal {
     }
 
     /// Starts a maintenance cycle from all logged shards as they are now; `force`: a checkpoint even if
-    /// nothing calls for one. False: there was nothing to do, or one is under way.
+    /// nothing calls for one. False: one is under way, or a shard owes commands.
     #[pyo3(signature = (shards, force=false))]
     fn begin_cycle(&self, shards: Vec<PyRef<'_, PyShard>>, force: bool) -> bool {
         // What a command made of the rows must be in the state that is past it.
