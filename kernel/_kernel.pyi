@@ -438,7 +438,7 @@ class Journal:
     def begin_cycle(self, shards: Sequence[Shard], force: bool = False) -> bool:
         """Starts sealing, checkpoint and retiring from all logged shards as they are now.
 
-        ``force``: a checkpoint even if nothing calls for one.  False: nothing to do, or one is under way.
+        ``force``: a checkpoint even if nothing calls for one.  False: one is under way, or a shard owes commands.
         """
     def receive_cycle(self, shards: Sequence[Shard]) -> tuple[int, int, int, int] | None:
         """Takes in the cycle that finished, if one did: files retired, bytes sealed, segments dropped, checkpoint."""
