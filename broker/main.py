@@ -113,7 +113,7 @@ async def serve_node(config: Config, data: Path) -> None:
                     )
                 )
                 _keep_what_is_loaded()
-            print(banner(config.cluster.cluster_name, serving.addresses, data), end="", flush=True)
+                print(banner(config.cluster.cluster_name, serving.addresses, data), end="", flush=True)
             keeping.cancel_scope.cancel()
     finally:
         node.close()
