@@ -9,6 +9,13 @@ FLAG_PERSISTENT: Final[int]
 FLAG_MANDATORY: Final[int]
 FLAG_HAS_USER_ID: Final[int]
 FLAG_BAD_EXPIRATION: Final[int]
+FLAG_EXACTLY_ONCE: Final[int]
+"""MQTT's QoS 2; with FLAG_PERSISTENT, which is QoS 1 or 2."""
+FLAG_RETAIN: Final[int]
+FLAG_REPLAYED: Final[int]
+"""It comes from the retained messages, for a subscription that is new."""
+ORIGIN_AMQP: Final[int]
+ORIGIN_MQTT: Final[int]
 FLAG_DEAD_LETTERED: Final[int]
 """Its record of deaths was written by the broker."""
 
@@ -20,7 +27,10 @@ class MessageRun:
     """Consecutive publishes of one channel; ``size`` is bytes of bodies, ``flags`` those of any message."""
 
     @staticmethod
-    def of(channel: int, rows: Sequence[_Row]) -> MessageRun: ...
+    def of(channel: int, rows: Sequence[_Row], origin: int = 0) -> MessageRun: ...
+    @property
+    def origin(self) -> int:
+        """ORIGIN_...: what the properties are encoded in."""
     @property
     def channel(self) -> int: ...
     @property
@@ -37,8 +47,9 @@ class MessageRun:
     @property
     def mandatory(self) -> bool: ...
     def __len__(self) -> int: ...
-    def keys(self) -> list[tuple[bytes, bytes]]:
-        """The distinct (exchange, routing key), as first seen."""
+    def keys(self) -> list[tuple[bytes, bytes] | tuple[bytes, bytes, bool]]:
+        """The distinct (exchange, routing key), as first seen; of MQTT's a topic is the routing key of the same levels,
+        and ``$queue/name`` the default exchange's.  A third value, True: an MQTT topic that begins with ``$``."""
     def select(self, keys: Sequence[int]) -> MessageRun:
         """The messages of these keys (by their place in ``keys``) only, in order."""
     def before(self, index: int) -> MessageRun: ...
@@ -234,6 +245,15 @@ class Wildcard:
     def __int__(self, /) -> int: ...
 
 _PatternLevel: TypeAlias = bytes | Wildcard
+
+def routing_key_of_topic(topic: bytes) -> bytes:
+    """The same levels as AMQP writes them: ``a/x.y`` is ``a.x%2Ey``."""
+
+def topic_of_routing_key(routing_key: bytes) -> bytes:
+    """The other way; an empty routing key is ``%00``."""
+
+def filter_levels(filter: bytes) -> list[bytes | Wildcard]:
+    """An MQTT topic filter's levels, each as the word of a routing key."""
 
 @final
 class TopicTrie:
@@ -516,12 +536,19 @@ class LogReader:
     def verified(self) -> tuple[str, int]:
         """The file that ``verify`` reads now, and bytes of those it is done with; for another thread."""
 
+_Target: TypeAlias = (
+    tuple[int, int | None, int | None] | tuple[int, int | None, int | None, int, tuple[int, int] | None]
+)
+
 @final
 class Route:
     """Where a key of a run leads within one shard."""
 
-    def __new__(cls, targets: Sequence[tuple[int, int | None, int | None]]) -> Route:
-        """Each (queue, its message TTL in ms, how many more it takes before it rejects); None: no bound."""
+    def __new__(cls, targets: Sequence[_Target]) -> Route:
+        """Each (queue, its message TTL in ms, how many more it takes before it rejects); None: no bound.
+
+        And perhaps: which messages it gets (0 all, 1 persistent, 2 transient); (whose turn it is, of how many).
+        """
 
 @final
 class Shard:
@@ -558,8 +585,15 @@ class Shard:
     def has_queue(self, queue: int) -> bool: ...
     def barrier(self) -> int:
         """The number of a command that does nothing but be applied after all before it."""
-    def publish(self, messages: MessageRun, routes: Sequence[Route]) -> tuple[int, list[int] | None]:
-        """``routes``: one for each of the run's keys.  Its number, and the records some queue rejected."""
+    def publish(
+        self, messages: MessageRun, routes: Sequence[Route], turns: Sequence[int] = []
+    ) -> tuple[int, list[int] | None]:
+        """``routes``: one for each of the run's keys; ``turns``: of each key's first message, for those who take turns.
+
+        Its number, and the records some queue rejected.
+        """
+    def accept(self, messages: MessageRun, outbox: int, command: bytes) -> int:
+        """The messages into an outbox and the command, in one wave; the command's number."""
     def receive_move(
         self, messages: MessageRun, routes: Sequence[Route], sender: tuple[int, int], number: int
     ) -> None: ...

@@ -12,6 +12,8 @@ pub struct Part {
     pub first: u32,
     pub count: u32,
     pub redelivered: bool,
+    /// Wall time in ms after which they are dead; 0: never.
+    pub expires_ms: u64,
 }
 
 impl Part {

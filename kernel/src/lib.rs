@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod chunk;
 pub mod connection;
 pub mod contained;
+pub mod conversion;
 pub mod counters;
 pub mod cycle;
 pub mod damage;

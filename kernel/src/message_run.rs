@@ -11,6 +11,18 @@ use bytes::Bytes;
 #[repr(u8)]
 pub enum Origin {
     Amqp091 = 0,
+    /// Properties as MQTT 5 encodes them, without those of one hop: topic alias, subscription identifiers and
+    /// message expiry (which is the entry's). A routing key is a topic.
+    Mqtt = 1,
+}
+
+impl Origin {
+    /// The log's number for it.
+    pub fn of(number: u8) -> Option<Self> {
+        [Self::Amqp091, Self::Mqtt]
+            .into_iter()
+            .find(|origin| *origin as u8 == number)
+    }
 }
 
 /// What the broker must know of a message without reading its properties.
@@ -22,6 +34,12 @@ pub mod flags {
     pub const BAD_EXPIRATION: u8 = 8;
     /// Its record of deaths was written by the broker; a client may write one as well, which says nothing.
     pub const DEAD_LETTERED: u8 = 16;
+    /// MQTT's QoS 2; with `PERSISTENT`, which is QoS 1 or 2.
+    pub const EXACTLY_ONCE: u8 = 32;
+    /// It is to be its topic's retained message.
+    pub const RETAIN: u8 = 64;
+    /// It comes from the retained messages, for a subscription that is new.
+    pub const REPLAYED: u8 = 128;
 }
 
 /// `Entry::expiration_ms` of a message that does not expire by itself.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::message_run::{MessageRun, NO_EXPIRATION};
+use crate::message_run::{flags, Entry, MessageRun, NO_EXPIRATION};
 use crate::queue_state::Selection;
 use crate::wave::{Frame, Route, Sender, SequenceRange, Wave};
 
@@ -17,6 +17,35 @@ const MERGED_COUNT_MAX: usize = 16;
 /// A frame's number is a u16, and a frame merged from more runs than this gains nothing.
 const FRAMES_MAX: usize = 4096;
 
+/// Which messages of a key a target gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    All,
+    /// An MQTT session keeps QoS 1 and 2 in one queue ...
+    Persistent,
+    /// ... and QoS 0 in another.
+    Transient,
+}
+
+impl Wanted {
+    fn takes(self, entry: &Entry) -> bool {
+        let persistent = entry.flags & flags::PERSISTENT != 0;
+        match self {
+            Self::All => true,
+            Self::Persistent => persistent,
+            Self::Transient => !persistent,
+        }
+    }
+}
+
+/// A group of targets of which each message goes to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Whose turn it is that gets the message.
+    pub member: u32,
+    pub members: u32,
+}
+
 /// A queue as a publish reaches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -25,6 +54,21 @@ pub struct Target {
     pub ttl_ms: u32,
     /// How many more it takes before it rejects; `u64::MAX`: it doesn't reject.
     pub room: u64,
+    pub wanted: Wanted,
+    pub share: Option<Share>,
+}
+
+impl Target {
+    /// One that gets everything.
+    pub fn of(queue: u64) -> Self {
+        Self {
+            queue,
+            ttl_ms: NO_EXPIRATION,
+            room: u64::MAX,
+            wanted: Wanted::All,
+            share: None,
+        }
+    }
 }
 
 /// Targets for each key of a run; shared by the route cache, so that pointer equality means equality.
@@ -37,6 +81,15 @@ struct Part {
     records: Vec<u32>,
 }
 
+/// A frame that runs like its first may join.
+struct Joinable {
+    targets: Targets,
+    /// Of every message, where targets ask.
+    persistent: bool,
+    /// How many routes lead to the frame.
+    routes: usize,
+}
+
 #[derive(Default)]
 pub struct PendingWave {
     pub wave: Wave,
@@ -45,7 +98,7 @@ pub struct PendingWave {
     /// Somebody waits for it: it is proposed at the end of this round.
     pub urgent: bool,
     /// Runs to be joined in the frame of the same position, with their common targets.
-    merging: Vec<(Vec<Arc<MessageRun>>, Option<Targets>)>,
+    merging: Vec<(Vec<Arc<MessageRun>>, Option<Joinable>)>,
     merged_count: usize,
 }
 
@@ -59,12 +112,14 @@ impl PendingWave {
         self.size
     }
 
-    /// Adds a run; `keys[i]` are the targets of its dictionary's key `i`. Answers the records that some
-    /// queue rejected, in order. `sequence_of` gives a queue's next sequence and takes so many of it.
+    /// Adds a run; `keys[i]` are the targets of its dictionary's key `i`, and `turns[i]` is its first message's turn
+    /// (0 where there are none). Answers the records that some queue rejected, in order. `take_sequences` gives a
+    /// queue's next sequence and takes so many of it.
     pub fn publish(
         &mut self,
         run: &Arc<MessageRun>,
         keys: &[Targets],
+        turns: &[u64],
         mut take_sequences: impl FnMut(u64, u64) -> u64,
     ) -> Vec<u32> {
         let payload = run.payload_size();
@@ -76,7 +131,7 @@ impl PendingWave {
             self.size += payload;
             return Vec::new();
         }
-        let (parts, rejected) = split(run, keys);
+        let (parts, rejected) = split(run, keys, turns);
         if parts.is_empty() {
             return rejected;
         }
@@ -87,13 +142,19 @@ impl PendingWave {
             size: 0,
             messages: Some(run.clone()),
         });
-        let mergeable = keys.len() == 1
-            && run.entries.len() <= MERGED_COUNT_MAX
-            && parts
-                .iter()
-                .all(|p| p.target.room == u64::MAX && p.expiration_ms == NO_EXPIRATION);
-        let targets = mergeable.then(|| keys[0].clone());
-        self.merging.push((vec![run.clone()], targets));
+        let plain = |p: &Part| {
+            p.target.room == u64::MAX
+                && p.expiration_ms == NO_EXPIRATION
+                && p.records.len() == run.entries.len()
+                && p.target.share.is_none()
+        };
+        let small = keys.len() == 1 && run.entries.len() <= MERGED_COUNT_MAX;
+        let joinable = (small && parts.iter().all(plain)).then(|| Joinable {
+            targets: keys[0].clone(),
+            persistent: Wanted::Persistent.takes(&run.entries[0]),
+            routes: parts.len(),
+        });
+        self.merging.push((vec![run.clone()], joinable));
         self.merged_count = run.entries.len();
         for part in parts {
             let first_sequence = take_sequences(part.target.queue, part.records.len() as u64);
@@ -125,15 +186,20 @@ impl PendingWave {
         keys: &[Targets],
         take_sequences: &mut impl FnMut(u64, u64) -> u64,
     ) -> bool {
-        let Some((runs, Some(targets))) = self.merging.last_mut() else {
+        let Some((runs, Some(joinable))) = self.merging.last_mut() else {
             return false;
         };
         let count = run.entries.len();
+        let targets = &joinable.targets;
+        let uniform = targets.iter().all(|t| t.wanted == Wanted::All);
         let same = keys.len() == 1
             && count <= MERGED_COUNT_MAX
             && Arc::ptr_eq(targets, &keys[0])
             && same_key(&runs[0], run)
-            && run.entries.iter().all(|e| e.expiration_ms == NO_EXPIRATION);
+            && run.entries.iter().all(|e| {
+                e.expiration_ms == NO_EXPIRATION
+                    && (uniform || Wanted::Persistent.takes(e) == joinable.persistent)
+            });
         if !same {
             return false;
         }
@@ -141,7 +207,7 @@ impl PendingWave {
         let at = self.merged_count as u32;
         self.merged_count += count;
         let bodies: u64 = run.entries.iter().map(|e| u64::from(e.body.size)).sum();
-        let first_route = self.wave.routes.len() - targets.len();
+        let first_route = self.wave.routes.len() - joinable.routes;
         for route in &mut self.wave.routes[first_route..] {
             take_sequences(route.queue, count as u64);
             route.selection = Selection::Range {
@@ -227,7 +293,9 @@ fn selection(records: Vec<u32>) -> Selection {
 }
 
 /// Which records each queue gets, in order, cut where the expiry changes; and what was rejected.
-fn split(run: &MessageRun, keys: &[Targets]) -> (Vec<Part>, Vec<u32>) {
+fn split(run: &MessageRun, keys: &[Targets], turns: &[u64]) -> (Vec<Part>, Vec<u32>) {
+    let mut turns: Vec<u64> = turns.to_vec();
+    turns.resize(keys.len(), 0);
     let mut queues: Vec<(u64, usize, u64)> = Vec::new(); // queue, its open part, its room
     let mut parts: Vec<Part> = Vec::new();
     // Each key's targets as positions in `queues`: looked up once for a key, not once for a message.
@@ -249,7 +317,14 @@ fn split(run: &MessageRun, keys: &[Targets]) -> (Vec<Part>, Vec<u32>) {
         .collect();
     let mut rejected = Vec::new();
     for (record, entry) in run.entries.iter().enumerate() {
+        let turn = turns[entry.key as usize];
+        turns[entry.key as usize] = turn.wrapping_add(1);
         for (slot, target) in &slots[entry.key as usize] {
+            let others_turn =
+                |share: Share| turn % u64::from(share.members) != u64::from(share.member);
+            if !target.wanted.takes(entry) || target.share.is_some_and(others_turn) {
+                continue;
+            }
             let (_, open, room) = &mut queues[*slot];
             if *room == 0 {
                 if rejected.last() != Some(&(record as u32)) {

@@ -1,7 +1,7 @@
 //! A frame of the log: origin, dictionary, and the run's messages as one Kafka record batch v2.
 //!
 //! ```text
-//! origin u8 | key count u16 LE | per key: u8 size, exchange, u8 size, routing key |
+//! origin u8 | key count u16 LE | per key: u8 size, exchange, size, routing key |
 //!   CRC32C u32 LE of all that | record batch
 //! record batch (big endian, Kafka's magic 2):
 //!   base offset i64 | batch length i32 | leader epoch i32 | magic i8 = 2 | CRC32C u32 of what follows |
@@ -12,6 +12,8 @@
 //!   header count = 1 | key length = 1 | "\0" | value length | value
 //! header value: key number u16 LE | flags u8 | priority u8 | expiration ms u32 LE | properties
 //! ```
+//!
+//! The size of a routing key is a u8 for origin 0 (AMQP 0-9-1) and a u16 LE for origin 1 (MQTT, a topic).
 //!
 //! A record's *number* is its offset delta: slices of queues name records by it, so it stays when
 //! others are left out ([`retain`]). Compressed batches and foreign records (other origins) come with
@@ -83,9 +85,14 @@ fn encode_dictionary(run: &MessageRun, out: &mut Vec<u8>) -> Vec<Key> {
     assert!(run.dictionary.len() <= KEY_COUNT_MAX, "keys are u16");
     out.push(run.origin as u8);
     out.extend_from_slice(&(run.dictionary.len() as u16).to_le_bytes());
-    let mut put_name = |name: Span| {
-        assert!(name.size <= 255, "a name's size is u8");
-        out.push(name.size as u8);
+    let mut put_name = |name: Span, wide: bool| {
+        if wide {
+            assert!(name.size <= 65_535, "a topic's size is u16");
+            out.extend_from_slice(&(name.size as u16).to_le_bytes());
+        } else {
+            assert!(name.size <= 255, "a name's size is u8");
+            out.push(name.size as u8);
+        }
         let start = out.len();
         out.extend_from_slice(name.of(&run.buffer));
         Span::new(start, name.size as usize)
@@ -94,8 +101,8 @@ fn encode_dictionary(run: &MessageRun, out: &mut Vec<u8>) -> Vec<Key> {
         .dictionary
         .iter()
         .map(|key| Key {
-            exchange: put_name(key.exchange),
-            routing_key: put_name(key.routing_key),
+            exchange: put_name(key.exchange, false),
+            routing_key: put_name(key.routing_key, run.origin == Origin::Mqtt),
         })
         .collect();
     let crc = crc32c::crc32c(&out[start..]);
@@ -268,15 +275,16 @@ struct Opened<'a> {
 
 fn open(frame: &[u8]) -> Result<Opened<'_>, String> {
     let mut reader = Reader { frame, at: 0 };
-    let origin = match reader.array::<1>()? {
-        [0] => Origin::Amqp091,
-        [number] => return Err(format!("unknown origin {number}")),
-    };
+    let [number] = reader.array()?;
+    let origin = Origin::of(number).ok_or_else(|| format!("unknown origin {number}"))?;
     let key_count = u16::from_le_bytes(reader.array()?);
     let mut dictionary = Vec::with_capacity(usize::from(key_count).min(frame.len() / 2));
     for _ in 0..key_count {
         let exchange = reader.name()?;
-        let routing_key = reader.name()?;
+        let routing_key = match origin {
+            Origin::Amqp091 => reader.name()?,
+            Origin::Mqtt => reader.topic()?,
+        };
         dictionary.push(Key {
             exchange,
             routing_key,
@@ -399,6 +407,11 @@ impl Reader<'_> {
         self.span(usize::from(size))
     }
 
+    fn topic(&mut self) -> Result<Span, String> {
+        let size = u16::from_le_bytes(self.array()?);
+        self.span(usize::from(size))
+    }
+
     fn sized(&mut self) -> Result<Span, String> {
         let size = self.varint()?;
         self.span(size as usize)
@@ -450,7 +463,11 @@ mod tests {
     use crate::run_builder::RunBuilder;
 
     fn sample(count: usize) -> MessageRun {
-        let mut builder = RunBuilder::new(Origin::Amqp091);
+        sample_of(Origin::Amqp091, count)
+    }
+
+    fn sample_of(origin: Origin, count: usize) -> MessageRun {
+        let mut builder = RunBuilder::new(origin);
         for number in 0..count {
             let key = builder.key(b"orders", format!("a.{}", number % 3).as_bytes());
             let facts = Facts {
@@ -502,6 +519,31 @@ mod tests {
         assert_eq!(rows(&moved), rows(&run));
         assert_eq!(rows(&decoded), rows(&run));
         assert_eq!(time_ms(&buffer[4..]), Ok(1_700_000_000_123));
+    }
+
+    #[test]
+    fn a_topic_is_as_long_as_mqtt_allows() {
+        let mut builder = RunBuilder::new(Origin::Mqtt);
+        let topic = vec![b't'; 65_535];
+        let key = builder.key(b"amq.topic", &topic);
+        builder.push(
+            key,
+            b"",
+            b"body",
+            Facts {
+                expiration_ms: NO_EXPIRATION,
+                priority: 0,
+                flags: 0,
+            },
+        );
+        for run in [builder.finish(), sample_of(Origin::Mqtt, 5)] {
+            let mut out = Vec::new();
+            encode(&run, 7, &mut out);
+            let buffer = Bytes::from(out);
+            let decoded = decode(&buffer, 0, buffer.len()).unwrap();
+            assert_eq!(rows(&decoded), rows(&run));
+            assert_eq!(decoded.origin, Origin::Mqtt);
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::frame_cache::FrameCache;
 use crate::frozen::FrozenGroup;
 use crate::group_record::{GroupRecord, HardState, LogEntry};
-use crate::message_run::{MessageRun, NO_EXPIRATION};
+use crate::message_run::MessageRun;
 use crate::pending_wave::{PendingWave, Target, Targets};
 use crate::queue_leader::QueueLeader;
 use crate::queue_state::QueueState;
@@ -231,9 +231,20 @@ impl Shard {
     }
 
     /// A front's publish. Answers its number and the records some queue rejected.
-    pub fn publish(&mut self, run: &Arc<MessageRun>, keys: &[Targets]) -> (u64, Vec<u32>) {
-        let rejected = self.append(run, keys);
+    pub fn publish(
+        &mut self,
+        run: &Arc<MessageRun>,
+        keys: &[Targets],
+        turns: &[u64],
+    ) -> (u64, Vec<u32>) {
+        let rejected = self.append(run, keys, turns);
         (self.number(), rejected)
+    }
+
+    /// Puts messages into an outbox together with a command, in one wave.
+    pub fn accept(&mut self, run: &Arc<MessageRun>, outbox: u64, command: Bytes) -> u64 {
+        self.append_to(run, outbox);
+        self.propose_command(command)
     }
 
     /// A move from another shard's outbox, numbered by its sequence there.
@@ -244,7 +255,7 @@ impl Shard {
         sender: Sender,
         number: u64,
     ) {
-        self.append(run, keys);
+        self.append(run, keys, &[]);
         self.pending.through(sender, number);
         self.pending.urgent = true;
     }
@@ -254,9 +265,16 @@ impl Shard {
         self.state.senders.get(&sender).copied().unwrap_or(0)
     }
 
-    fn append(&mut self, run: &Arc<MessageRun>, keys: &[Targets]) -> Vec<u32> {
+    /// All of a run into one queue. It may begin a new wave; a settle or a command after it never does.
+    fn append_to(&mut self, run: &Arc<MessageRun>, queue: u64) {
+        let targets: Targets = Arc::new(vec![Target::of(queue)]);
+        let keys: Vec<Targets> = run.dictionary.iter().map(|_| targets.clone()).collect();
+        self.append(run, &keys, &[]);
+    }
+
+    fn append(&mut self, run: &Arc<MessageRun>, keys: &[Targets], turns: &[u64]) -> Vec<u32> {
         let queues = &mut self.queues;
-        self.pending.publish(run, keys, |queue, count| {
+        self.pending.publish(run, keys, turns, |queue, count| {
             let leader = queues.entry(queue).or_default();
             let first = leader.proposed_next;
             leader.proposed_next += count;
@@ -339,15 +357,7 @@ impl Shard {
         ranges: &[(u64, u64)],
         outcome: Outcome,
     ) {
-        let target = Target {
-            queue: outbox,
-            ttl_ms: NO_EXPIRATION,
-            room: u64::MAX,
-        };
-        let targets: Targets = Arc::new(vec![target]);
-        let keys: Vec<Targets> = run.dictionary.iter().map(|_| targets.clone()).collect();
-        // The run first: it may begin a new wave, a settle never does.
-        self.append(run, &keys);
+        self.append_to(run, outbox);
         for (first, last) in ranges {
             self.settle(queue, *first, *last, outcome);
         }

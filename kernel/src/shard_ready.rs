@@ -154,15 +154,13 @@ impl Shard {
                 let mut at = from;
                 for (first, count) in selection.runs() {
                     let fitting = fit(messages, first, count, size, &mut taken.size);
-                    push_parts(
-                        &mut taken.deliveries,
+                    let records = Records {
                         messages,
                         first,
-                        fitting,
-                        at,
-                        state,
-                        leader,
-                    );
+                        count: fitting,
+                        expires_ms: slice.expires_ms,
+                    };
+                    push_parts(&mut taken.deliveries, records, at, state, leader);
                     at += u64::from(fitting);
                     if fitting < count {
                         break;
@@ -226,7 +224,13 @@ impl Shard {
             let mut at = from;
             for (first, count) in selection.runs() {
                 let fitting = fit(messages, first, count, PEEK_SIZE_MAX, &mut size);
-                push_parts(&mut run, messages, first, fitting, at, state, leader);
+                let records = Records {
+                    messages,
+                    first,
+                    count: fitting,
+                    expires_ms: slice.expires_ms,
+                };
+                push_parts(&mut run, records, at, state, leader);
                 at += u64::from(fitting);
                 if fitting < count {
                     return Some((run, at - 1));
@@ -345,17 +349,29 @@ fn join(ranges: &mut Vec<(u64, u64)>, first: u64, last: u64) {
     }
 }
 
-/// Adds `count` records from `first` on, whose sequences begin at `at`, cut where the redelivered flag changes.
-fn push_parts(
-    run: &mut DeliveryRun,
-    messages: &Arc<MessageRun>,
+/// Neighbouring records of one slice.
+struct Records<'a> {
+    messages: &'a Arc<MessageRun>,
     first: u32,
     count: u32,
+    expires_ms: u64,
+}
+
+/// Adds records whose sequences begin at `at`, cut where the redelivered flag changes.
+fn push_parts(
+    run: &mut DeliveryRun,
+    records: Records,
     at: u64,
     state: &QueueState,
     leader: &QueueLeader,
 ) {
-    let (mut first, mut left, mut at) = (first, u64::from(count), at);
+    let Records {
+        messages,
+        mut first,
+        count,
+        expires_ms,
+    } = records;
+    let (mut left, mut at) = (u64::from(count), at);
     while left > 0 {
         let (end, times) = state.returned_run(at, at + left - 1);
         let mut redelivered = times > 0;
@@ -371,6 +387,7 @@ fn push_parts(
             Some(part)
                 if Arc::ptr_eq(&part.messages, messages)
                     && part.redelivered == redelivered
+                    && part.expires_ms == expires_ms
                     && part.first + part.count == first =>
             {
                 part.count += count;
@@ -380,6 +397,7 @@ fn push_parts(
                 first,
                 count,
                 redelivered,
+                expires_ms,
             }),
         }
         first += count;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::group_record::{GroupRecord, HardState, LogEntry};
-use crate::message_run::{Facts, MessageRun, Origin, NO_EXPIRATION};
-use crate::pending_wave::{Target, Targets};
+use crate::message_run::{flags, Facts, MessageRun, Origin, NO_EXPIRATION};
+use crate::pending_wave::{Share, Target, Targets, Wanted};
 use crate::raft_group::RaftGroup;
 use crate::raft_options::GroupOptions;
 use crate::record_batch::{self, Retained};
@@ -49,12 +49,7 @@ fn run_of(bodies: &[String], keys: u32) -> Arc<MessageRun> {
 }
 
 fn to(queues: &[u64]) -> Targets {
-    let target = |q: &u64| Target {
-        queue: *q,
-        ttl_ms: NO_EXPIRATION,
-        room: u64::MAX,
-    };
-    Arc::new(queues.iter().map(target).collect())
+    Arc::new(queues.iter().map(|queue| Target::of(*queue)).collect())
 }
 
 fn bodies(taken: &Taken) -> Vec<(String, bool)> {
@@ -155,7 +150,7 @@ impl History {
         self.sent += count;
         let run = run_of(&texts, keys);
         let routes = vec![to(&[QUEUE]); run.dictionary.len()];
-        let (number, rejected) = node.shard.publish(&run, &routes);
+        let (number, rejected) = node.shard.publish(&run, &routes, &[]);
         assert!(rejected.is_empty());
         self.numbers.push_back((number, self.sent));
     }
@@ -273,6 +268,7 @@ fn a_returned_message_comes_first_and_is_flagged() {
     shard.publish(
         &run_of(&["a".into(), "b".into(), "c".into()], 1),
         &[to(&[QUEUE])],
+        &[],
     );
     shard.propose(5);
     let taken = shard.take(QUEUE, 2, 1 << 20);
@@ -299,6 +295,7 @@ fn small_runs_of_one_key_become_one_frame_and_keep_their_order() {
         shard.publish(
             &run_of(&[format!("{i:02}")], 1),
             std::slice::from_ref(&targets),
+            &[],
         );
     }
     shard.propose(5);
@@ -315,15 +312,97 @@ fn a_full_queue_rejects_the_rest_of_a_run() {
     let mut shard = Shard::volatile(0, ME);
     shard.create_queue(QUEUE);
     let target = Target {
-        queue: QUEUE,
-        ttl_ms: NO_EXPIRATION,
         room: 2,
+        ..Target::of(QUEUE)
     };
     let run = run_of(&["a".into(), "b".into(), "c".into(), "d".into()], 1);
-    let (_, rejected) = shard.publish(&run, &[Arc::new(vec![target])]);
+    let (_, rejected) = shard.publish(&run, &[Arc::new(vec![target])], &[]);
     assert_eq!(rejected, [2, 3]);
     shard.propose(1);
     assert_eq!(shard.counts(QUEUE).0, 2);
+}
+
+/// A run of one key; a message that begins with `p` is persistent.
+fn mixed(bodies: &[&str]) -> Arc<MessageRun> {
+    let mut builder = RunBuilder::new(Origin::Mqtt);
+    let key = builder.key(b"amq.topic", b"a/b");
+    for body in bodies {
+        let persistent = u8::from(body.starts_with('p')) * flags::PERSISTENT;
+        let facts = Facts {
+            expiration_ms: NO_EXPIRATION,
+            priority: 0,
+            flags: persistent,
+        };
+        builder.push(key, b"", body.as_bytes(), facts);
+    }
+    Arc::new(builder.finish())
+}
+
+#[test]
+fn targets_that_want_a_kind_get_it_also_when_small_runs_are_joined() {
+    let mut shard = Shard::volatile(0, ME);
+    shard.create_queue(QUEUE);
+    shard.create_queue(OTHER);
+    let of = |queue, wanted| Target {
+        wanted,
+        ..Target::of(queue)
+    };
+    let targets = Arc::new(vec![
+        of(QUEUE, Wanted::Persistent),
+        of(OTHER, Wanted::Transient),
+    ]);
+    let runs: [&[&str]; 7] = [
+        &["p0"],
+        &["p1", "p2"],
+        &["t3"],
+        &["t4"],
+        &["p5", "t6"],
+        &["p7"],
+        &["p8"],
+    ];
+    for run in runs {
+        shard.publish(&mixed(run), std::slice::from_ref(&targets), &[]);
+    }
+    shard.propose(1);
+    let texts = |taken: &Taken| {
+        bodies(taken)
+            .into_iter()
+            .map(|(b, _)| b)
+            .collect::<Vec<_>>()
+    };
+    let persistent = shard.take(QUEUE, 99, 1 << 20);
+    assert_eq!(texts(&persistent), ["p0", "p1", "p2", "p5", "p7", "p8"]);
+    assert_eq!(shard.state().queues[&QUEUE].slices().count(), 3);
+    let transient = shard.take(OTHER, 99, 1 << 20);
+    assert_eq!(texts(&transient), ["t3", "t4", "t6"]);
+}
+
+#[test]
+fn members_that_share_take_turns_from_where_they_are_told() {
+    let mut shard = Shard::volatile(0, ME);
+    for queue in [QUEUE, OTHER] {
+        shard.create_queue(queue);
+    }
+    let of = |queue, member| Target {
+        share: Some(Share { member, members: 2 }),
+        ..Target::of(queue)
+    };
+    let targets = Arc::new(vec![of(QUEUE, 0), of(OTHER, 1)]);
+    shard.publish(
+        &mixed(&["0", "1", "2"]),
+        std::slice::from_ref(&targets),
+        &[4],
+    );
+    shard.publish(&mixed(&["3", "4"]), std::slice::from_ref(&targets), &[7]);
+    shard.propose(1);
+    let texts = |taken: &Taken| {
+        bodies(taken)
+            .into_iter()
+            .map(|(b, _)| b)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(texts(&shard.take(QUEUE, 99, 1 << 20)), ["0", "2", "4"]);
+    assert_eq!(texts(&shard.take(OTHER, 99, 1 << 20)), ["1", "3"]);
 }
 
 #[test]
@@ -331,17 +410,17 @@ fn what_expired_leaves_from_the_head_only() {
     let mut shard = Shard::volatile(0, ME);
     shard.create_queue(QUEUE);
     let target = Target {
-        queue: QUEUE,
         ttl_ms: 100,
-        room: u64::MAX,
+        ..Target::of(QUEUE)
     };
     let targets: Targets = Arc::new(vec![target]);
     shard.publish(
         &run_of(&["a".into(), "b".into()], 1),
         std::slice::from_ref(&targets),
+        &[],
     );
     shard.propose(1000);
-    shard.publish(&run_of(&["c".into()], 1), &[targets]);
+    shard.publish(&run_of(&["c".into()], 1), &[targets], &[]);
     shard.propose(1050);
     assert_eq!(shard.head_expires_ms(QUEUE), 1100);
     assert_eq!(shard.check_out_expired(QUEUE, 1099, 9), []);
@@ -357,7 +436,8 @@ fn backlog(count: usize) -> Node {
     node.shard.reserve_mark(QUEUE);
     for number in 0..count {
         let body = format!("{number:0>500}");
-        node.shard.publish(&run_of(&[body], 1), &[to(&[QUEUE])]);
+        node.shard
+            .publish(&run_of(&[body], 1), &[to(&[QUEUE])], &[]);
         node.settled();
     }
     node
@@ -405,7 +485,7 @@ fn what_is_peeked_at_need_not_be_in_memory_at_once() {
             next = through + 1;
             // What is written meanwhile takes room in memory.
             node.shard
-                .publish(&run_of(&["x".repeat(9000)], 1), &[to(&[QUEUE])]);
+                .publish(&run_of(&["x".repeat(9000)], 1), &[to(&[QUEUE])], &[]);
             node.settled();
         } else {
             assert!(read_wanted(&mut node));

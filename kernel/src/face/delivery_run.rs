@@ -39,6 +39,7 @@ impl PyDeliveryRun {
                 first,
                 count,
                 redelivered,
+                expires_ms: 0,
             }],
         }))
     }

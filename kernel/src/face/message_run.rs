@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyTuple};
 
 use crate::amqp::{death, properties};
+use crate::conversion::topic::routing_key_of;
 use crate::message_run::{flags, Facts, MessageRun, Origin, NO_EXPIRATION};
 use crate::run_builder::RunBuilder;
 
 /// One message as `MessageRun.of` takes it and `rows` gives it: exchange, routing key, properties, body, flags,
 /// expiration in ms.
 type Row = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, u8, Option<u32>);
+
+/// An MQTT topic that leads to the queue it names, past all exchanges.
+const QUEUE_PREFIX: &[u8] = b"$queue/";
 
 /// A publisher's run and the channel it came by.
 #[pyclass(frozen, name = "MessageRun", module = "kernel")]
@@ -44,16 +48,24 @@ impl PyMessageRun {
 #[pymethods]
 impl PyMessageRun {
     #[staticmethod]
-    fn of(channel: u16, rows: Vec<Row>) -> PyResult<Self> {
-        let mut builder = RunBuilder::new(Origin::Amqp091);
+    #[pyo3(signature = (channel, rows, origin = 0))]
+    fn of(channel: u16, rows: Vec<Row>, origin: u8) -> PyResult<Self> {
+        let origin = Origin::of(origin).ok_or_else(|| PyValueError::new_err("no such origin"))?;
+        let (name_size_max, priority_of): (usize, fn(&[u8]) -> u8) = match origin {
+            Origin::Amqp091 => (255, |encoded| {
+                properties::read(encoded).map_or(0, |facts| facts.priority)
+            }),
+            Origin::Mqtt => (65_535, |_| 0),
+        };
+        let mut builder = RunBuilder::new(origin);
         for (exchange, routing_key, encoded, body, flags, expiration_ms) in &rows {
-            if exchange.len() > 255 || routing_key.len() > 255 {
-                return Err(PyValueError::new_err("a name has at most 255 bytes"));
+            if exchange.len() > 255 || routing_key.len() > name_size_max {
+                return Err(PyValueError::new_err("a name is too long for its origin"));
             }
             let key = builder.key(exchange, routing_key);
             let facts = Facts {
                 expiration_ms: expiration_ms.unwrap_or(NO_EXPIRATION),
-                priority: properties::read(encoded).map_or(0, |facts| facts.priority),
+                priority: priority_of(encoded),
                 flags: *flags,
             };
             builder.push(key, encoded, body, facts);
@@ -100,14 +112,35 @@ impl PyMessageRun {
         self.flags & flags::MANDATORY != 0
     }
 
+    /// As routing wants them, whatever the origin: a topic as the routing key of the same levels.
     fn keys<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         (0..self.run.dictionary.len() as u32)
             .map(|key| {
+                let name = self.run.routing_key(key);
                 let exchange = PyBytes::new(py, self.run.exchange(key));
-                let routing_key = PyBytes::new(py, self.run.routing_key(key));
+                if self.run.origin == Origin::Amqp091 {
+                    return PyTuple::new(py, [exchange, PyBytes::new(py, name)]);
+                }
+                if let Some(queue) = name.strip_prefix(QUEUE_PREFIX) {
+                    return PyTuple::new(py, [PyBytes::new(py, b""), PyBytes::new(py, queue)]);
+                }
+                let routing_key = PyBytes::new(py, &routing_key_of(name));
+                if name.starts_with(b"$") {
+                    let levels = [exchange.into_any(), routing_key.into_any()];
+                    let hidden = PyBool::new(py, true).to_owned().into_any();
+                    return PyTuple::new(
+                        py,
+                        levels.into_iter().chain([hidden]).collect::<Vec<_>>(),
+                    );
+                }
                 PyTuple::new(py, [exchange, routing_key])
             })
             .collect()
+    }
+
+    #[getter]
+    fn origin(&self) -> u8 {
+        self.run.origin as u8
     }
 
     fn select(&self, keys: Vec<u32>) -> PyResult<Self> {
@@ -237,5 +270,10 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("FLAG_HAS_USER_ID", flags::HAS_USER_ID)?;
     m.add("FLAG_BAD_EXPIRATION", flags::BAD_EXPIRATION)?;
     m.add("FLAG_DEAD_LETTERED", flags::DEAD_LETTERED)?;
+    m.add("FLAG_EXACTLY_ONCE", flags::EXACTLY_ONCE)?;
+    m.add("FLAG_RETAIN", flags::RETAIN)?;
+    m.add("FLAG_REPLAYED", flags::REPLAYED)?;
+    m.add("ORIGIN_AMQP", Origin::Amqp091 as u8)?;
+    m.add("ORIGIN_MQTT", Origin::Mqtt as u8)?;
     m.add_class::<PyMessageRun>()
 }

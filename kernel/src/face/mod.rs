@@ -20,6 +20,7 @@ pub mod raft_group;
 pub mod record_batch;
 pub mod shard;
 pub mod sim_disk;
+pub mod topic;
 pub mod topic_trie;
 
 /// Which profile this kernel was built with; benchmarks refuse "debug".
@@ -50,6 +51,7 @@ fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     record_batch::register(m)?;
     shard::register(m)?;
     sim_disk::register(m)?;
+    topic::register(m)?;
     topic_trie::register(m)?;
     // `kernel/__init__.py` says what is public; a second list would have to be kept in the stub.
     m.delattr("__all__")?;

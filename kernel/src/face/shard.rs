@@ -13,7 +13,7 @@ use crate::face::journal::{self, PyJournal};
 use crate::face::message_run::PyMessageRun;
 use crate::group_record::GroupRecord;
 use crate::message_run::NO_EXPIRATION;
-use crate::pending_wave::{Target, Targets};
+use crate::pending_wave::{Share, Target, Targets, Wanted};
 use crate::shard::Shard;
 use crate::shard_ready::Taken;
 use crate::store::Store;
@@ -26,19 +26,51 @@ pub struct PyRoute {
     targets: Targets,
 }
 
-#[pymethods]
-impl PyRoute {
-    /// `targets`: (queue, its message TTL in ms, how many more it takes before it rejects); None: no bound.
-    #[new]
-    fn new(targets: Vec<(u64, Option<u32>, Option<u64>)>) -> Self {
-        let target = |(queue, ttl_ms, room): (u64, Option<u32>, Option<u64>)| Target {
-            queue,
+/// A queue's id, its message TTL in ms, how many more it takes before it rejects; None: no bound.
+type Plain = (u64, Option<u32>, Option<u64>);
+
+#[derive(FromPyObject)]
+enum AnyTarget {
+    Plain(Plain),
+    /// Which messages it gets (0 all, 1 persistent, 2 transient), and whose turn it is of how many.
+    Chosen(u64, Option<u32>, Option<u64>, u8, Option<(u32, u32)>),
+}
+
+impl AnyTarget {
+    fn target(self) -> PyResult<Target> {
+        let ((queue, ttl_ms, room), wanted, share) = match self {
+            Self::Plain(plain) => (plain, 0, None),
+            Self::Chosen(queue, ttl_ms, room, wanted, share) => {
+                ((queue, ttl_ms, room), wanted, share)
+            }
+        };
+        let wanted = match wanted {
+            0 => Wanted::All,
+            1 => Wanted::Persistent,
+            2 => Wanted::Transient,
+            _ => return Err(PyValueError::new_err("no such kind of messages")),
+        };
+        if share.is_some_and(|(member, members)| member >= members) {
+            return Err(PyValueError::new_err("no such member"));
+        }
+        Ok(Target {
             ttl_ms: ttl_ms.unwrap_or(NO_EXPIRATION),
             room: room.unwrap_or(u64::MAX),
-        };
-        Self {
-            targets: Arc::new(targets.into_iter().map(target).collect()),
-        }
+            wanted,
+            share: share.map(|(member, members)| Share { member, members }),
+            ..Target::of(queue)
+        })
+    }
+}
+
+#[pymethods]
+impl PyRoute {
+    #[new]
+    fn new(targets: Vec<AnyTarget>) -> PyResult<Self> {
+        let targets: PyResult<Vec<Target>> = targets.into_iter().map(AnyTarget::target).collect();
+        Ok(Self {
+            targets: Arc::new(targets?),
+        })
     }
 }
 
@@ -177,13 +209,22 @@ impl PyShard {
         self.lock().barrier()
     }
 
+    #[pyo3(signature = (messages, routes, turns = vec![]))]
     fn publish(
         &self,
         messages: &PyMessageRun,
         routes: Vec<PyRef<'_, PyRoute>>,
+        turns: Vec<u64>,
     ) -> (u64, Option<Vec<u32>>) {
-        let (number, rejected) = self.lock().publish(&messages.run, &targets(&routes));
+        let (number, rejected) = self
+            .lock()
+            .publish(&messages.run, &targets(&routes), &turns);
         (number, (!rejected.is_empty()).then_some(rejected))
+    }
+
+    fn accept(&self, messages: &PyMessageRun, outbox: u64, command: &[u8]) -> u64 {
+        let command = Bytes::copy_from_slice(command);
+        self.lock().accept(&messages.run, outbox, command)
     }
 
     fn receive_move(

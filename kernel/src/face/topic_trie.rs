@@ -10,7 +10,7 @@ use crate::topic_trie::{PatternLevel, TopicTrie};
 #[pyclass(name = "Wildcard", module = "kernel", frozen, eq, hash)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(clippy::upper_case_acronyms)]
-enum PyWildcard {
+pub enum PyWildcard {
     ONE,
     MANY,
 }
