@@ -161,8 +161,57 @@ class Heartbeat:
     def __eq__(self, other: object, /) -> bool: ...
 
 @final
+class PacketIds:
+    """MQTT's packet identifiers, in order."""
+
+    @staticmethod
+    def of(packet_ids: Sequence[int]) -> PacketIds: ...
+    def __len__(self) -> int: ...
+    def to_list(self) -> list[int]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+
+@final
+class Publishes:
+    """Consecutive PUBLISH packets of one QoS; those of QoS 0 have no packet identifiers."""
+
+    def __new__(cls, qos: int, messages: MessageRun, packet_ids: PacketIds) -> Publishes: ...
+    @property
+    def qos(self) -> int: ...
+    @property
+    def messages(self) -> MessageRun: ...
+    @property
+    def packet_ids(self) -> PacketIds: ...
+
+@final
+class Acks:
+    """Consecutive MQTT acknowledgements of one kind (packet type 4, PUBACK, to 7, PUBCOMP) and one reason code."""
+
+    def __new__(cls, kind: int, reason: int, packet_ids: PacketIds) -> Acks: ...
+    @property
+    def kind(self) -> int: ...
+    @property
+    def reason(self) -> int: ...
+    @property
+    def packet_ids(self) -> PacketIds: ...
+    def __eq__(self, other: object, /) -> bool: ...
+
+@final
+class Packet:
+    """Any other MQTT packet: its type, its flags (allowed ones), and all after its fixed header, unread."""
+
+    def __new__(cls, kind: int, flags: int, body: bytes) -> Packet: ...
+    @property
+    def kind(self) -> int: ...
+    @property
+    def flags(self) -> int: ...
+    @property
+    def body(self) -> bytes: ...
+    def __eq__(self, other: object, /) -> bool: ...
+
+@final
 class Violation:
-    """The peer broke the protocol: AMQP's reply code, the detail after the code's name, the method at fault (or 0, 0).
+    """The peer broke the protocol: AMQP's reply code or MQTT 5's reason code, the detail after the code's name, the
+    method at fault (or 0, 0).
 
     ``connection``: the connection must end, and its decoder discards what follows; else the channel only.
     """
@@ -290,7 +339,9 @@ class NamePattern:
     def matches(self, name: str) -> bool:
         """Does any part of ``name`` match?"""
 
-_Frame: TypeAlias = MessageRun | Settlement | Method | ProtocolHeader | Heartbeat | Violation
+_Frame: TypeAlias = (
+    MessageRun | Settlement | Method | ProtocolHeader | Heartbeat | Publishes | Acks | Packet | Violation
+)
 
 @final
 class AmqpDecoder:
@@ -308,6 +359,30 @@ class AmqpDecoder:
     @property
     def buffered(self) -> int:
         """Bytes held of frames and messages that are not complete."""
+    def receive_data(self, data: bytes) -> list[_Frame]: ...
+    def resume(self) -> list[_Frame]:
+        """Goes on with what is buffered."""
+
+@final
+class MqttDecoder:
+    """One MQTT connection's bytes to frames, however they are cut; no bytes give more than a Violation.
+
+    Stops after CONNECT and each AUTH until ``resume``; while it is stopped, don't receive more.  Messages have the
+    exchange ``amq.topic``, the topic as routing key, and the properties but message expiry and topic alias.
+    """
+
+    def __new__(cls, packet_size_max: int = 65536) -> MqttDecoder: ...
+    version: int
+    """3 (3.1), 4 (3.1.1) or 5, as CONNECT says; 0: it has not come, or names none of these."""
+    packet_size_max: int
+    """Bytes of a whole packet."""
+    topic_alias_max: int
+    """Of aliases that the client gives; 0: none."""
+    @property
+    def stopped(self) -> bool: ...
+    @property
+    def buffered(self) -> int:
+        """Bytes held of a packet that is not complete, or while stopped."""
     def receive_data(self, data: bytes) -> list[_Frame]: ...
     def resume(self) -> list[_Frame]:
         """Goes on with what is buffered."""
@@ -664,7 +739,7 @@ class Poller:
     @property
     def pending(self) -> bool:
         """The next round has something to do that the descriptor doesn't tell of."""
-    def add(self, token: int, fd: int, decoder: AmqpDecoder) -> None:
+    def add(self, token: int, fd: int, decoder: AmqpDecoder | MqttDecoder) -> None:
         """Takes ``fd`` over.  OSError where the system has no room for it; it is closed then."""
     def remove(self, token: int) -> None:
         """Closes it, whatever is left to be written."""

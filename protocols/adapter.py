@@ -18,9 +18,25 @@ import msgspec
 
 from broker.model.commands import Command
 from broker.model.replies import Reply
-from kernel import Chunk, Heartbeat, MessageRun, Method, ProtocolHeader, Settlement, Violation
+from kernel import (
+    Acks,
+    AmqpDecoder,
+    Chunk,
+    Heartbeat,
+    MessageRun,
+    Method,
+    MqttDecoder,
+    Packet,
+    ProtocolHeader,
+    Publishes,
+    Settlement,
+    Violation,
+)
 
-Frame: TypeAlias = MessageRun | Settlement | Method | ProtocolHeader | Heartbeat | Violation
+Decoder: TypeAlias = AmqpDecoder | MqttDecoder
+"""A connection's bytes to frames; shared by its adapter, which resumes it, and whoever reads."""
+
+Frame: TypeAlias = MessageRun | Settlement | Method | ProtocolHeader | Heartbeat | Publishes | Acks | Packet | Violation
 """What a kernel decoder makes of bytes."""
 
 Output: TypeAlias = bytes | Chunk

@@ -10,8 +10,7 @@ from broker.server.core import SessionT
 from broker.server.deadlines import Timed
 from broker.server.pump import Flow
 from broker.server.transport import Transport
-from kernel import AmqpDecoder
-from protocols.adapter import Adapter
+from protocols.adapter import Adapter, Decoder
 
 UNKNOWN = 0.0
 """A deadline that is none."""
@@ -30,7 +29,7 @@ class Opened(msgspec.Struct, frozen=True):
     """What a listener's protocol makes of a new connection."""
 
     adapter: Adapter
-    decoder: AmqpDecoder
+    decoder: Decoder
     """The adapter's own: the poller reads with it."""
 
 

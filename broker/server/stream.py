@@ -11,8 +11,7 @@ from typing import Protocol
 import trio
 
 from broker.server.buffers import Buffers
-from kernel import AmqpDecoder
-from protocols.adapter import Frame, Output
+from protocols.adapter import Decoder, Frame, Output
 
 READ_SIZE_MAX = 64 << 10
 WRITE_SIZE_MAX = 256 << 10
@@ -35,7 +34,7 @@ class StreamTransport:
     """One stream.  ``run`` carries its bytes until it ends or is closed."""
 
     def __init__(
-        self, token: int, stream: trio.abc.Stream, decoder: AmqpDecoder, owner: StreamOwner, buffers: Buffers
+        self, token: int, stream: trio.abc.Stream, decoder: Decoder, owner: StreamOwner, buffers: Buffers
     ) -> None:
         """``buffers`` is charged with what is held of the connection."""
         self._token = token

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from kernel import AmqpDecoder
 from kernel.poller import Poller
-from protocols.adapter import Output
+from protocols.adapter import Decoder, Output
 
 
 class Transport(Protocol):
@@ -40,7 +39,7 @@ class PolledSocket:
 
     __slots__ = ("_poller", "_token")
 
-    def __init__(self, poller: Poller, token: int, fd: int, decoder: AmqpDecoder) -> None:
+    def __init__(self, poller: Poller, token: int, fd: int, decoder: Decoder) -> None:
         """Takes ``fd`` over.  OSError: the system has no room for it; it is closed."""
         poller.add(token, fd, decoder)
         self._poller = poller

@@ -44,13 +44,31 @@ pub enum Frame {
         bytes: [u8; 8],
     },
     Heartbeat,
+    /// Consecutive PUBLISH packets of one QoS; QoS 0 has no packet identifiers.
+    Publishes {
+        qos: u8,
+        messages: MessageRun,
+        packet_ids: Vec<u16>,
+    },
+    /// Consecutive acknowledgements of one kind (packet types 4 to 7) and one reason code.
+    Acks {
+        kind: u8,
+        reason: u8,
+        packet_ids: Vec<u16>,
+    },
+    /// Any other packet of MQTT, whose body nobody has looked at.
+    Packet {
+        kind: u8,
+        flags: u8,
+        body: Bytes,
+    },
     Violation(Violation),
 }
 
 /// How the peer broke the protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// AMQP's reply code.
+    /// AMQP's reply code, MQTT's reason code.
     pub code: u16,
     /// The detail after the code's name.
     pub text: String,

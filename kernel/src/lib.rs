@@ -32,6 +32,7 @@ pub mod journal_index;
 pub mod journal_recovery;
 pub mod manifest;
 pub mod message_run;
+pub mod mqtt;
 pub mod name_pattern;
 pub mod output;
 pub mod pending_wave;

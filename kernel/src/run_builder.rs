@@ -3,7 +3,11 @@
 use std::collections::hash_map::RandomState;
 use std::collections::HashMap;
 
-use crate::message_run::{Entry, Facts, Key, MessageRun, Origin, Span};
+use crate::message_run::{Entry, Facts, Key, MessageRun, Origin, Span, KEY_COUNT_MAX};
+
+/// A decoder's run ends before it grows past these, so that its record batch stays under 1 MiB.
+pub const RUN_SIZE_MAX: usize = 512 << 10;
+pub const RUN_COUNT_MAX: usize = 8192;
 
 /// Collects messages into a run, copying what is kept of them and nothing else.
 pub struct RunBuilder {
@@ -42,6 +46,15 @@ impl RunBuilder {
         self.keys.keys.len()
     }
 
+    /// Whether a message of `size` may join a decoder's run; any may be the first.
+    #[inline]
+    pub fn has_room(&self, size: usize) -> bool {
+        self.count() == 0
+            || (self.count() < RUN_COUNT_MAX
+                && self.size() + size <= RUN_SIZE_MAX
+                && self.key_count() < KEY_COUNT_MAX)
+    }
+
     /// The dictionary number of a key, for `push`; None if it is new.
     #[inline]
     pub fn find_key(&mut self, exchange: &[u8], routing_key: &[u8]) -> Option<u32> {
@@ -66,6 +79,25 @@ impl RunBuilder {
         self.entries.push(Entry {
             properties: Span::new(start, properties.len()),
             body: Span::new(start + properties.len(), body.len()),
+            key,
+            expiration_ms: facts.expiration_ms,
+            priority: facts.priority,
+            flags: facts.flags,
+        });
+    }
+
+    /// `push`, with the properties in pieces.
+    #[inline]
+    pub fn push_pieces(&mut self, key: u32, properties: &[&[u8]], body: &[u8], facts: Facts) {
+        let start = self.buffer.len();
+        for piece in properties {
+            self.buffer.extend_from_slice(piece);
+        }
+        let body_start = self.buffer.len();
+        self.buffer.extend_from_slice(body);
+        self.entries.push(Entry {
+            properties: Span::new(start, body_start - start),
+            body: Span::new(body_start, body.len()),
             key,
             expiration_ms: facts.expiration_ms,
             priority: facts.priority,

@@ -17,12 +17,9 @@ use crate::amqp::method::{self, Checked, MethodId};
 use crate::amqp::reply_code;
 use crate::amqp::settlement;
 use crate::decoder::{Decoder, Frame, Violation};
-use crate::message_run::{Origin, KEY_COUNT_MAX};
-use crate::run_builder::RunBuilder;
+use crate::message_run::Origin;
+use crate::run_builder::{RunBuilder, RUN_COUNT_MAX, RUN_SIZE_MAX};
 
-/// A run ends before it grows past these, so that its record batch stays under 1 MiB.
-const RUN_SIZE_MAX: usize = 512 << 10;
-const RUN_COUNT_MAX: usize = 8192;
 /// A message that came in parts and is larger than this becomes a run of its own, uncopied.
 const COPIED_SIZE_MAX: usize = 64 << 10;
 /// An input buffer larger than this is given back once it is empty.
@@ -203,8 +200,7 @@ impl AmqpDecoder {
         reserve(&mut builder, data.len(), &opening, &content);
         let mut key = None;
         let mut taken = 0;
-        while content.body.len() as u64 <= self.message_size_max && has_room(&builder, content.size)
-        {
+        while content.body.len() as u64 <= self.message_size_max && builder.has_room(content.size) {
             key = key.or_else(|| number_key(&mut builder, &opening.publish));
             let Some(number) = key else {
                 break;
@@ -233,7 +229,7 @@ impl AmqpDecoder {
     /// The run that a message of `channel` and `size` continues, or a new one.
     fn take_run(&mut self, channel: u16, size: usize, frames: &mut Vec<Frame>) -> RunBuilder {
         if let Some((of, builder)) = self.run.take() {
-            if of == channel && has_room(&builder, size) {
+            if of == channel && builder.has_room(size) {
                 return builder;
             }
             end_run(of, builder, frames);
@@ -426,15 +422,6 @@ fn reserve(builder: &mut RunBuilder, left: usize, opening: &Opening, content: &C
     let names = opening.publish.exchange.len() + opening.publish.routing_key.len();
     let size = count * (content.properties.len() + content.body.len()) + names;
     builder.reserve(count, size.min(left).min(RUN_SIZE_MAX));
-}
-
-/// Whether a message of `size` may join; any may be the first.
-#[inline]
-fn has_room(builder: &RunBuilder, size: usize) -> bool {
-    builder.count() == 0
-        || (builder.count() < RUN_COUNT_MAX
-            && builder.size() + size <= RUN_SIZE_MAX
-            && builder.key_count() < KEY_COUNT_MAX)
 }
 
 fn end_run(channel: u16, builder: RunBuilder, frames: &mut Vec<Frame>) {

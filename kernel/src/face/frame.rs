@@ -8,6 +8,7 @@ use pyo3::types::{PyBytes, PyList};
 
 use crate::decoder::{self, Frame};
 use crate::face::message_run::PyMessageRun;
+use crate::face::packet_ids::PyPacketIds;
 
 #[pyclass(
     frozen,
@@ -193,6 +194,104 @@ impl PyViolation {
     }
 }
 
+#[pyclass(frozen, get_all, name = "Publishes", module = "kernel")]
+pub struct PyPublishes {
+    pub qos: u8,
+    pub messages: Py<PyMessageRun>,
+    pub packet_ids: Py<PyPacketIds>,
+}
+
+#[pymethods]
+impl PyPublishes {
+    #[new]
+    fn new(qos: u8, messages: Py<PyMessageRun>, packet_ids: Py<PyPacketIds>) -> Self {
+        Self {
+            qos,
+            messages,
+            packet_ids,
+        }
+    }
+
+    fn __repr__(&self) -> String {
+        let count = self.messages.get().run.entries.len();
+        format!("<Publishes qos={} count={count}>", self.qos)
+    }
+}
+
+#[pyclass(frozen, eq, name = "Acks", module = "kernel")]
+pub struct PyAcks {
+    #[pyo3(get)]
+    pub kind: u8,
+    #[pyo3(get)]
+    pub reason: u8,
+    #[pyo3(get)]
+    pub packet_ids: Py<PyPacketIds>,
+}
+
+impl PartialEq for PyAcks {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, self.reason) == (other.kind, other.reason)
+            && self.packet_ids.get() == other.packet_ids.get()
+    }
+}
+
+#[pymethods]
+impl PyAcks {
+    #[new]
+    fn new(kind: u8, reason: u8, packet_ids: Py<PyPacketIds>) -> Self {
+        Self {
+            kind,
+            reason,
+            packet_ids,
+        }
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "Acks(kind={}, reason={}, packet_ids={:?})",
+            self.kind,
+            self.reason,
+            self.packet_ids.get().0
+        )
+    }
+}
+
+#[pyclass(frozen, eq, name = "Packet", module = "kernel")]
+#[derive(PartialEq, Eq)]
+pub struct PyPacket {
+    #[pyo3(get)]
+    pub kind: u8,
+    #[pyo3(get)]
+    pub flags: u8,
+    pub body: Bytes,
+}
+
+#[pymethods]
+impl PyPacket {
+    #[new]
+    fn new(kind: u8, flags: u8, body: &[u8]) -> Self {
+        Self {
+            kind,
+            flags,
+            body: Bytes::copy_from_slice(body),
+        }
+    }
+
+    #[getter]
+    fn body<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.body)
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "Packet(kind={}, flags={}, body=b\"{}\")",
+            self.kind,
+            self.flags,
+            self.body.escape_ascii()
+        )
+    }
+}
+
 /// The Python object of one frame.
 pub fn to_python(py: Python<'_>, frame: Frame) -> PyResult<Bound<'_, PyAny>> {
     Ok(match frame {
@@ -224,6 +323,26 @@ pub fn to_python(py: Python<'_>, frame: Frame) -> PyResult<Bound<'_, PyAny>> {
             Bound::new(py, PyProtocolHeader { data: bytes })?.into_any()
         }
         Frame::Heartbeat => Bound::new(py, PyHeartbeat)?.into_any(),
+        Frame::Publishes {
+            qos,
+            messages,
+            packet_ids,
+        } => {
+            let messages = Py::new(py, PyMessageRun::new(0, Arc::new(messages)))?;
+            let packet_ids = Py::new(py, PyPacketIds(packet_ids))?;
+            Bound::new(py, PyPublishes::new(qos, messages, packet_ids))?.into_any()
+        }
+        Frame::Acks {
+            kind,
+            reason,
+            packet_ids,
+        } => {
+            let packet_ids = Py::new(py, PyPacketIds(packet_ids))?;
+            Bound::new(py, PyAcks::new(kind, reason, packet_ids))?.into_any()
+        }
+        Frame::Packet { kind, flags, body } => {
+            Bound::new(py, PyPacket { kind, flags, body })?.into_any()
+        }
         Frame::Violation(violation) => Bound::new(
             py,
             PyViolation {
@@ -254,5 +373,8 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyMethod>()?;
     m.add_class::<PyProtocolHeader>()?;
     m.add_class::<PyHeartbeat>()?;
+    m.add_class::<PyPublishes>()?;
+    m.add_class::<PyAcks>()?;
+    m.add_class::<PyPacket>()?;
     m.add_class::<PyViolation>()
 }

@@ -14,7 +14,9 @@ pub mod histogram;
 pub mod journal;
 mod log_reader;
 pub mod message_run;
+pub mod mqtt_decoder;
 pub mod name_pattern;
+pub mod packet_ids;
 mod poller;
 pub mod raft_group;
 pub mod record_batch;
@@ -41,6 +43,8 @@ fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     frame::register(m)?;
     log_reader::register(m)?;
     message_run::register(m)?;
+    mqtt_decoder::register(m)?;
+    packet_ids::register(m)?;
     counters::register(m)?;
     generator::register(m)?;
     histogram::register(m)?;

@@ -8,10 +8,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 use rustix::io::Errno;
 
+use crate::connection::SharedDecoder;
 use crate::face::amqp_decoder::PyAmqpDecoder;
 use crate::face::chunk::PyChunk;
 use crate::face::counters::{Account, Counters};
 use crate::face::frame;
+use crate::face::mqtt_decoder::PyMqttDecoder;
 use crate::poller::{Piece, Poller, Received};
 use crate::sys;
 
@@ -41,6 +43,17 @@ fn piece_of<'a>(object: &'a Bound<'_, PyAny>) -> PyResult<Piece<'a>> {
     }
 }
 
+/// The decoder of any protocol.
+fn decoder_of(object: &Bound<'_, PyAny>) -> PyResult<SharedDecoder> {
+    if let Ok(decoder) = object.cast::<PyAmqpDecoder>() {
+        Ok(decoder.get().shared())
+    } else if let Ok(decoder) = object.cast::<PyMqttDecoder>() {
+        Ok(decoder.get().shared())
+    } else {
+        Err(PyTypeError::new_err("no decoder of the kernel's"))
+    }
+}
+
 #[pymethods]
 impl PyPoller {
     #[new]
@@ -58,11 +71,10 @@ impl PyPoller {
         self.lock().pending()
     }
 
-    fn add(&self, token: i64, fd: RawFd, decoder: &PyAmqpDecoder) -> PyResult<()> {
+    fn add(&self, token: i64, fd: RawFd, decoder: &Bound<'_, PyAny>) -> PyResult<()> {
+        let decoder = decoder_of(decoder)?;
         let fd = sys::own(fd).map_err(os_error)?;
-        self.lock()
-            .add(token, fd, decoder.shared())
-            .map_err(os_error)
+        self.lock().add(token, fd, decoder).map_err(os_error)
     }
 
     fn remove(&self, token: i64) {
