@@ -183,18 +183,21 @@ def _decoder(name: str, row: Property) -> _Decode:
 
 
 def _encoder(row: Property) -> _Encode:
-    encode = _CODECS[row.type][1]
+    encode = _bounded_encoder(row) if row.type in LARGEST else _CODECS[row.type][1]
     identifier = bytes((row.identifier,))
     if row.repeats_in:
         return lambda values: b"".join([identifier + encode(value) for value in values])
-    if row.type not in LARGEST:
-        return lambda value: identifier + encode(value)
+    return lambda value: identifier + encode(value)
+
+
+def _bounded_encoder(row: Property) -> _Encode:
+    encode = _CODECS[row.type][1]
     smallest = row.smallest
     largest = LARGEST[row.type] if row.largest is None else row.largest
 
     def encode_bounded(value: int) -> bytes:
         assert smallest <= value <= largest, value
-        return identifier + encode(value)
+        return encode(value)
 
     return encode_bounded
 
