@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
 
-from broker.model.names import CONTROL_CHARACTER
-from protocols.mqtt.connect_codec import CLIENT_ID_SIZE_MAX
 from protocols.mqtt.packet_type import PacketType, Sender
 from protocols.mqtt.packets import (
     PACKETS,
@@ -32,13 +31,11 @@ from protocols.mqtt.packets import (
 from protocols.mqtt.properties import LARGEST, PROPERTIES, DataType, Holder, Properties, Property
 from protocols.mqtt.reason_codes import REASON_CODES, ReasonCode, carried
 from protocols.mqtt.topic_filter import is_shared
-from protocols.mqtt.topic_name import topic_name_problem
 from protocols.mqtt.version import Version
 
 strings = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
-names = strings.filter(lambda text: not CONTROL_CHARACTER.search(text))
-topic_names = names.filter(lambda text: topic_name_problem(text) is None)
-client_ids = names.filter(lambda text: len(text.encode()) <= CLIENT_ID_SIZE_MAX)
+names = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=12)
+topic_names = st.text(st.characters(exclude_categories=("Cc", "Cs"), exclude_characters="+#"), min_size=1, max_size=12)
 packet_ids = st.integers(1, 0xFFFF)
 binaries = st.binary(max_size=12)
 VALUES: dict[DataType, st.SearchStrategy[Any]] = {
@@ -49,6 +46,7 @@ VALUES: dict[DataType, st.SearchStrategy[Any]] = {
 }
 
 
+@cache
 def property_values(row: Property, holder: Holder) -> st.SearchStrategy[Any]:
     largest = LARGEST.get(row.type) if row.largest is None else row.largest
     one = VALUES[row.type] if largest is None else st.integers(row.smallest, largest)
@@ -57,6 +55,7 @@ def property_values(row: Property, holder: Holder) -> st.SearchStrategy[Any]:
     return st.lists(one, min_size=1, max_size=3 if holder in row.repeats_in else 1).map(tuple)
 
 
+@cache
 def properties_of(holder: Holder, without: tuple[str, ...] = ()) -> st.SearchStrategy[Any]:
     """Some of what may be there, in any order."""
     rows = {name: row for name, row in PROPERTIES.items() if holder in row.holders and name not in without}
@@ -72,6 +71,7 @@ def _consistent(properties: dict[str, Any]) -> bool:
     return "authentication_data" not in properties or "authentication_method" in properties
 
 
+@cache
 @st.composite
 def wills(draw: st.DrawFn, version: Version) -> Will:
     properties: Properties = draw(properties_of(Holder.WILL)) if version is Version.MQTT_5 else {}
@@ -83,7 +83,7 @@ def wills(draw: st.DrawFn, version: Version) -> Will:
 def connects(draw: st.DrawFn, version: Version) -> Connect:
     user_name = draw(st.none() | names)
     may_have_password = version is Version.MQTT_5 or user_name is not None
-    client_id = draw(client_ids)
+    client_id = draw(names)
     return Connect(
         version,
         client_id or ("c" if version is Version.MQTT_3_1 else ""),
@@ -145,6 +145,7 @@ def _packets_v5(packet_type: PacketType, sender: Sender) -> st.SearchStrategy[An
             return st.builds(packet, packet_ids, codes_of(packet_type, sender), properties_of(holder))
 
 
+@cache
 def packets_of(packet_type: PacketType, version: Version, sender: Sender) -> st.SearchStrategy[Any]:
     """Any such packet that this sender may send."""
     v5 = version is Version.MQTT_5
