@@ -89,6 +89,8 @@ class DeliveryRun:
     def __len__(self) -> int: ...
     def messages(self) -> MessageRun:
         """The same messages as a run of their own, to be published again."""
+    def topics(self) -> list[bytes]:
+        """The distinct topics, as first seen; whatever the origin, as MQTT writes them."""
     def redelivered(self, index: int) -> bool: ...
     def body(self, index: int) -> bytes: ...
     def properties(self, index: int) -> bytes: ...
@@ -386,6 +388,95 @@ class MqttDecoder:
     def receive_data(self, data: bytes) -> list[_Frame]: ...
     def resume(self) -> list[_Frame]:
         """Goes on with what is buffered."""
+
+def encode_acks(kind: int, packet_ids: PacketIds, reason: int, version: int) -> bytes:
+    """PUBACK (4) to PUBCOMP (7) for each; versions 3 and 4 have no reason code.
+
+    ValueError: the kind has no such reason code.
+    """
+
+@final
+class Receipts:
+    """A publisher's packets of QoS 1 or 2 that await a confirm: MQTT acknowledges in the order of receipt."""
+
+    def __new__(cls) -> Receipts: ...
+    def push(self, first_tag: int, packet_ids: PacketIds) -> None:
+        """Their tags go on from ``first_tag``.  ValueError: it is not larger than all before."""
+    def settle(self, first_tag: int, last_tag: int, reason: int) -> list[tuple[int, PacketIds]]:
+        """What may be acknowledged now, in order, by reason; tags that nobody waits for are passed over."""
+    def __len__(self) -> int:
+        """How many are not acknowledged yet."""
+
+@final
+class Inflight:
+    """What was sent to a subscriber with QoS 1 or 2 and is not done with.  A packet identifier is 1 + the sequence mod
+    65535; ranges are of sequences, both ends included."""
+
+    def __new__(cls) -> Inflight: ...
+    def push(self, sequences: Sequence[tuple[int, int]]) -> PacketIds:
+        """These are sent now.  ValueError: an identifier is in use; nothing is changed then."""
+    def acknowledge(self, packet_ids: PacketIds, kind: int) -> tuple[list[tuple[int, int]], list[int]]:
+        """PUBACK (4), PUBREC (5) or PUBCOMP (7) came: the sequences settled by it, merged and ascending, and the
+        identifiers that nothing of the kind was due for.
+
+        After PUBREC a PUBREL is owed until PUBCOMP.  A PUBREC that refuses is given as PUBACK.
+        """
+    def owed(self) -> PacketIds:
+        """Identifiers for which a PUBREL is owed, in the order of their PUBRECs."""
+    def restore_owed(self, packet_ids: PacketIds) -> None:
+        """Takes in a session's that was stored.  ValueError: one is 0 or in use; nothing is changed then."""
+    @property
+    def outstanding(self) -> int:
+        """Sent and unsettled, or owed: what counts against the subscriber's Receive Maximum."""
+    def room(self, next_sequence: int) -> int:
+        """How many sequences from this one on may be sent until an identifier would be used twice."""
+    def clear_sent(self) -> None:
+        """The connection is gone: what was sent will be sent again, what is owed stays owed."""
+
+@final
+class Grant:
+    """What a subscription is entitled to, as far as it shows in a PUBLISH; subscription identifiers are MQTT 5's."""
+
+    def __new__(cls, qos: int, retain_as_published: bool, subscription_ids: Sequence[int]) -> Grant: ...
+    @property
+    def qos(self) -> int: ...
+    @property
+    def retain_as_published(self) -> bool: ...
+    @property
+    def subscription_ids(self) -> list[int]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+
+@final
+class TopicAliases:
+    """The topic aliases that we gave to one subscriber: the first topics to come get them."""
+
+    def __new__(cls, maximum: int) -> TopicAliases: ...
+    def __len__(self) -> int: ...
+
+@final
+class PublishEncoder:
+    """Deliveries as PUBLISH packets.  One for all connections of a listener: a fan-out is encoded once."""
+
+    def __new__(cls) -> PublishEncoder: ...
+    def encode(
+        self,
+        deliveries: DeliveryRun,
+        *,
+        version: int,
+        grants: Grant | Sequence[Grant],
+        packet_ids: PacketIds | None,
+        now_ms: int,
+        packet_size_max: int,
+        aliases: TopicAliases | None,
+    ) -> tuple[Chunk, list[int]]:
+        """The packets, and which deliveries (by index) are left out because they are larger than ``packet_size_max``.
+
+        ``grants``: one for all, or one for each of ``deliveries.topics()``.  ``packet_ids``: one for each delivery,
+        which is of QoS 1 or 2 then; None: all are of QoS 0.  ``now_ms``: wall time.
+        """
+    @property
+    def held(self) -> int:
+        """Bytes kept for others of the same class."""
 
 def encode_deliveries(
     deliveries: DeliveryRun, channel: int, consumer_tag: bytes, first_tag: int, frame_size_max: int

@@ -8,6 +8,7 @@ use pyo3::types::PyBytes;
 
 use crate::delivery_run::{DeliveryRun, Part};
 use crate::face::message_run::PyMessageRun;
+use crate::mqtt::delivery_topics::DeliveryTopics;
 
 /// What one consumer is handed in one go.
 #[pyclass(frozen, name = "DeliveryRun", module = "kernel")]
@@ -70,6 +71,12 @@ impl PyDeliveryRun {
     #[getter]
     fn size(&self) -> u64 {
         self.run.size()
+    }
+
+    /// Distinct topics, whatever the origin.
+    fn topics<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        let topics = DeliveryTopics::of(&self.run).topics;
+        topics.iter().map(|topic| PyBytes::new(py, topic)).collect()
     }
 
     fn redelivered(&self, index: usize) -> PyResult<bool> {

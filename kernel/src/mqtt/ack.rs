@@ -76,3 +76,41 @@ pub fn receive(kind: u8, reason: u8, packet_id: u16, frames: &mut Vec<Frame>) {
         packet_ids: vec![packet_id],
     });
 }
+
+/// Acknowledgements as bytes, in the short form where there is no reason to tell. 3.1 and 3.1.1 have no reason codes.
+pub fn encode(kind: u8, packet_ids: &[u16], reason: u8, version: u8) -> Vec<u8> {
+    let first = kind << 4 | packet::flags_of(kind);
+    let told = version == 5 && reason != 0;
+    let mut out = Vec::with_capacity(packet_ids.len() * if told { 5 } else { 4 });
+    for packet_id in packet_ids {
+        let [high, low] = packet_id.to_be_bytes();
+        if told {
+            out.extend_from_slice(&[first, 3, high, low, reason]);
+        } else {
+            out.extend_from_slice(&[first, 2, high, low]);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_encoded_is_parsed() {
+        for kind in packet::PUBACK..=packet::PUBCOMP {
+            for &reason in reasons_of(kind) {
+                let wire = encode(kind, &[1, 0xFFFE], reason, 5);
+                let size = 2 + usize::from(wire[1]);
+                assert_eq!(wire.len(), 2 * size);
+                for (one, id) in wire.chunks(size).zip([1, 0xFFFE]) {
+                    assert!(packet::check_first_byte(one[0], 5).is_ok());
+                    assert_eq!(parse(kind, &one[2..], 5), Ok((id, reason)));
+                }
+            }
+        }
+        assert_eq!(encode(packet::PUBACK, &[7], 0x87, 4), b"\x40\x02\0\x07");
+        assert_eq!(encode(packet::PUBREL, &[7], 0, 5), b"\x62\x02\0\x07");
+    }
+}
