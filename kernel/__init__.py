@@ -60,6 +60,8 @@ from kernel._kernel import (
     filter_levels,
     retain_records,
     routing_key_of_topic,
+    to_amqp,
+    to_mqtt,
     topic_of_routing_key,
 )
 
@@ -118,5 +120,7 @@ __all__ = [
     "filter_levels",
     "retain_records",
     "routing_key_of_topic",
+    "to_amqp",
+    "to_mqtt",
     "topic_of_routing_key",
 ]

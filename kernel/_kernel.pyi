@@ -297,6 +297,15 @@ class Wildcard:
 
 _PatternLevel: TypeAlias = bytes | Wildcard
 
+def to_mqtt(messages: MessageRun) -> MessageRun:
+    """The same messages in MQTT's form (``docs/conversions.md``); the same bytes if it is theirs.
+
+    Never fails.  Flags that say something of AMQP's properties (user id, bad expiration, dead-lettered) are not kept.
+    """
+
+def to_amqp(messages: MessageRun) -> MessageRun:
+    """The same messages in AMQP 0-9-1's form, with a delivery-mode; the same bytes if it is theirs.  Never fails."""
+
 def routing_key_of_topic(topic: bytes) -> bytes:
     """The same levels as AMQP writes them: ``a/x.y`` is ``a.x%2Ey``."""
 

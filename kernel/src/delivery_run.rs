@@ -1,8 +1,11 @@
 //! Runs of deliveries: what one consumer is handed in one go, as pieces of message runs.
 
+use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::message_run::{Entry, Facts, MessageRun};
+use crate::conversion::amqp_part;
+use crate::message_run::{Entry, Facts, MessageRun, Origin};
 use crate::run_builder::RunBuilder;
 
 /// Consecutive messages of one run.
@@ -18,8 +21,12 @@ pub struct Part {
 
 impl Part {
     pub fn entries(&self) -> &[Entry] {
+        &self.messages.entries[self.range()]
+    }
+
+    pub fn range(&self) -> Range<usize> {
         let first = self.first as usize;
-        &self.messages.entries[first..first + self.count as usize]
+        first..first + self.count as usize
     }
 }
 
@@ -56,25 +63,31 @@ impl DeliveryRun {
 }
 
 impl DeliveryRun {
-    /// The same messages as one run, in a buffer of its own. All parts are of one origin.
+    /// The same messages as one run, in a buffer of its own: in their form, or in AMQP's if they have several.
     pub fn messages(&self) -> MessageRun {
-        let mut all = self.parts.iter().flat_map(|part| {
-            let first = part.first as usize;
-            (first..first + part.count as usize).map(move |index| (&part.messages, index))
-        });
-        let origin = self.parts[0].messages.origin;
+        let mut origins = self.parts.iter().map(|part| part.messages.origin);
+        let first = origins.next().unwrap_or(Origin::Amqp091);
+        let alike = origins.all(|origin| origin == first);
+        let origin = if alike { first } else { Origin::Amqp091 };
         let mut builder = RunBuilder::new(origin);
         builder.reserve(self.count(), self.size() as usize);
-        all.by_ref().for_each(|(run, index)| {
-            let entry = &run.entries[index];
-            let key = builder.key(run.exchange(entry.key), run.routing_key(entry.key));
-            let facts = Facts {
-                expiration_ms: entry.expiration_ms,
-                priority: entry.priority,
-                flags: entry.flags,
+        for part in &self.parts {
+            let (run, range) = if alike {
+                (Cow::Borrowed(&*part.messages), part.range())
+            } else {
+                amqp_part(&part.messages, part.range())
             };
-            builder.push(key, run.properties(index), run.body(index), facts);
-        });
+            for index in range {
+                let entry = &run.entries[index];
+                let key = builder.key(run.exchange(entry.key), run.routing_key(entry.key));
+                let facts = Facts {
+                    expiration_ms: entry.expiration_ms,
+                    priority: entry.priority,
+                    flags: entry.flags,
+                };
+                builder.push(key, run.properties(index), run.body(index), facts);
+            }
+        }
         builder.finish()
     }
 }

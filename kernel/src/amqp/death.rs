@@ -6,6 +6,7 @@
 
 use crate::amqp::properties::{self, flag};
 use crate::amqp::table::{self, Field};
+use crate::conversion::amqp_part;
 use crate::delivery_run::DeliveryRun;
 use crate::message_run::{flags, Facts, MessageRun, Origin, NO_EXPIRATION};
 use crate::run_builder::RunBuilder;
@@ -35,13 +36,17 @@ const LAST: [&[u8]; 3] = [
     b"x-last-death-exchange",
 ];
 
-/// The same messages, readdressed, each with this death in its headers and without an expiration.
+/// What still holds of a message that died: whatever it says of its publish ended with its first route.
+const KEPT: u8 = flags::PERSISTENT | flags::EXACTLY_ONCE | flags::HAS_USER_ID;
+
+/// The same messages, readdressed, each with this death in its headers and without an expiration; in AMQP's
+/// form, since MQTT's has no place for the record.
 pub fn dead_letter(run: &DeliveryRun, death: &Death) -> MessageRun {
     let mut builder = RunBuilder::new(Origin::Amqp091);
     let mut properties = Vec::new();
     for part in &run.parts {
-        let messages = &part.messages;
-        for entry in part.entries() {
+        let (messages, range) = amqp_part(&part.messages, part.range());
+        for entry in &messages.entries[range] {
             let before = entry.properties.of(&messages.buffer);
             let from = (
                 messages.exchange(entry.key),
@@ -51,7 +56,7 @@ pub fn dead_letter(run: &DeliveryRun, death: &Death) -> MessageRun {
             properties.clear();
             put_properties(&mut properties, before, believed, from, death);
             let key = builder.key(death.exchange, death.routing_key.unwrap_or(from.1));
-            let kept = entry.flags & (flags::PERSISTENT | flags::HAS_USER_ID);
+            let kept = entry.flags & KEPT;
             let facts = Facts {
                 expiration_ms: NO_EXPIRATION,
                 priority: entry.priority,
@@ -64,8 +69,12 @@ pub fn dead_letter(run: &DeliveryRun, death: &Death) -> MessageRun {
 }
 
 /// Numbers of the messages that have been in `queue` before and came back without anybody's rejecting
-/// them on the way: they would go round for ever, so they are not to be put there.
+/// them on the way: they would go round for ever, so they are not to be put there. Of MQTT's form there are none: the record
+/// is in AMQP's, in which all dead letters are.
 pub fn cycling(run: &MessageRun, queue: &[u8]) -> Vec<usize> {
+    if run.origin != Origin::Amqp091 {
+        return Vec::new();
+    }
     let entries = run.entries.iter().enumerate();
     let dead = entries.filter(|(_, entry)| entry.flags & flags::DEAD_LETTERED != 0);
     dead.filter(|&(index, _)| {

@@ -5,8 +5,9 @@
 
 use crate::amqp::frame;
 use crate::amqp::method::{self, MethodId};
+use crate::conversion::{amqp_part, to_amqp};
 use crate::delivery_run::DeliveryRun;
-use crate::message_run::{Entry, MessageRun};
+use crate::message_run::{Entry, MessageRun, Origin};
 
 const CLASS_BASIC: u16 = 60;
 /// Class, weight, body size.
@@ -25,8 +26,9 @@ pub fn encode_deliveries(
     let mut writer = Writer::new(channel, frame_size_max);
     let mut tag = first_tag;
     for part in &run.parts {
-        let entries = part.entries();
-        writer.reserve(&part.messages, entries, consumer_tag.len());
+        let (messages, range) = amqp_part(&part.messages, part.range());
+        let entries = &messages.entries[range];
+        writer.reserve(&messages, entries, consumer_tag.len());
         let mut before = Vec::with_capacity(consumer_tag.len() + 10);
         put_short_string(&mut before, consumer_tag);
         let tag_at = before.len();
@@ -38,7 +40,7 @@ pub fn encode_deliveries(
             tag_at: Some(tag_at),
             after: &[],
         };
-        writer.put_all(&part.messages, entries, &shape, tag);
+        writer.put_all(&messages, entries, &shape, tag);
         tag += u64::from(part.count);
     }
     writer.out
@@ -62,8 +64,8 @@ pub fn encode_get_ok(
         after: &message_count.to_be_bytes(),
     };
     let mut writer = Writer::new(channel, frame_size_max);
-    let entries = &part.messages.entries[index..=index];
-    writer.put_all(&part.messages, entries, &shape, tag);
+    let (messages, range) = amqp_part(&part.messages, index..index + 1);
+    writer.put_all(&messages, &messages.entries[range], &shape, tag);
     writer.out
 }
 
@@ -75,6 +77,10 @@ pub fn encode_returns(
     reply_text: &[u8],
     frame_size_max: usize,
 ) -> Vec<u8> {
+    if run.origin != Origin::Amqp091 {
+        let run = to_amqp(run);
+        return encode_returns(&run, channel, reply_code, reply_text, frame_size_max);
+    }
     let mut before = reply_code.to_be_bytes().to_vec();
     put_short_string(&mut before, reply_text);
     let shape = Shape {

@@ -14,6 +14,8 @@ const WORD_SEPARATOR: u8 = b'.';
 const LEVEL_ESCAPES: [(u8, &[u8; 2]); 3] = [(b'/', b"2F"), (b'+', b"2B"), (b'#', b"23")];
 /// Plain in a level, and not in a word.
 const WORD_ESCAPES: [(u8, &[u8; 2]); 1] = [(b'.', b"2E")];
+/// Of these a queue's name can't be written in a topic.
+const WILDCARD_ESCAPES: &[(u8, &[u8; 2])] = LEVEL_ESCAPES.split_at(1).1;
 /// What stands for the empty routing key.
 const NOTHING: &[u8; 2] = b"00";
 
@@ -46,6 +48,29 @@ pub fn topic_of(routing_key: &[u8]) -> Vec<u8> {
         undone: &WORD_ESCAPES,
     };
     side.rewrite(routing_key)
+}
+
+/// An MQTT topic that leads to the queue it names, past all exchanges.
+const QUEUE_PREFIX: &[u8] = b"$queue/";
+
+/// The topic that leads to a queue. The name stays as it is, but for `+` and `#`, which no topic may hold.
+pub fn queue_topic(queue: &[u8]) -> Vec<u8> {
+    let side = Side {
+        separators: (TOPIC_SEPARATOR, TOPIC_SEPARATOR),
+        made: WILDCARD_ESCAPES,
+        undone: &[],
+    };
+    [QUEUE_PREFIX, &side.rewrite(queue)].concat()
+}
+
+/// The queue that a topic leads to; None of a topic that is no queue's.
+pub fn queue_of(topic: &[u8]) -> Option<Vec<u8>> {
+    let side = Side {
+        separators: (TOPIC_SEPARATOR, TOPIC_SEPARATOR),
+        made: &[],
+        undone: WILDCARD_ESCAPES,
+    };
+    Some(side.rewrite(topic.strip_prefix(QUEUE_PREFIX)?))
 }
 
 /// A level of a topic filter.
@@ -206,6 +231,30 @@ mod tests {
             assert!(!topic.is_empty() && !topic.contains(&b'+') && !topic.contains(&b'#'));
             assert_eq!(routing_key_of(&topic), key.as_bytes(), "{key}");
         }
+    }
+
+    #[test]
+    fn every_queue_has_a_topic() {
+        for (queue, topic) in [
+            ("q", "$queue/q"),
+            ("", "$queue/"),
+            ("a.b/c", "$queue/a.b/c"),
+            ("a+#", "$queue/a%2B%23"),
+            ("%2B", "$queue/%252B"),
+            ("%2F%2E", "$queue/%2F%2E"),
+        ] {
+            let found = queue_topic(queue.as_bytes());
+            assert_eq!(String::from_utf8(found).unwrap(), topic);
+        }
+        for name in names(&["%", "25", "2B", "23", "+", "#", "/", "."], 4) {
+            let topic = queue_topic(name.as_bytes());
+            assert!(!topic.contains(&b'+') && !topic.contains(&b'#'));
+            assert_eq!(queue_of(&topic).as_deref(), Some(name.as_bytes()));
+            let topic = format!("$queue/{}", name.replace(['+', '#'], ""));
+            let queue = queue_of(topic.as_bytes()).unwrap();
+            assert_eq!(queue_topic(&queue), topic.as_bytes());
+        }
+        assert_eq!(queue_of(b"queue/q"), None);
     }
 
     #[test]

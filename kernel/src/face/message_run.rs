@@ -7,16 +7,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyTuple};
 
 use crate::amqp::{death, properties};
-use crate::conversion::topic::routing_key_of;
+use crate::conversion::topic::{queue_of, routing_key_of};
 use crate::message_run::{flags, Facts, MessageRun, Origin, NO_EXPIRATION};
 use crate::run_builder::RunBuilder;
 
 /// One message as `MessageRun.of` takes it and `rows` gives it: exchange, routing key, properties, body, flags,
 /// expiration in ms.
 type Row = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, u8, Option<u32>);
-
-/// An MQTT topic that leads to the queue it names, past all exchanges.
-const QUEUE_PREFIX: &[u8] = b"$queue/";
 
 /// A publisher's run and the channel it came by.
 #[pyclass(frozen, name = "MessageRun", module = "kernel")]
@@ -121,8 +118,8 @@ impl PyMessageRun {
                 if self.run.origin == Origin::Amqp091 {
                     return PyTuple::new(py, [exchange, PyBytes::new(py, name)]);
                 }
-                if let Some(queue) = name.strip_prefix(QUEUE_PREFIX) {
-                    return PyTuple::new(py, [PyBytes::new(py, b""), PyBytes::new(py, queue)]);
+                if let Some(queue) = queue_of(name) {
+                    return PyTuple::new(py, [PyBytes::new(py, b""), PyBytes::new(py, &queue)]);
                 }
                 let routing_key = PyBytes::new(py, &routing_key_of(name));
                 if name.starts_with(b"$") {

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 pub mod amqp_decoder;
 pub mod amqp_encoder;
 pub mod chunk;
+pub mod conversion;
 pub mod counters;
 pub mod death;
 pub mod delivery_run;
@@ -40,6 +41,7 @@ fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     amqp_decoder::register(m)?;
     amqp_encoder::register(m)?;
     chunk::register(m)?;
+    conversion::register(m)?;
     death::register(m)?;
     delivery_run::register(m)?;
     frame::register(m)?;

@@ -1,0 +1,282 @@
+//! MQTT's form of a message as AMQP 0-9-1's.
+
+use std::collections::HashMap;
+
+use crate::amqp::properties::{self, flag};
+use crate::amqp::table;
+use crate::conversion::carried;
+use crate::conversion::mqtt_properties::{properties, Property};
+use crate::conversion::text::{self, BASE64_SUFFIX};
+use crate::conversion::topic::{queue_of, routing_key_of};
+use crate::conversion::FLAGS_OF_AMQP;
+use crate::message_run::{flags, Entry, Facts, MessageRun, Origin, NO_EXPIRATION};
+use crate::run_builder::RunBuilder;
+
+const SHORT_STRING_SIZE_MAX: usize = 255;
+/// A header frame can't be cut, and the smallest limit of a frame that is usual is 128 KiB: the headers have that
+/// without 4 KiB, of which the other properties need three.
+pub const HEADERS_SIZE_MAX: usize = 124 * 1024;
+/// A length before the array's or string's content, and its type.
+const LONG_HEAD_SIZE: usize = 5;
+
+/// Entries of a run of MQTT origin as a run of their own.
+pub fn convert(run: &MessageRun, entries: &[Entry]) -> MessageRun {
+    let mut builder = RunBuilder::new(Origin::Amqp091);
+    let sizes = entries.iter().map(|e| e.properties.size + e.body.size);
+    let size = sizes.map(|size| size as usize).sum::<usize>() + entries.len() * 16;
+    builder.reserve(entries.len(), size);
+    let mut last: Option<(u32, Address)> = None;
+    let mut encoded = Vec::new();
+    for entry in entries {
+        let topic = run.routing_key(entry.key);
+        let address = match &mut last {
+            Some((key, address)) if *key == entry.key => address,
+            _ => &mut last.insert((entry.key, address_of(topic))).1,
+        };
+        let exchange = if address.to_queue {
+            b""
+        } else {
+            run.exchange(entry.key)
+        };
+        let key = builder.key(exchange, &address.routing_key);
+        encoded.clear();
+        let whole_topic = address.cut.then_some(topic);
+        let before = entry.properties.of(&run.buffer);
+        put_properties(&mut encoded, before, entry, whole_topic);
+        let facts = Facts {
+            expiration_ms: entry.expiration_ms,
+            priority: entry.priority,
+            flags: entry.flags & !FLAGS_OF_AMQP,
+        };
+        builder.push(key, &encoded, entry.body.of(&run.buffer), facts);
+    }
+    builder.finish()
+}
+
+/// Where a topic leads.
+pub struct Address {
+    /// Past all exchanges, by the default one.
+    pub to_queue: bool,
+    pub routing_key: Vec<u8>,
+    /// The routing key is only the front of what it should be.
+    pub cut: bool,
+}
+
+pub fn address_of(topic: &[u8]) -> Address {
+    let queue = queue_of(topic);
+    let to_queue = queue.is_some();
+    let mut routing_key = queue.unwrap_or_else(|| routing_key_of(topic));
+    let size = text::cut(&routing_key, SHORT_STRING_SIZE_MAX).len();
+    let cut = size < routing_key.len();
+    routing_key.truncate(size);
+    Address {
+        to_queue,
+        routing_key,
+        cut,
+    }
+}
+
+/// `whole_topic`: the one that did not fit in a routing key.
+fn put_properties(out: &mut Vec<u8>, before: &[u8], entry: &Entry, whole_topic: Option<&[u8]>) {
+    let mode = 1 + u8::from(entry.flags & flags::PERSISTENT != 0);
+    if before.is_empty() && whole_topic.is_none() && entry.expiration_ms == NO_EXPIRATION {
+        out.extend_from_slice(&flag::DELIVERY_MODE.to_be_bytes());
+        out.push(mode);
+        return;
+    }
+    let mut values = Values::default();
+    values.set(flag::DELIVERY_MODE, vec![mode]);
+    if entry.expiration_ms != NO_EXPIRATION {
+        let text = entry.expiration_ms.to_string();
+        values.set(flag::EXPIRATION, text.into_bytes());
+    }
+    let mut headers = Headers::default();
+    if let Some(topic) = whole_topic {
+        headers.add(carried::TOPIC, b'S', topic);
+    }
+    put_singles(&mut values, &mut headers, before);
+    put_user_properties(&mut values, &mut headers, before);
+    if headers.size > 0 {
+        values.set(flag::HEADERS, headers.encoded());
+    }
+    values.put(out);
+}
+
+/// Those that stand once, in a fixed order: of equal ones the first counts.
+fn put_singles(values: &mut Values, headers: &mut Headers, before: &[u8]) {
+    let (mut format, mut content_type, mut response_topic, mut correlation) =
+        (None, None, None, None);
+    for property in properties(before) {
+        match property {
+            Property::PayloadFormat(value) => _ = format.get_or_insert(value),
+            Property::ContentType(value) => _ = content_type.get_or_insert(value),
+            Property::ResponseTopic(value) => _ = response_topic.get_or_insert(value),
+            Property::CorrelationData(value) => _ = correlation.get_or_insert(value),
+            Property::User(..) => {}
+        }
+    }
+    if let Some(format) = format {
+        headers.add(
+            carried::PAYLOAD_FORMAT,
+            b'I',
+            &i32::from(format).to_be_bytes(),
+        );
+    }
+    if let Some(topic) = response_topic {
+        let address = address_of(topic);
+        values.claim(flag::REPLY_TO);
+        if address.cut {
+            headers.add(carried::RESPONSE_TOPIC, b'S', topic);
+        } else {
+            values.set(flag::REPLY_TO, address.routing_key);
+            if !address.to_queue {
+                headers.add(carried::RESPONSE_EXCHANGE, b'S', carried::TOPIC_EXCHANGE);
+            }
+        }
+    }
+    if let Some(data) = correlation {
+        if data.len() <= SHORT_STRING_SIZE_MAX && std::str::from_utf8(data).is_ok() {
+            values.set(flag::CORRELATION_ID, data.to_vec());
+        } else {
+            headers.add(carried::CORRELATION_DATA, b'x', data);
+        }
+    }
+    if let Some(content_type) = content_type {
+        values.claim(flag::CONTENT_TYPE);
+        if content_type.len() <= SHORT_STRING_SIZE_MAX {
+            values.set(flag::CONTENT_TYPE, content_type.to_vec());
+        } else {
+            headers.add(carried::CONTENT_TYPE, b'S', content_type);
+        }
+    }
+}
+
+fn put_user_properties(values: &mut Values, headers: &mut Headers, before: &[u8]) {
+    for property in properties(before) {
+        let Property::User(name, value) = property else {
+            continue;
+        };
+        if !text::is_text(name) {
+            continue;
+        }
+        // The first of a name is the property, if it is just what would be written for it.
+        if let Some(flag) = carried::property_of(name).filter(|flag| values.claim(*flag)) {
+            if let Some(value) = carried::property_value(name, value) {
+                values.set(flag, value);
+                continue;
+            }
+        }
+        let bytes = name
+            .strip_suffix(BASE64_SUFFIX)
+            .and_then(|plain| Some((plain, text::from_base64(value)?)));
+        let header = carried::header_name(bytes.as_ref().map_or(name, |(plain, _)| plain));
+        if header.len() > SHORT_STRING_SIZE_MAX {
+            headers.add_pair(name, value);
+        } else if let Some((_, bytes)) = bytes {
+            headers.add(&header, b'x', &bytes);
+        } else {
+            headers.add(&header, b'S', value);
+        }
+    }
+}
+
+/// AMQP properties to be written, by flag.
+#[derive(Default)]
+struct Values {
+    values: [Option<Vec<u8>>; 16],
+    claimed: u16,
+}
+
+impl Values {
+    /// Whether nobody did before.
+    fn claim(&mut self, flag: u16) -> bool {
+        let first = self.claimed & flag == 0;
+        self.claimed |= flag;
+        first
+    }
+
+    fn set(&mut self, flag: u16, value: Vec<u8>) {
+        self.values[flag.ilog2() as usize] = Some(value);
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        let mut present = 0;
+        out.extend_from_slice(&[0; 2]);
+        for (bit, value) in self.values.iter().enumerate().rev() {
+            if let Some(value) = value {
+                present |= 1 << bit;
+                properties::put_value(out, 1 << bit, value);
+            }
+        }
+        out[start..start + 2].copy_from_slice(&u16::to_be_bytes(present));
+    }
+}
+
+/// A table to be written: a name that comes again makes an array, where the first stood.
+#[derive(Default)]
+struct Headers {
+    fields: Vec<HeaderField>,
+    number_of: HashMap<Vec<u8>, usize>,
+    /// What of `HEADERS_SIZE_MAX` is used.
+    size: usize,
+}
+
+struct HeaderField {
+    name: Vec<u8>,
+    /// Type and value of each.
+    elements: Vec<u8>,
+    count: usize,
+}
+
+impl Headers {
+    /// Leaves out what does not fit.
+    fn add(&mut self, name: &[u8], kind: u8, value: &[u8]) {
+        let mut element = Vec::with_capacity(LONG_HEAD_SIZE + value.len());
+        table::put_element(&mut element, kind, value);
+        self.add_elements(name, &element, 1);
+    }
+
+    /// A user property whose name no header can have.
+    fn add_pair(&mut self, name: &[u8], value: &[u8]) {
+        let mut elements = Vec::with_capacity(2 * LONG_HEAD_SIZE + name.len() + value.len());
+        table::put_element(&mut elements, b'S', name);
+        table::put_element(&mut elements, b'S', value);
+        self.add_elements(carried::USER_PROPERTIES, &elements, 2);
+    }
+
+    fn add_elements(&mut self, name: &[u8], elements: &[u8], count: usize) {
+        let found = self.number_of.get(name).copied();
+        let head_size = found.map_or(1 + name.len() + LONG_HEAD_SIZE, |_| 0);
+        if self.size + head_size + elements.len() > HEADERS_SIZE_MAX {
+            return;
+        }
+        self.size += head_size + elements.len();
+        let number = found.unwrap_or_else(|| {
+            self.number_of.insert(name.to_vec(), self.fields.len());
+            self.fields.push(HeaderField {
+                name: name.to_vec(),
+                elements: Vec::new(),
+                count: 0,
+            });
+            self.fields.len() - 1
+        });
+        let field = &mut self.fields[number];
+        field.elements.extend_from_slice(elements);
+        field.count += count;
+    }
+
+    fn encoded(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.size);
+        for field in &self.fields {
+            if field.count == 1 {
+                out.push(field.name.len() as u8);
+                out.extend_from_slice(&field.name);
+                out.extend_from_slice(&field.elements);
+            } else {
+                table::put_field(&mut out, &field.name, b'A', &field.elements);
+            }
+        }
+        out
+    }
+}
