@@ -127,7 +127,9 @@ pub fn property_value(name: &[u8], shown: &[u8]) -> Option<Vec<u8>> {
         }
         (Form::Text | Form::OtherThanText, true) => {
             let value = from_base64(shown)?;
-            (value.len() <= SHORT_STRING_SIZE_MAX && !is_text(&value)).then_some(value)
+            // Many AMQP clients end at a short string that is not UTF-8.
+            let fits = value.len() <= SHORT_STRING_SIZE_MAX && std::str::from_utf8(&value).is_ok();
+            (fits && !is_text(&value)).then_some(value)
         }
         _ => None,
     }

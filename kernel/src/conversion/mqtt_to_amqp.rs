@@ -166,18 +166,26 @@ fn put_user_properties(values: &mut Values, headers: &mut Headers, before: &[u8]
                 continue;
             }
         }
-        let bytes = name
-            .strip_suffix(BASE64_SUFFIX)
-            .and_then(|plain| Some((plain, text::from_base64(value)?)));
-        let header = carried::header_name(bytes.as_ref().map_or(name, |(plain, _)| plain));
-        if header.len() > SHORT_STRING_SIZE_MAX {
-            headers.add_pair(name, value);
-        } else if let Some((_, bytes)) = bytes {
-            headers.add(&header, b'x', &bytes);
-        } else {
-            headers.add(&header, b'S', value);
+        put_user_property(headers, name, value);
+    }
+}
+
+/// What a name holds twice keeps its order: where it was text once, it is text from then on.
+fn put_user_property(headers: &mut Headers, name: &[u8], value: &[u8]) {
+    let whole = carried::header_name(name);
+    let plain = name.strip_suffix(BASE64_SUFFIX).map(carried::header_name);
+    let size = whole.len().max(plain.as_ref().map_or(0, Vec::len));
+    if size > SHORT_STRING_SIZE_MAX {
+        headers.add_pair(name, value);
+        return;
+    }
+    if let Some(plain) = plain.filter(|_| !headers.number_of.contains_key(&whole)) {
+        if let Some(bytes) = text::from_base64(value) {
+            headers.add(&plain, b'x', &bytes);
+            return;
         }
     }
+    headers.add(&whole, b'S', value);
 }
 
 /// AMQP properties to be written, by flag.
