@@ -68,5 +68,6 @@ def decode_properties(data: bytes) -> list[Property]:
     for p in found:
         assert p[0] != PAYLOAD_FORMAT or p[1] in (0, 1)
         if p[0] == RESPONSE_TOPIC:
-            assert isinstance(p[1], str) and p[1] and not set("+#") & set(p[1])
+            assert p[1] != ""
+            assert not set("+#") & set(str(p[1]))
     return found

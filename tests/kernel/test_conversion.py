@@ -109,8 +109,10 @@ TO_MQTT: list[tuple[dict[str, Any], list[Property], dict[str, Any] | None]] = [
     ({"headers": {"s": "text"}}, user(("s", "text")), None),
     ({"headers": {"s": "a\nb"}}, user(("s;base64", "YQpi")), {"headers": {"s": b"a\nb"}}),
     ({"headers": {"x": bytearray(b"\xff")}}, user(("x;base64", "/w==")), None),
-    ({"headers": {"f": False, "t": True}}, user(("f", "false"), ("t", "true")), {"headers": {"f": "false", "t": "true"}}),
-    ({"headers": {"i": -5, "l": 2**40}}, user(("i", "-5"), ("l", str(2**40))), {"headers": {"i": "-5", "l": str(2**40)}}),
+    ({"headers": {"t": True}}, user(("t", "true")), {"headers": {"t": "true"}}),
+    ({"headers": {"t": False}}, user(("t", "false")), {"headers": {"t": "false"}}),
+    ({"headers": {"i": -5}}, user(("i", "-5")), {"headers": {"i": "-5"}}),
+    ({"headers": {"l": 2**40}}, user(("l", str(2**40))), {"headers": {"l": str(2**40)}}),
     ({"headers": {"d": 1.5}}, user(("d", "1.5")), {"headers": {"d": "1.5"}}),
     ({"headers": {"D": Decimal("-1.05")}}, user(("D", "-1.05")), {"headers": {"D": "-1.05"}}),
     ({"headers": {"T": TIME}}, user(("T", "1700000000")), {"headers": {"T": "1700000000"}}),
@@ -178,7 +180,7 @@ TO_AMQP: list[tuple[list[Property], dict[str, Any]]] = [
     (user(("a", "1"), ("a;base64", "?"), ("a;base64", "")), {"headers": {"a": "1", "a;base64": ["?", ""]}}),
     (user(("n" * 255, "v")), {"headers": {"n" * 255: "v"}}),
     (user(("n" * 256, "v")), {"headers": {"mqtt-user-properties": ["n" * 256, "v"]}}),
-    (user(("amqp-message-id", "m"), ("amqp-message-id", "n")), {"message_id": "m", "headers": {"amqp-message-id": "n"}}),
+    (user(("amqp-type", "m"), ("amqp-type", "n")), {"message_type": "m", "headers": {"amqp-type": "n"}}),
     (user(("amqp-message-id", "m" * 256)), {"headers": {"amqp-message-id": "m" * 256}}),
     (user(("amqp-priority", "256")), {"headers": {"amqp-priority": "256"}}),
     (user(("amqp-priority", "07")), {"headers": {"amqp-priority": "07"}}),
@@ -336,7 +338,7 @@ AMQP_PROPERTIES = st.fixed_dictionaries(
         "headers": st.dictionaries(HEADER_NAMES, VALUES, min_size=1, max_size=4),
         "priority": st.integers(0, 255),
         "timestamp": st.datetimes(
-            datetime.datetime(1971, 1, 1), datetime.datetime(2100, 1, 1)  # noqa: DTZ001
+            datetime.datetime(1971, 1, 1), datetime.datetime(2100, 1, 1)
         ).map(lambda t: t.replace(microsecond=0, tzinfo=datetime.UTC)),
     },
 )  # fmt: skip
@@ -350,7 +352,8 @@ def check_header(before: Any, back: Any) -> None:
             for one, piece in zip(before, pieces, strict=True):
                 check_header(one, piece)
         case list() | dict():
-            assert is_text(back) and type(json.loads(back)) is type(before)
+            assert is_text(back)
+            assert type(json.loads(back)) is type(before)
         case str():
             assert back == (before if is_text(before) else before.encode())
         case bytearray():
@@ -382,9 +385,7 @@ RAW_SIZES = {b"t": 1, b"b": 1, b"B": 1, b"s": 2, b"u": 2, b"I": 4, b"i": 4, b"l"
 RAW_SCALARS = st.sampled_from(sorted(RAW_SIZES)).flatmap(
     lambda kind: st.binary(min_size=RAW_SIZES[kind], max_size=RAW_SIZES[kind]).map(lambda value: kind + value)
 ) | st.tuples(st.sampled_from([b"S", b"x"]), st.binary(max_size=9)).map(lambda v: v[0] + slow_amqp.long_string(v[1]))
-RAW_NAMES = (NAMES.filter(lambda n: len(n.encode()) < 256) | SHORT_TEXTS).map(
-    lambda n: slow_amqp.short_string(n.encode())
-)
+RAW_NAMES = (NAMES | SHORT_TEXTS).map(str.encode).filter(lambda n: len(n) < 256).map(slow_amqp.short_string)
 
 
 def raw_table(values: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
@@ -466,7 +467,8 @@ def converted_deliveries(deliveries: DeliveryRun) -> DeliveryRun:
 def test_amqp_consumers_are_handed_mqtt_messages() -> None:
     stream = bytes(encode_deliveries(mixed(), 1, b"c", 7, 4096))
     assert stream == bytes(encode_deliveries(converted_deliveries(mixed()), 1, b"c", 7, 4096))
-    assert b"amq.topic\x03a.b" in stream and b"\x00\x01q" in stream
+    assert b"amq.topic\x03a.b" in stream
+    assert b"\x00\x01q" in stream
     run = mqtt(user(("a", "1")))
     one = DeliveryRun.of(run, 0, 1, False)
     plain = DeliveryRun.of(to_amqp(run), 0, 1, False)
