@@ -95,6 +95,7 @@ fn measure_size(body_size: usize, key_count: usize, message_count: usize) -> [f6
             first: 0,
             count: message_count as u32,
             redelivered: false,
+            expires_ms: 0,
         }],
     };
     let encode = measure(message_count, || {

@@ -2,15 +2,7 @@
 
 use crate::amqp::table::Reader;
 use crate::conversion::text;
-
-/// MQTT 5, 2.2.2.2.
-mod id {
-    pub const PAYLOAD_FORMAT: u8 = 1;
-    pub const CONTENT_TYPE: u8 = 3;
-    pub const RESPONSE_TOPIC: u8 = 8;
-    pub const CORRELATION_DATA: u8 = 9;
-    pub const USER_PROPERTY: u8 = 38;
-}
+use crate::mqtt::property as id;
 
 /// A string's size is a u16.
 pub const STRING_SIZE_MAX: usize = u16::MAX as usize;

@@ -116,7 +116,7 @@ impl Side {
             if byte == self.separators.0 {
                 out.push(self.separators.1);
             } else if let Some((_, code)) = self.made.iter().find(|(plain, _)| *plain == byte) {
-                out.extend_from_slice(&escape(0, code));
+                out.extend_from_slice(&escape(0, *code));
             } else if let Some((depth, code)) =
                 (byte == b'%').then(|| read_escape(&name[at..])).flatten()
             {
@@ -147,9 +147,9 @@ impl Side {
 
 /// The escape at the front: how many `25` it has, and its code. All codes of both sides are known here.
 fn read_escape(text: &[u8]) -> Option<(usize, &[u8; 2])> {
-    let (pairs, _) = text[1..].as_chunks::<2>();
-    let depth = pairs.iter().take_while(|pair| *pair == b"25").count();
-    let code = pairs.get(depth)?;
+    let mut pairs = text[1..].chunks_exact(2);
+    let depth = pairs.clone().take_while(|pair| *pair == b"25").count();
+    let code: &[u8; 2] = pairs.nth(depth)?.try_into().expect("chunks of two");
     let known = LEVEL_ESCAPES.iter().chain(&WORD_ESCAPES);
     known
         .into_iter()
@@ -160,11 +160,11 @@ fn read_escape(text: &[u8]) -> Option<(usize, &[u8; 2])> {
 /// How many `25` a name has that is all `%00`.
 fn nothing(name: &[u8]) -> Option<usize> {
     let rest = name.strip_prefix(b"%")?.strip_suffix(NOTHING)?;
-    let (pairs, left) = rest.as_chunks::<2>();
-    (left.is_empty() && pairs.iter().all(|pair| pair == b"25")).then_some(pairs.len())
+    let mut pairs = rest.chunks(2);
+    pairs.all(|pair| pair == b"25").then_some(rest.len() / 2)
 }
 
-fn escape(depth: usize, code: &[u8; 2]) -> Vec<u8> {
+fn escape(depth: usize, code: &[u8]) -> Vec<u8> {
     [b"%", &b"25".repeat(depth)[..], code].concat()
 }
 
