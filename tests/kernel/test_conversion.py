@@ -273,7 +273,22 @@ NAMES = st.sampled_from(
      "n" * 249 + ";base64", "n" * 300 + ";base64"]
 )  # fmt: skip
 TEXTS = st.text(max_size=9).filter(is_text) | st.sampled_from(
-    ["5", "05", "256", "-1", str(2**64 - 1), str(2**64), "YQ==", "/w==", "/x==", "AA==", "", "v" * 300]
+    [
+        "5",
+        "05",
+        "256",
+        "-1",
+        "253402300799",
+        "253402300800",
+        str(2**64 - 1),
+        str(2**64),
+        "YQ==",
+        "/w==",
+        "/x==",
+        "AA==",
+        "",
+        "v" * 300,
+    ]
 )
 TOPICS = st.text("ab./%25E0é$", min_size=1, max_size=9) | st.sampled_from(
     ["$queue/q", "$queue/", "$queue/a%2Bb", "t" * 256, "$queue/" + "q" * 256, "%00", "a/" * 150]

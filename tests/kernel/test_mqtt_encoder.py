@@ -124,6 +124,14 @@ def test_topics_come_in_the_order_they_are_first_seen_whatever_the_origin() -> N
     assert wire.count(b"\x00\x05p%2Fq\x02\x0b\x03") == 1
 
 
+def test_amqp_messages_bring_their_properties_and_lead_back_to_their_queue() -> None:
+    foreign = MessageRun.of(1, [(b"", b"q", b"\x90\x00\x01a\x01", b"y", 0, None)], ORIGIN_AMQP)
+    run = DeliveryRun.of(foreign, 0, 1, False)
+    assert run.topics() == [b"$queue/q"]
+    wire, _ = encode(run)
+    assert b"$queue/q\x04\x03\x00\x01ay" in wire
+
+
 def test_what_is_too_large_is_named_by_its_index() -> None:
     run = deliveries(row(body=b"x" * 10), row(), row(body=b"x" * 10))
     wire, left_out = encode(run, ids=[1, 2, 3], packet_size_max=12)

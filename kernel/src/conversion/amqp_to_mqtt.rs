@@ -5,7 +5,7 @@ use crate::amqp::table::{self, Field};
 use crate::conversion::mqtt_properties::{is_topic, Property, STRING_SIZE_MAX};
 use crate::conversion::mqtt_to_amqp::address_of;
 use crate::conversion::text::{self, BASE64_SUFFIX};
-use crate::conversion::topic::{queue_topic, topic_of};
+use crate::conversion::topic::{queue_topic, topic_of, topic_shown};
 use crate::conversion::{carried, json_text, FLAGS_OF_AMQP};
 use crate::message_run::{Entry, Facts, MessageRun, Origin};
 use crate::run_builder::RunBuilder;
@@ -110,11 +110,7 @@ impl<'a> Message<'a> {
                 return topic.to_vec();
             }
         }
-        mended(if exchange.is_empty() {
-            queue_topic(routing_key)
-        } else {
-            topic_of(routing_key)
-        })
+        mended(topic_shown(exchange, routing_key))
     }
 
     fn put_properties(&self, out: &mut Vec<u8>) {

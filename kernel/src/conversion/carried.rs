@@ -87,6 +87,8 @@ const PROPERTIES: [(u16, &[u8], Form); 10] = [
     (flag::APP_ID, b"amqp-app-id", Form::Text),
     (flag::CLUSTER_ID, b"amqp-cluster-id", Form::Text),
 ];
+/// The end of the year 9999, which is the last that many AMQP clients can read.
+const TIME_S_MAX: u64 = 253_402_300_799;
 const SHORT_STRING_SIZE_MAX: usize = 255;
 
 /// A property's user property, as name and what would be its value if that is text; `value` as AMQP encodes it.
@@ -121,7 +123,10 @@ pub fn property_value(name: &[u8], shown: &[u8]) -> Option<Vec<u8>> {
     };
     match (form, in_base64) {
         (Form::U8, false) => Some(vec![u8::try_from(number()?).ok()?]),
-        (Form::U64, false) => Some(number()?.to_be_bytes().to_vec()),
+        (Form::U64, false) => {
+            let time_s = number()?;
+            (time_s <= TIME_S_MAX).then(|| time_s.to_be_bytes().to_vec())
+        }
         (Form::Text, false) => {
             (shown.len() <= SHORT_STRING_SIZE_MAX && is_text(shown)).then(|| shown.to_vec())
         }

@@ -63,6 +63,15 @@ pub fn queue_topic(queue: &[u8]) -> Vec<u8> {
     [QUEUE_PREFIX, &side.rewrite(queue)].concat()
 }
 
+/// The topic that a message of AMQP's shows.
+pub fn topic_shown(exchange: &[u8], routing_key: &[u8]) -> Vec<u8> {
+    if exchange.is_empty() {
+        queue_topic(routing_key)
+    } else {
+        topic_of(routing_key)
+    }
+}
+
 /// The queue that a topic leads to; None of a topic that is no queue's.
 pub fn queue_of(topic: &[u8]) -> Option<Vec<u8>> {
     let side = Side {

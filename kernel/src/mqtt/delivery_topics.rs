@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use crate::conversion::topic::topic_of;
+use crate::conversion::topic::topic_shown;
 use crate::delivery_run::{DeliveryRun, Part};
 use crate::message_run::Origin;
 
@@ -44,7 +44,7 @@ fn topic(part: &Part, key: u32) -> Cow<'_, [u8]> {
     let name = part.messages.routing_key(key);
     match part.messages.origin {
         Origin::Mqtt => Cow::Borrowed(name),
-        Origin::Amqp091 => Cow::Owned(topic_of(name)),
+        Origin::Amqp091 => Cow::Owned(topic_shown(part.messages.exchange(key), name)),
     }
 }
 

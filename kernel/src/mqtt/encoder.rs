@@ -1,9 +1,9 @@
 //! Runs of deliveries as PUBLISH packets (specification 3.3).
 
+use crate::conversion::to_mqtt;
 use crate::delivery_run::{DeliveryRun, Part};
 use crate::message_run::{flags, Entry, MessageRun, Origin, NO_EXPIRATION};
 use crate::mqtt::delivery_topics::DeliveryTopics;
-use crate::mqtt::foreign::to_mqtt_without_properties;
 use crate::mqtt::grant::Grant;
 use crate::mqtt::packet::{self, varint_size, BODY_SIZE_MAX};
 use crate::mqtt::property::{MESSAGE_EXPIRY, TOPIC_ALIAS};
@@ -72,7 +72,7 @@ pub fn encode(
             let numbered = (number, part.entries());
             writer.put_part(part, &part.messages, numbered, grants, left_s);
         } else {
-            let converted = to_mqtt_without_properties(&slice(part));
+            let converted = to_mqtt(&slice(part));
             assert_eq!(converted.entries.len(), part.count as usize, "one for one");
             let numbered = (number, &converted.entries[..]);
             writer.put_part(part, &converted, numbered, grants, left_s);

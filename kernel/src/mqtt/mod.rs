@@ -5,7 +5,6 @@ pub mod decoder;
 pub mod delivery_topics;
 pub mod encoder;
 pub mod fan_out;
-pub mod foreign;
 pub mod grant;
 pub mod inflight;
 pub mod packet;
