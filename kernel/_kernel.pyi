@@ -439,8 +439,8 @@ class Inflight:
         """Sent and unsettled, or owed: what counts against the subscriber's Receive Maximum."""
     def room(self, next_sequence: int) -> int:
         """How many sequences from this one on may be sent until an identifier would be used twice."""
-    def clear_sent(self) -> None:
-        """The connection is gone: what was sent will be sent again, what is owed stays owed."""
+    def take_sent(self) -> list[tuple[int, int]]:
+        """The connection is gone: sequences that were sent, and will be again; what is owed stays owed."""
 
 @final
 class Grant:
@@ -722,7 +722,8 @@ class Route:
     def __new__(cls, targets: Sequence[_Target]) -> Route:
         """Each (queue, its message TTL in ms, how many more it takes before it rejects); None: no bound.
 
-        And perhaps: which messages it gets (0 all, 1 persistent, 2 transient); (whose turn it is, of how many).
+        And perhaps: which messages it gets (0 all, 1 persistent, 2 transient, 3 to be retained); (whose turn it is, of
+        how many).
         """
 
 @final
@@ -761,7 +762,7 @@ class Shard:
     def barrier(self) -> int:
         """The number of a command that does nothing but be applied after all before it."""
     def publish(
-        self, messages: MessageRun, routes: Sequence[Route], turns: Sequence[int] = []
+        self, messages: MessageRun, routes: Sequence[Route], turns: Sequence[int] = ...
     ) -> tuple[int, list[int] | None]:
         """``routes``: one for each of the run's keys; ``turns``: of each key's first message, for those who take turns.
 
@@ -770,7 +771,12 @@ class Shard:
     def accept(self, messages: MessageRun, outbox: int, command: bytes) -> int:
         """The messages into an outbox and the command, in one wave; the command's number."""
     def receive_move(
-        self, messages: MessageRun, routes: Sequence[Route], sender: tuple[int, int], number: int
+        self,
+        messages: MessageRun,
+        routes: Sequence[Route],
+        sender: tuple[int, int],
+        number: int,
+        turns: Sequence[int] = ...,
     ) -> None: ...
     def applied_through(self, peer: int, incarnation: int) -> int: ...
     def senders(self) -> list[tuple[int, int]]: ...
@@ -785,6 +791,8 @@ class Shard:
     def ready_size(self, queue: int) -> int: ...
     def check_out(self, queue: int, count: int) -> list[tuple[int, int]]: ...
     def check_out_expired(self, queue: int, now_ms: int, count: int) -> list[tuple[int, int]]: ...
+    def first_ready(self, queue: int) -> int | None:
+        """The sequence of the message at the head."""
     def head_expires_ms(self, queue: int) -> int: ...
     def take(
         self, queue: int, count: int, size: int, settle: bool = False
@@ -812,6 +820,24 @@ class Shard:
     def take_effects(self) -> tuple[list[int], list[int], int, list[tuple[int, int, bytes]]] | None:
         """Changed queues, dropped queues, own commands applied through (0: none), commands (index, ms, bytes)."""
     def unpin(self, from_: int) -> int: ...
+
+@final
+class RetainedIndex:
+    """Topics and their last messages in one queue of a shard (kernel/src/retained.rs)."""
+
+    def __new__(cls, queue: int, count_max: int, size_max: int) -> RetainedIndex:
+        """``size_max``: bytes of bodies."""
+    def __len__(self, /) -> int: ...
+    def collect(self, shard: Shard) -> tuple[int, int] | None:
+        """Takes in what is new: how many, and how many of them were over the limits.  None: they must be read first."""
+    def expire(self, shard: Shard, now_ms: int) -> None: ...
+    @property
+    def expires_ms(self) -> int:
+        """When the next one does; 0: none."""
+    def page(self, filter: bytes, from_: bytes, count: int) -> tuple[list[int], bytes | None]:
+        """Sequences of up to ``count`` topics that match, and where to go on; ``from_`` empty: the beginning."""
+    def fetch(self, shard: Shard, sequences: Sequence[int], now_ms: int) -> MessageRun | None:
+        """Their messages, to be sent to a new subscription.  None: they must be read first."""
 
 @final
 class Unsettled:

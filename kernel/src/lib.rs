@@ -47,6 +47,7 @@ pub mod raft_options;
 pub mod raft_ready;
 pub mod real_disk;
 pub mod record_batch;
+pub mod retained;
 pub mod run_builder;
 pub mod sealing;
 pub mod segment;
@@ -54,6 +55,7 @@ pub mod segment_format;
 pub mod segment_writer;
 pub mod shard;
 pub mod shard_ready;
+pub mod shard_retained;
 pub mod shard_state;
 #[cfg(test)]
 mod shard_tests;

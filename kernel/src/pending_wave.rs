@@ -25,6 +25,8 @@ pub enum Wanted {
     Persistent,
     /// ... and QoS 0 in another.
     Transient,
+    /// What is to be its topic's retained message.
+    Retained,
 }
 
 impl Wanted {
@@ -34,6 +36,7 @@ impl Wanted {
             Self::All => true,
             Self::Persistent => persistent,
             Self::Transient => !persistent,
+            Self::Retained => entry.flags & flags::RETAIN != 0,
         }
     }
 }
@@ -192,9 +195,11 @@ impl PendingWave {
         let count = run.entries.len();
         let targets = &joinable.targets;
         let uniform = targets.iter().all(|t| t.wanted == Wanted::All);
+        let retaining = targets.iter().any(|t| t.wanted == Wanted::Retained);
         let same = keys.len() == 1
             && count <= MERGED_COUNT_MAX
             && Arc::ptr_eq(targets, &keys[0])
+            && !retaining
             && same_key(&runs[0], run)
             && run.entries.iter().all(|e| {
                 e.expiration_ms == NO_EXPIRATION

@@ -252,10 +252,11 @@ impl Shard {
         &mut self,
         run: &Arc<MessageRun>,
         keys: &[Targets],
+        turns: &[u64],
         sender: Sender,
         number: u64,
     ) {
-        self.append(run, keys, &[]);
+        self.append(run, keys, turns);
         self.pending.through(sender, number);
         self.pending.urgent = true;
     }

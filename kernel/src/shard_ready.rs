@@ -104,6 +104,16 @@ impl Shard {
         out
     }
 
+    /// The sequence of the message at the queue's head; None: nothing is ready.
+    pub fn first_ready(&self, queue: u64) -> Option<u64> {
+        let (state, leader) = self.both(queue)?;
+        let ranges = leader.ready_ranges();
+        let mut heads = ranges
+            .iter()
+            .flat_map(|(first, last)| pieces(state, *first, *last));
+        heads.next().map(|(from, _, _, _)| from)
+    }
+
     /// When the message at the queue's head expires, wall time in ms; 0: never, or nothing is ready.
     pub fn head_expires_ms(&self, queue: u64) -> u64 {
         let Some((state, leader)) = self.both(queue) else {

@@ -65,7 +65,8 @@ class InflightMachine(RuleBasedStateMachine):
 
     @rule()
     def reconnect(self) -> None:
-        self.inflight.clear_sent()
+        ranges = self.inflight.take_sent()
+        assert [sequence for first, last in ranges for sequence in range(first, last + 1)] == sorted(self.sent)
         self.unsent = sorted([*self.unsent, *self.sent])
         self.sent = []
 

@@ -58,7 +58,7 @@ def encode_slowly(messages: MessageRun, time_ms: int, numbers: list[int] | None 
     """The frame of a run, or of those of its records that are named."""
     keys = messages.keys()
     frame = struct.pack("<BH", 0, len(keys))
-    for exchange, routing_key in keys:
+    for exchange, routing_key, *_ in keys:
         frame += bytes([len(exchange)]) + exchange + bytes([len(routing_key)]) + routing_key
     frame += struct.pack("<I", crc32c(frame))
     rows, records = messages.rows(), b""

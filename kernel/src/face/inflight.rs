@@ -53,8 +53,8 @@ impl PyInflight {
         self.0.room(next_sequence)
     }
 
-    fn clear_sent(&mut self) {
-        self.0.clear_sent();
+    fn take_sent(&mut self) -> Vec<(u64, u64)> {
+        self.0.take_sent()
     }
 
     fn __repr__(&self) -> String {

@@ -23,6 +23,7 @@ pub mod packet_ids;
 mod poller;
 pub mod raft_group;
 pub mod record_batch;
+pub mod retained;
 pub mod shard;
 pub mod sim_disk;
 pub mod topic;
@@ -59,6 +60,7 @@ fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     name_pattern::register(m)?;
     raft_group::register(m)?;
     record_batch::register(m)?;
+    retained::register(m)?;
     shard::register(m)?;
     sim_disk::register(m)?;
     topic::register(m)?;

@@ -32,7 +32,7 @@ type Plain = (u64, Option<u32>, Option<u64>);
 #[derive(FromPyObject)]
 enum AnyTarget {
     Plain(Plain),
-    /// Which messages it gets (0 all, 1 persistent, 2 transient), and whose turn it is of how many.
+    /// Which messages it gets (0 all, 1 persistent, 2 transient, 3 to be retained), and whose turn it is of how many.
     Chosen(u64, Option<u32>, Option<u64>, u8, Option<(u32, u32)>),
 }
 
@@ -48,6 +48,7 @@ impl AnyTarget {
             0 => Wanted::All,
             1 => Wanted::Persistent,
             2 => Wanted::Transient,
+            3 => Wanted::Retained,
             _ => return Err(PyValueError::new_err("no such kind of messages")),
         };
         if share.is_some_and(|(member, members)| member >= members) {
@@ -227,19 +228,21 @@ impl PyShard {
         self.lock().accept(&messages.run, outbox, command)
     }
 
+    #[pyo3(signature = (messages, routes, sender, number, turns = vec![]))]
     fn receive_move(
         &self,
         messages: &PyMessageRun,
         routes: Vec<PyRef<'_, PyRoute>>,
         sender: (u64, u64),
         number: u64,
+        turns: Vec<u64>,
     ) {
         let sender = Sender {
             peer: sender.0,
             incarnation: sender.1,
         };
         self.lock()
-            .receive_move(&messages.run, &targets(&routes), sender, number);
+            .receive_move(&messages.run, &targets(&routes), &turns, sender, number);
     }
 
     fn applied_through(&self, peer: u64, incarnation: u64) -> u64 {
@@ -300,6 +303,10 @@ impl PyShard {
 
     fn check_out_expired(&self, queue: u64, now_ms: u64, count: u64) -> Vec<(u64, u64)> {
         self.lock().check_out_expired(queue, now_ms, count)
+    }
+
+    fn first_ready(&self, queue: u64) -> Option<u64> {
+        self.lock().first_ready(queue)
     }
 
     fn head_expires_ms(&self, queue: u64) -> u64 {

@@ -173,15 +173,16 @@ impl Inflight {
     }
 
     /// The connection is gone: what was sent and not settled will be sent again. What is owed stays owed.
-    pub fn clear_sent(&mut self) {
+    pub fn take_sent(&mut self) -> Vec<Range> {
         let sent = |slot: &Slot| match slot {
             Slot::Sent(sequence) => Some(*sequence),
             Slot::Owed { .. } => None,
         };
         let sequences: Vec<u64> = self.slots.values().filter_map(sent).collect();
-        for sequence in sequences {
+        for &sequence in &sequences {
             self.forget(packet_id_of(sequence));
         }
+        merged(sequences)
     }
 }
 
@@ -222,7 +223,7 @@ mod tests {
         assert_eq!(inflight.acknowledge(&[3], PUBREC), (vec![], vec![]));
         assert_eq!(inflight.acknowledge(&[2], PUBCOMP), (vec![], vec![2]));
         assert_eq!(inflight.acknowledge(&[3], PUBACK), (vec![], vec![3]));
-        inflight.clear_sent();
+        assert_eq!(inflight.take_sent(), [(1, 1), (3, 3)]);
         assert_eq!((inflight.owed(), inflight.outstanding()), (vec![3, 1], 2));
         // Sequences 1 and 3 come again.
         inflight.push(&[(1, 1), (3, 3)]).unwrap();

@@ -193,6 +193,8 @@ impl Shard {
 
     /// The leader's memory takes in a wave it did not propose.
     fn adopt(&mut self, wave: &Wave) {
+        // The clock may have gone back since; the shard's time never does.
+        self.last_time_ms = self.last_time_ms.max(wave.time_ms);
         for queue in &wave.created_queues {
             self.queues.entry(*queue).or_default();
         }
