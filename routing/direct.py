@@ -21,5 +21,5 @@ class DirectExchange:
         if not bindings:
             del self._bindings[key]
 
-    def match(self, routing_key: bytes) -> Iterable[Binding]:
+    def match(self, routing_key: bytes, hidden: bool) -> Iterable[Binding]:
         return self._bindings.get(routing_key, ())

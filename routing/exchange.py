@@ -21,8 +21,8 @@ class Exchange(Protocol):
 
     def remove(self, binding: Binding) -> None: ...
 
-    def match(self, routing_key: bytes) -> Iterable[Binding]:
-        """In any order; the router sorts."""
+    def match(self, routing_key: bytes, hidden: bool) -> Iterable[Binding]:
+        """In any order; the router sorts.  ``hidden``: no wildcard stands for the key's first level."""
         ...
 
 

@@ -17,5 +17,5 @@ class FanoutExchange:
     def remove(self, binding: Binding) -> None:
         del self._bindings[binding]
 
-    def match(self, routing_key: bytes) -> Iterable[Binding]:
+    def match(self, routing_key: bytes, hidden: bool) -> Iterable[Binding]:
         return self._bindings

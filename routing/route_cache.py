@@ -6,39 +6,51 @@ flood of keys that are never seen again costs no more than a miss each, and does
 
 from __future__ import annotations
 
-from broker.model.names import QueueId
+from typing import NamedTuple, TypeAlias
 
-Key = tuple[bytes, bytes]
-"""Exchange and routing key, as they come from MessageRun.keys()."""
-Route = tuple[QueueId, ...]
+from broker.model.names import QueueId
+from routing.subscriptions import Subscription
+
+Key: TypeAlias = tuple[bytes, bytes] | tuple[bytes, bytes, bool]
+"""As from MessageRun.keys(): exchange, routing key, and perhaps that no wildcard stands for its first level."""
+Route: TypeAlias = tuple[QueueId, ...]
+
+
+class Reach(NamedTuple):
+    """Where a message goes: queues by their bindings, and the subscriptions it matches."""
+
+    queues: Route
+    subscriptions: tuple[Subscription, ...] = ()
+
 
 GENERATION_COST_MAX = 1 << 19
 """Words of 8 bytes: 4 MiB a generation, some 8,000 routes to few queues or 5 to 100,000."""
 ROUTE_COST = 64
-"""What a route costs besides its queues: two keys, two tuples, a place in the dict."""
+"""What a reach costs besides what it holds: two keys, two tuples, a place in the dict."""
 
 
 class RouteCache:
     def __init__(self, cost_max: int = GENERATION_COST_MAX) -> None:
         self._cost_max = cost_max
-        self._young: dict[Key, Route] = {}
-        self._old: dict[Key, Route] = {}
+        self._young: dict[Key, Reach] = {}
+        self._old: dict[Key, Reach] = {}
         self._cost = 0
 
-    def get(self, key: Key) -> Route | None:
-        route = self._young.get(key)
-        if route is None and self._old:
-            route = self._old.pop(key, None)
-            if route is not None:
-                self.put(key, route)
-        return route
+    def get(self, key: Key) -> Reach | None:
+        reach = self._young.get(key)
+        if reach is None and self._old:
+            reach = self._old.pop(key, None)
+            if reach is not None:
+                self.put(key, reach)
+        return reach
 
-    def put(self, key: Key, route: Route) -> None:
-        self._cost += ROUTE_COST + len(route)
+    def put(self, key: Key, reach: Reach) -> None:
+        cost = ROUTE_COST + len(reach.queues) + len(reach.subscriptions)
+        self._cost += cost
         if self._cost > self._cost_max:
             self._old, self._young = self._young, {}
-            self._cost = ROUTE_COST + len(route)
-        self._young[key] = route
+            self._cost = cost
+        self._young[key] = reach
 
     def clear(self) -> None:
         self._young.clear()

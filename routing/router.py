@@ -9,12 +9,14 @@ from __future__ import annotations
 from broker.model.names import ExchangeName, QueueId, QueueName
 from routing.bindings import Binding, BindingTable
 from routing.exchange import EXCHANGE_TYPES, Exchange
-from routing.route_cache import Route, RouteCache
+from routing.route_cache import Key, Reach, Route, RouteCache
+from routing.subscriptions import MQTT_EXCHANGE, Subscription, SubscriptionTable
 
 DEFAULT_EXCHANGE = ExchangeName("")
 """Every queue is bound to it by its name, and nothing else ever is."""
 
 _DEFAULT = DEFAULT_EXCHANGE.encode()
+_NOWHERE = Reach(())
 
 
 class Router:
@@ -22,25 +24,41 @@ class Router:
 
     def __init__(self) -> None:
         self.bindings = BindingTable()
+        self.subscriptions = SubscriptionTable()
         self._queues: dict[bytes, Route] = {}
         self._exchanges: dict[bytes, Exchange] = {}
         self._alternates: dict[bytes, bytes] = {}
         self._cache = RouteCache()
 
     def route(self, exchange: bytes, routing_key: bytes) -> Route | None:
-        """The queues, each once, in the order of their ids; None if there is no such exchange.
+        """The queues that bindings lead to, each once, in the order of their ids; None if there is no such exchange."""
+        reach = self.reach((exchange, routing_key))
+        return None if reach is None else reach.queues
+
+    def reach(self, key: Key) -> Reach | None:
+        """The queues, and the subscriptions where a way leads through ``amq.topic``; None if there is no such exchange.
 
         An exchange that nothing matches hands on to its alternate, if it has one.
         """
-        if exchange == _DEFAULT:
-            return self._queues.get(routing_key, ())
-        key = (exchange, routing_key)
-        route = self._cache.get(key)
-        if route is None and exchange in self._exchanges:
-            route, lasts = self._find(exchange, routing_key)
+        if key[0] == _DEFAULT:
+            queues = self._queues.get(key[1])
+            return _NOWHERE if queues is None else Reach(queues)
+        reach = self._cache.get(key)
+        if reach is None and key[0] in self._exchanges:
+            reach, lasts = self._find(*key)
             if lasts:
-                self._cache.put(key, route)
-        return route
+                self._cache.put(key, reach)
+        return reach
+
+    def put_subscription(self, subscription: Subscription) -> bool:
+        """False if it replaces one."""
+        self._cache.clear()
+        return self.subscriptions.put(subscription)
+
+    def drop_subscription(self, subscription: Subscription) -> bool:
+        """False if there was none."""
+        self._cache.clear()
+        return self.subscriptions.drop(subscription.session, subscription.share, subscription.filter)
 
     def declare_exchange(self, name: ExchangeName, type: str, alternate: ExchangeName | None = None) -> None:
         """``alternate`` need not exist, now or ever."""
@@ -93,13 +111,14 @@ class Router:
             self._cache.clear()
         return removed
 
-    def _find(self, exchange: bytes, routing_key: bytes) -> tuple[Route, bool]:
+    def _find(self, exchange: bytes, routing_key: bytes, hidden: bool = False) -> tuple[Reach, bool]:
         """Visits each exchange once, so that cycles end and a queue gets one copy.
 
         The second value: this stays so until a binding or an exchange changes.  A route through the default
         exchange (as somebody's alternate) does not, as it changes with every queue.
         """
         queues: set[QueueId] = set()
+        subscriptions: tuple[Subscription, ...] = ()
         lasts = True
         seen = {exchange}
         waiting = [exchange]
@@ -111,7 +130,10 @@ class Router:
                 continue
             onward = []
             matched = False
-            for binding in self._exchanges[source].match(routing_key):
+            if source == MQTT_EXCHANGE:
+                subscriptions = tuple(self.subscriptions.match(routing_key))
+                matched = bool(subscriptions)
+            for binding in self._exchanges[source].match(routing_key, hidden):
                 matched = True
                 if binding.to_exchange:
                     onward.append(binding.destination.encode())
@@ -123,4 +145,4 @@ class Router:
                 if name not in seen and (name == _DEFAULT or name in self._exchanges):
                     seen.add(name)
                     waiting.append(name)
-        return tuple(sorted(queues)), lasts
+        return Reach(tuple(sorted(queues)), subscriptions), lasts

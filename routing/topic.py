@@ -38,5 +38,6 @@ class TopicExchange:
         del self._bindings[number]
         self._trie.remove(pattern_levels(binding.routing_key.encode()), number)
 
-    def match(self, routing_key: bytes) -> Iterable[Binding]:
-        return [self._bindings[number] for number in self._trie.match(name_levels(routing_key))]
+    def match(self, routing_key: bytes, hidden: bool) -> Iterable[Binding]:
+        numbers = self._trie.match(name_levels(routing_key), leading_wildcards=not hidden)
+        return [self._bindings[number] for number in numbers]

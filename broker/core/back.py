@@ -10,16 +10,24 @@ import heapq
 import itertools
 from collections.abc import Callable, Iterable
 
+from broker.core.client_session import ClientSession
+from broker.core.clients import Clients
 from broker.core.meta import Answer, Meta
 from broker.core.outbox import OUTBOX_BASE, Outbox
 from broker.core.outcomes import Applied, Outcome
 from broker.core.publishing import RouteTable
 from broker.core.queue import Queue
+from broker.core.retained import RETAINED_BASE, Retained
 from broker.core.shard import Shard
+from broker.core.sys_topics import PREFIX as SYS_PREFIX
+from broker.core.sys_topics import Figures, SysTopics
 from broker.core.topology import Topology
 from broker.core.topology_commands import DeleteQueue, TopologyCommand
 from broker.core.topology_rows import QueueRow
+from broker.core.traffic import Traffic
+from broker.model.client_sessions import SubscriptionSpec
 from broker.model.names import QueueId, ShardId, VhostName
+from kernel import MessageRun
 
 RowKey = tuple[VhostName, str]
 DATA_SHARD_FIRST = 1
@@ -40,7 +48,10 @@ class Back:
         volatile: Shard,
         topology: Topology,
         random_bytes: Callable[[int], bytes],
+        version: str = "",
+        figures: Figures = dict,
     ) -> None:
+        """``version`` and ``figures`` are shown under ``$SYS``."""
         self.random_bytes = random_bytes
         self.meta_shard = meta
         self.logged = logged
@@ -56,6 +67,10 @@ class Back:
         self._turn = itertools.count()
         self._timers: list[tuple[int, int, Shard, int]] = []
         self._timer_turn = itertools.count()
+        self.clients = Clients(self)
+        self.traffic = Traffic()
+        self.sys_topics = SysTopics(self, version, figures)
+        self._retained: dict[VhostName, Retained] = {}
 
     # ---- finding
 
@@ -64,13 +79,59 @@ class Back:
         if table is None:
             router = self.topology.router(vhost)
             assert router is not None, vhost
-            table = RouteTable(vhost, router, self.queues)
+            table = RouteTable(vhost, router, self.queues, self.clients.sessions, lambda: self.retained_queue(vhost))
             self._route_tables[vhost] = table
         return table
 
     def next_shard(self) -> ShardId:
         """Where a new logged queue goes: each shard in turn."""
         return self.logged[next(self._turn) % len(self.logged)].id
+
+    def logged_shard(self, id: ShardId) -> Shard:
+        return self.logged[id - DATA_SHARD_FIRST]
+
+    def forget_routes(self, vhost: VhostName) -> None:
+        """Something there leads elsewhere now."""
+        table = self._route_tables.get(vhost)
+        if table is not None:
+            table.forget()
+
+    def publish(self, vhost: VhostName, messages: MessageRun) -> None:
+        """The broker's own messages; nobody waits for them."""
+        spread, turns = self.routes(vhost).spread(messages)
+        for shard, routes in spread:
+            shard.kernel.publish(messages, routes, turns)
+
+    def retained(self, vhost: VhostName) -> Retained:
+        """A vhost's retained messages, which lie in the shard that its row says."""
+        retained = self._retained.get(vhost)
+        if retained is None:
+            id = RETAINED_BASE + self.topology.vhost_id(vhost)
+            shard = self.logged_shard(self.topology.retained_shard(vhost))
+            if not shard.kernel.has_queue(id):
+                shard.kernel.create_queue(id)
+            retained = Retained(shard, id, lambda deadline_ms: self.schedule(deadline_ms, shard, id))
+            shard.queues[id] = self._retained[vhost] = retained
+            shard.dirty[id] = None
+        return retained
+
+    def retained_count(self) -> int:
+        return sum(retained.count for retained in self._retained.values())
+
+    def stored_size(self) -> int:
+        """Bytes of messages in memory."""
+        return sum(shard.kernel.memory_size for shard in self.shards)
+
+    def retained_queue(self, vhost: VhostName) -> tuple[Shard, int]:
+        retained = self.retained(vhost)
+        return retained.shard, retained.id
+
+    def replay_retained(self, client: ClientSession, spec: SubscriptionSpec) -> None:
+        """Sends what is retained for a new subscription."""
+        if spec.filter.startswith(SYS_PREFIX):
+            self.sys_topics.replay(client, spec)
+            return
+        self.retained(client.row.vhost).look_up(client, spec)
 
     @property
     def under_way_size(self) -> int:
@@ -100,6 +161,10 @@ class Back:
                 self._create(outcome.queue)
             else:
                 self._drop(outcome.queue.queue_id)
+        for session in outcome.sessions_dropped:
+            self.clients.receive_deleted(session)
+        if outcome.session is not None:
+            self.clients.lead(outcome.session)
         for command in outcome.follow_ups:
             self.submit(command)
 
@@ -110,11 +175,11 @@ class Back:
         self._lead(shard, row)
 
     def shard_of(self, row: QueueRow) -> Shard:
-        return self.volatile if row.volatile else self.logged[row.shard - DATA_SHARD_FIRST]
+        return self.volatile if row.volatile else self.logged_shard(row.shard)
 
     def _lead(self, shard: Shard, row: QueueRow) -> None:
         settings = row.settings
-        outbox = self._outbox(shard, row.vhost) if settings.dead_letter_exchange is not None else 0
+        outbox = self.outbox(shard, row.vhost) if settings.dead_letter_exchange is not None else 0
         queue = Queue(shard.kernel, row.queue_id, row.vhost, row.spec.name, settings, outbox)
         queue.schedule = lambda deadline_ms: self.schedule(deadline_ms, shard, row.queue_id)
         queue.unused = lambda: self.delete(queue)
@@ -136,7 +201,7 @@ class Back:
         for table in self._route_tables.values():
             table.forget()
 
-    def _outbox(self, shard: Shard, vhost: VhostName) -> int:
+    def outbox(self, shard: Shard, vhost: VhostName) -> int:
         id = OUTBOX_BASE + self.topology.vhost_id(vhost)
         if id not in shard.queues:
             if not shard.kernel.has_queue(id):
@@ -150,7 +215,7 @@ class Back:
     def begin(self) -> None:
         """Leads what the topology says is here; goes on with what a crash interrupted."""
         rows = self.topology.queues()
-        known = {row.queue_id for row in rows}
+        known = {row.queue_id for row in rows} | {row.queue_id for row in self.topology.sessions()}
         orphans = [
             (shard, id)
             for shard in self.logged
@@ -163,11 +228,14 @@ class Back:
             shard.kernel.drop_queue(id)
         for row in rows:
             self._create(row)
+        self.clients.begin()
         for command in self.topology.unfinished():
             self.submit(command)
         for shard, vhost in itertools.product(self.logged, self.topology.vhosts()):
             if shard.kernel.has_queue(OUTBOX_BASE + self.topology.vhost_id(vhost)):
-                self._outbox(shard, vhost)
+                self.outbox(shard, vhost)
+            if shard.kernel.has_queue(RETAINED_BASE + self.topology.vhost_id(vhost)):
+                self.retained(vhost)
 
     # ---- time
 
@@ -177,7 +245,10 @@ class Back:
 
     @property
     def next_deadline_ms(self) -> int | None:
-        return self._timers[0][0] if self._timers else None
+        deadlines = [self._timers[0][0]] if self._timers else []
+        more = (self.clients.next_deadline_ms, self.sys_topics.next_deadline_ms)
+        deadlines += [deadline for deadline in more if deadline is not None]
+        return min(deadlines, default=None)
 
     def receive_time(self, now_ms: int) -> None:
         """Wall time, which never goes back here."""
@@ -187,6 +258,8 @@ class Back:
             _, _, shard, queue_id = heapq.heappop(timers)
             if queue_id in shard.queues:
                 shard.dirty[queue_id] = None
+        self.clients.receive_time(self.now_ms)
+        self.sys_topics.receive_time(self.now_ms)
 
     # ---- a round
 
@@ -200,11 +273,18 @@ class Back:
                 shard.propose(now, self.now_ms)
                 commands = shard.receive_effects()
                 if commands:
-                    self.meta.receive_commands(commands)
+                    self.receive_commands(shard, commands)
                 if shard.dirty:
                     shard.dispatch(self.now_ms)
                     again = True
             again = again or self.has_work()
+
+    def receive_commands(self, shard: Shard, commands: list[tuple[int, int, bytes]]) -> None:
+        """What was committed: in the meta shard the topology's, in any other its clients' sessions'."""
+        if shard is self.meta_shard:
+            self.meta.receive_commands(commands)
+        else:
+            self.clients.receive_commands(shard, commands)
 
     def has_work(self) -> bool:
         """A step would do something at once."""

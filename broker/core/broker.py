@@ -10,6 +10,7 @@ from broker.core.back import Back
 from broker.core.queue import Queue
 from broker.core.session import Session
 from broker.core.shard import Shard
+from broker.core.sys_topics import Figures
 from broker.core.topology import Topology
 from broker.core.users import DEFAULT_PASSWORD, DEFAULT_USER, founding_commands
 from broker.model import replies as r
@@ -31,8 +32,11 @@ class Broker:
         topology: Topology,
         random_bytes: Callable[[int], bytes],
         volatile_size_max: int = 256 << 20,
+        version: str = "",
+        figures: Figures = dict,
     ) -> None:
-        self.back = Back(meta, logged, volatile, topology, random_bytes)
+        """``version`` and ``figures`` (the server's counters) are shown under ``$SYS``."""
+        self.back = Back(meta, logged, volatile, topology, random_bytes, version, figures)
         self.back.queue_lost = self._lose_queue
         self.sessions: dict[SessionId, Session] = {}
         self.busy: dict[Session, None] = {}
@@ -43,9 +47,10 @@ class Broker:
         self._alarm: str | None = None
         self._congested = False
 
-    def replay(self, commands: list[tuple[int, int, bytes]]) -> None:
-        """Topology commands that the log holds beyond the rows, before anything begins."""
-        self.back.meta.receive_commands(commands)
+    def replay(self) -> None:
+        """Commands that the log holds beyond the rows, before anything begins."""
+        for shard in (self.back.meta_shard, *self.back.logged):
+            self.back.receive_commands(shard, shard.receive_effects())
 
     def begin(self, now: float, now_ms: int, user: UserName = DEFAULT_USER, password: bytes = DEFAULT_PASSWORD) -> None:
         """Every shard leads and serves: takes up what is there, or founds a new store with a first user."""
@@ -137,6 +142,4 @@ class Broker:
     def _lose_queue(self, queue: Queue) -> None:
         queue.lose_getters()
         for consumer in queue.consumers:
-            lost = consumer.outlet
-            assert isinstance(lost, Session)
-            lost.lose_consumers(queue)
+            consumer.outlet.lose_consumer(consumer)

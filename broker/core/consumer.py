@@ -14,8 +14,9 @@ UNBOUNDED = 1 << 62
 class Outlet(Protocol):
     """The front's end of a consumer's deliveries."""
 
-    room: int
-    """Bytes that may be handed over before output has drained; may go below 0 by one run."""
+    @property
+    def room(self) -> int:
+        """Bytes that may be handed over before output has drained; may go below 0 by one run."""
 
     def deliver(
         self, consumer: Consumer, deliveries: DeliveryRun, sequences: list[tuple[int, int]], count: int, size: int
@@ -24,6 +25,9 @@ class Outlet(Protocol):
 
     def starve(self, consumer: Consumer) -> None:
         """The consumer waits for room: its queue is to be told when there is some."""
+
+    def lose_consumer(self, consumer: Consumer) -> None:
+        """The queue is gone."""
 
     def channel_credit(self, consumer: Consumer) -> int:
         """What the consumer's channel may still be handed."""

@@ -7,13 +7,16 @@ from typing import Protocol
 
 from broker.core.back import Back
 from broker.core.channel import Channel
+from broker.core.client_session import ClientSession
 from broker.core.consumer import Consumer, Outlet
 from broker.core.outcomes import Refused
 from broker.core.permissions import Principal
 from broker.core.queue import Queue
 from broker.core.shard import Shard
+from broker.model.commands import Publish
 from broker.model.names import SessionId, VhostName
 from broker.model.replies import Reply
+from kernel import MessageRun
 
 Finish = Callable[[], None]
 
@@ -40,6 +43,28 @@ class Front(Outlet, Protocol):
 
     def wait_for_settles(self, channels: Sequence[Channel], finish: Finish) -> None:
         """Finishes once what the channels settled before is committed."""
+
+
+class ClientFront(Front, Protocol):
+    """A session, as its client's handlers use it."""
+
+    room: int
+    client: ClientSession | None
+    """What the client is attached to."""
+    closed: bool
+    unconfirmed: int
+
+    def owe(self, channel: Channel) -> None:
+        """The channel has confirms or rejects to send."""
+
+    def publish(self, channel: Channel, command: Publish) -> None:
+        """Routes a run."""
+
+    def admit_keys(self, messages: MessageRun) -> Refused | None:
+        """Why some of these may not be published; None: all may."""
+
+    def lose_client(self) -> None:
+        """Its client session is another's now, or gone."""
 
 
 def when_arrived(front: Front, channel: Channel, shard: Shard, queue: Queue, finish: Finish) -> None:

@@ -65,13 +65,14 @@ class Outbox:
         sender = (MOVES_PEER - self._shard.id, self.id)
         without = self._routes.cycles(messages)
         self._waits = 1
-        for shard, routes in self._routes.spread(messages, without):
+        spread, turns = self._routes.spread(messages, without)
+        for shard, routes in spread:
             through = shard.kernel.applied_through(*sender)
             if through > last:
                 continue  # sent before a crash, and applied
             part = messages if through <= first else messages.after(through - first)
             self._waits += 1
-            shard.kernel.receive_move(part, routes, sender, last + 1)
+            shard.kernel.receive_move(part, routes, sender, last + 1, turns)
             shard.when_applied(shard.kernel.barrier(), self)
         self.applied()
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from broker.core.topology_commands import TopologyCommand
-from broker.core.topology_rows import QueueRow
+from broker.core.topology_rows import ClientSessionRow, QueueRow
 from broker.model.refusals import Refusal
 
 
@@ -28,8 +28,11 @@ class Applied(msgspec.Struct, frozen=True):
 
     changed: bool
     queue: QueueRow | None = None
+    session: ClientSessionRow | None = None
+    """The one that was made or deleted."""
     queues_dropped: tuple[QueueRow, ...] = ()
     follow_ups: tuple[TopologyCommand, ...] = ()
+    sessions_dropped: tuple[ClientSessionRow, ...] = ()
 
 
 Outcome: TypeAlias = Applied | Refused

@@ -2,41 +2,75 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+from broker.core.client_session import ClientSession
 from broker.core.queue import Queue
 from broker.core.shard import Shard
-from broker.model.names import VhostName
-from kernel import MessageRun, Route
+from broker.core.sharing import members_of
+from broker.model.names import ClientSessionId, VhostName
+from kernel import FLAG_RETAIN, MessageRun, Route
+from routing.route_cache import Key
 from routing.router import Router
+from routing.subscriptions import MQTT_EXCHANGE, Subscription
 
 DESTINATIONS_MAX = 65_536
 """Keys whose destination is remembered in a vhost; all are forgotten together when one more comes."""
 NOWHERE = Route([])
+ALL, PERSISTENT, TRANSIENT, RETAINED = range(4)
+"""Which messages of a key a queue gets (kernel.Route)."""
 
-Key = tuple[bytes, bytes]
+Target: TypeAlias = tuple[int, int | None, int | None, int, tuple[int, int] | None]
+"""Queue, message TTL, room, which messages, whose turn of how many (kernel.Route)."""
+Spread: TypeAlias = list[tuple[Shard, list[Route]]]
 
 
 class Destination:
     """Where a key leads: in each shard, one route."""
 
-    __slots__ = ("only", "routes")
+    __slots__ = ("only", "routes", "shares", "targets", "turn")
 
-    def __init__(self, routes: tuple[tuple[Shard, Route], ...], fixed: bool) -> None:
+    def __init__(self, targets: dict[Shard, list[Target]], fixed: bool, turn: int) -> None:
         """``fixed``: no queue of it rejects, so that it is good for more than one run."""
-        self.routes = routes
+        self.targets = targets
+        self.routes = tuple((shard, Route(of_shard)) for shard, of_shard in targets.items())
+        self.shares = any(target[4] is not None for of_shard in targets.values() for target in of_shard)
+        self.turn = turn
+        """Of those who share, whose it is."""
         self.only: tuple[Shard, tuple[Route]] | None = None
         """The shard and its route, if it is a logged one and the only one."""
-        if fixed and len(routes) == 1 and routes[0][0].logged:
-            self.only = (routes[0][0], (routes[0][1],))
+        if fixed and not self.shares and len(self.routes) == 1 and self.routes[0][0].logged:
+            self.only = (self.routes[0][0], (self.routes[0][1],))
+
+    def take_turns(self, count: int) -> int:
+        """The first of so many."""
+        turn = self.turn
+        if self.shares:
+            self.turn += count
+        return turn
 
 
 class RouteTable:
-    """A vhost's destinations by key, remembered until bindings or queues change."""
+    """A vhost's destinations by key, remembered until bindings, subscriptions or queues change."""
 
-    def __init__(self, vhost: VhostName, router: Router, queues: dict[int, tuple[Shard, Queue]]) -> None:
+    def __init__(
+        self,
+        vhost: VhostName,
+        router: Router,
+        queues: Mapping[int, tuple[Shard, Queue]],
+        clients: Mapping[ClientSessionId, ClientSession],
+        retained_queue: Callable[[], tuple[Shard, int]],
+    ) -> None:
+        """``retained_queue``: where the vhost's retained messages go, made if need be."""
         self.vhost = vhost
         self._router = router
         self._queues = queues
+        self._clients = clients
+        self._retained_queue = retained_queue
         self._destinations: dict[Key, Destination] = {}
+        self._turns = itertools.count()
 
     def forget(self) -> None:
         """Something was bound, unbound, declared or deleted."""
@@ -46,18 +80,22 @@ class RouteTable:
         """What find would answer, if it was asked before and nothing changed."""
         return self._destinations.get(key)
 
-    def find(self, key: Key) -> Destination | None:
-        """None: there is no such exchange."""
+    def find(self, key: Key, publisher: ClientSession | None = None) -> Destination | None:
+        """None: there is no such exchange.  ``publisher``: one with subscriptions that want nothing of its own."""
+        if publisher is not None:
+            return self._resolve(key, publisher=publisher)
         destination = self._destinations.get(key)
         return destination if destination is not None else self._resolve(key)
 
-    def _resolve(self, key: Key, without: frozenset[int] = frozenset()) -> Destination | None:
-        queue_ids = self._router.route(*key)
-        if queue_ids is None:
+    def _resolve(
+        self, key: Key, without: frozenset[int] = frozenset(), publisher: ClientSession | None = None
+    ) -> Destination | None:
+        reach = self._router.reach(key)
+        if reach is None:
             return None
-        targets: dict[Shard, list[tuple[int, int | None, int | None]]] = {}
-        fixed = not without
-        for queue_id in queue_ids:
+        targets: dict[Shard, list[Target]] = {}
+        fixed = not without and publisher is None
+        for queue_id in reach.queues:
             found = self._queues.get(queue_id)
             if found is None or queue_id in without:
                 continue  # not created yet, or going: accepted and dropped
@@ -65,36 +103,87 @@ class RouteTable:
             room = None
             if queue.rejects_when_full:
                 room, fixed = queue.room(), False
-            targets.setdefault(shard, []).append((queue_id, queue.settings.message_ttl_ms, room))
-        routes = tuple((shard, Route(of_shard)) for shard, of_shard in targets.items())
-        destination = Destination(routes, fixed)
+            targets.setdefault(shard, []).append((queue_id, queue.settings.message_ttl_ms, room, ALL, None))
+        if reach.subscriptions:
+            self._add_clients(targets, reach.subscriptions, publisher)
+        destination = Destination(targets, fixed, next(self._turns))
         if fixed:
             if len(self._destinations) >= DESTINATIONS_MAX:
                 self._destinations.clear()
             self._destinations[key] = destination
         return destination
 
-    def spread(self, messages: MessageRun, without: frozenset[int] = frozenset()) -> list[tuple[Shard, list[Route]]]:
-        """For each shard that a run reaches, a route for each of its keys; unknown exchanges lead nowhere.
+    def _add_clients(
+        self, targets: dict[Shard, list[Target]], subscriptions: Sequence[Subscription], publisher: ClientSession | None
+    ) -> None:
+        """A session gets one copy, at the highest QoS that any of its subscriptions grants (MQTT 5 3.3.4)."""
+        granted: dict[ClientSessionId, int] = {}
+        shared = []
+        for subscription in subscriptions:
+            session = subscription.session
+            if subscription.share is not None:
+                shared.append(subscription)
+            elif not (subscription.no_local and publisher is not None and publisher.id == session):
+                granted[session] = max(granted.get(session, 0), subscription.qos)
+        for session, qos in granted.items():
+            self._add_client(targets, session, qos, None)
+        for session, qos, turn in members_of(shared, self._clients, granted):
+            self._add_client(targets, session, qos, turn)
 
-        The queues ``without`` are left out.
+    def _add_client(
+        self, targets: dict[Shard, list[Target]], session: ClientSessionId, qos: int, turn: tuple[int, int] | None
+    ) -> None:
+        client = self._clients.get(session)
+        if client is None:
+            return
+        if client.transient is not None:
+            shard = self._queues[client.transient.id][0]
+            wanted = TRANSIENT if qos else ALL
+            targets.setdefault(shard, []).append((client.transient.id, None, None, wanted, turn))
+        if qos:
+            targets.setdefault(client.shard, []).append((client.queue.id, None, None, PERSISTENT, turn))
+
+    def spread(
+        self,
+        messages: MessageRun,
+        without: frozenset[int] = frozenset(),
+        publisher: ClientSession | None = None,
+    ) -> tuple[Spread, list[int]]:
+        """For each shard that a run reaches, a route for each of its keys, and whose turn it is for each key.
+
+        Unknown exchanges lead nowhere; the queues ``without`` are left out.
         """
         keys = messages.keys()
         by_shard: dict[Shard, list[Route]] = {}
+        turns = [0] * len(keys)
         for position, key in enumerate(keys):
-            destination = self._resolve(key, without) if without else self.find(key)
-            for shard, route in destination.routes if destination is not None else ():
-                routes = by_shard.get(shard)
-                if routes is None:
-                    routes = by_shard[shard] = [NOWHERE] * len(keys)
-                routes[position] = route
-        return list(by_shard.items())
+            destination = self._resolve(key, without) if without else self.find(key, publisher)
+            if destination is None:
+                continue
+            turns[position] = destination.take_turns(messages.count)
+            routes = destination.routes
+            if messages.flags & FLAG_RETAIN and key[0] == MQTT_EXCHANGE:
+                routes = self._retaining(destination)
+            for shard, route in routes:
+                of_shard = by_shard.get(shard)
+                if of_shard is None:
+                    of_shard = by_shard[shard] = [NOWHERE] * len(keys)
+                of_shard[position] = route
+        return list(by_shard.items()), turns
+
+    def _retaining(self, destination: Destination) -> tuple[tuple[Shard, Route], ...]:
+        """The same, and what is to be retained goes to the retained messages too."""
+        shard, queue_id = self._retained_queue()
+        targets = {**destination.targets}
+        targets[shard] = [*targets.get(shard, ()), (queue_id, None, None, RETAINED, None)]
+        return tuple((shard, Route(of_shard)) for shard, of_shard in targets.items())
 
     def cycles(self, messages: MessageRun) -> frozenset[int]:
         """Queues that some message of the run must not go back to (amqp-0-9-1.md section 7, cycle rule)."""
         queues = self._queues
         keys = messages.keys()
-        reached = {id for key in keys for id in self._router.route(*key) or () if id in queues}
+        reaches = [self._router.reach(key) for key in keys]
+        reached = {id for reach in reaches if reach is not None for id in reach.queues if id in queues}
         return frozenset(id for id in reached if messages.cycling(queues[id][1].name.encode()))
 
 

@@ -58,6 +58,8 @@ class Queue:
         """Asks for a dispatch at this wall time."""
         self.unused: Callable[[], None] = lambda: None
         """Told when nobody used it for as long as x-expires says."""
+        self.dropped: Callable[[int], None] = lambda count: None
+        """Told how many messages were dropped because it was full."""
         self._timer_ms = 0
         self._turn = 0
         self._getters: deque[Getter] = deque()
@@ -237,6 +239,7 @@ class Queue:
         if settings.length_max is not None:
             excess = self.ready_count - settings.length_max
         if excess > 0:
+            self.dropped(excess)
             for first, last in self.kernel.check_out(self.id, excess):
                 self._end(first, last, OVERFLOWED)
         if settings.size_max is not None:

@@ -9,23 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from broker.core import consuming, declaring
+from broker.core import attaching, consuming, declaring, exactly_once, subscribing
 from broker.core.back import Back
 from broker.core.channel import Channel, Publication
+from broker.core.client_session import ClientSession
 from broker.core.consumer import UNBOUNDED, Consumer
 from broker.core.front import Finish, end_consumer
 from broker.core.outcomes import Refused
 from broker.core.permissions import Principal
 from broker.core.publishing import Destination, RouteTable, tag_ranges, tags_left
-from broker.core.queue import ACCEPTED, Queue
+from broker.core.queue import ACCEPTED
 from broker.core.resources import exchange_resource
 from broker.core.shard import Shard
+from broker.core.waiter import Waiter
+from broker.model import client_sessions as cs
 from broker.model import commands as c
 from broker.model import replies as r
 from broker.model.names import Channel as ChannelNumber
 from broker.model.names import DeliveryTag, ExchangeName, SessionId, VhostName
 from broker.model.refusals import Refusal
-from kernel import DeliveryRun, MessageRun, Route
+from kernel import FLAG_PERSISTENT, FLAG_RETAIN, DeliveryRun, MessageRun, Route
+from routing.route_cache import Key
 
 ROOM = 1 << 20
 """Bytes of deliveries that may wait for a connection's output to drain."""
@@ -34,18 +38,7 @@ HELD_COUNT_MAX = 1024
 UNCONFIRMED_COUNT_MAX = 4096
 """Runs that wait for a commit, likewise."""
 NO_CHANNEL = ChannelNumber(0)
-
-
-class Waiter:
-    """A completion that calls back."""
-
-    __slots__ = ("_finish",)
-
-    def __init__(self, finish: Finish) -> None:
-        self._finish = finish
-
-    def applied(self) -> None:
-        self._finish()
+SYS_KEY = b"$SYS"
 
 
 class Session:
@@ -57,6 +50,7 @@ class Session:
         self.room = ROOM
         self.principal: Principal | None = None
         self.vhost: VhostName | None = None
+        self.client: ClientSession | None = None
         self.channels: dict[int, Channel] = {NO_CHANNEL: Channel(NO_CHANNEL)}
         self.publishing = False
         self.unconfirmed = 0
@@ -121,6 +115,9 @@ class Session:
         if self.closed:
             return
         self.closed = True
+        if self.client is not None:
+            self.back.clients.detach(self.client, send_will=True)
+            self.client = None
         for channel in list(self.channels.values()):
             self.end_channel(channel)
         declaring.delete_exclusive(self)
@@ -183,13 +180,16 @@ class Session:
         messages = command.messages
         routes = self._routes
         assert routes is not None
+        traffic = self.back.traffic
+        traffic.received += messages.count
+        traffic.received_size += messages.size
         keys = messages.keys()
         if len(keys) == 1 and self._publish_again(channel, command, routes.known(keys[0]), keys[0][0]):
             return
         destinations: list[Destination] = []
         for position, key in enumerate(keys):
-            refused = self._refused_publish(key[0])
-            destination = None if refused is not None else routes.find(key)
+            refused = self._refused_publish(key)
+            destination = None if refused is not None else routes.find(key, self._publisher)
             if destination is None:
                 self._refuse_publish(channel, command, position, refused)
                 return
@@ -214,7 +214,7 @@ class Session:
         messages = command.messages
         if exchange not in writable or generation != self.back.topology.rights_generation:
             return False
-        if not messages.persistent:
+        if messages.flags & (FLAG_PERSISTENT | FLAG_RETAIN) != FLAG_PERSISTENT or self._publisher is not None:
             return False
         shard, routes = destination.only
         number, _ = shard.kernel.publish(messages, routes)
@@ -226,17 +226,19 @@ class Session:
 
     def _send(self, messages: MessageRun, destinations: list[Destination]) -> tuple[list[tuple[Shard, int]], list[int]]:
         """Hands the run to its shards; the logged ones' numbers, and the records that some queue rejected."""
-        if len(destinations) == 1:
-            spread: Sequence[tuple[Shard, Sequence[Route]]] = [
-                (shard, (route,)) for shard, route in destinations[0].routes
-            ]
+        turns: Sequence[int] = ()
+        if len(destinations) == 1 and not messages.flags & FLAG_RETAIN:
+            destination = destinations[0]
+            spread: Sequence[tuple[Shard, Sequence[Route]]] = [(shard, (route,)) for shard, route in destination.routes]
+            if destination.shares:
+                turns = (destination.take_turns(messages.count),)
         else:
             assert self._routes is not None
-            spread = self._routes.spread(messages)
+            spread, turns = self._routes.spread(messages, publisher=self._publisher)
         numbers = []
         rejected: set[int] = set()
         for shard, shard_routes in spread:
-            number, refused = shard.kernel.publish(messages, shard_routes)
+            number, refused = shard.kernel.publish(messages, shard_routes, turns)
             if shard.logged:
                 numbers.append((shard, number))
             if refused is not None:
@@ -264,8 +266,23 @@ class Session:
         for shard, number in numbers:
             shard.when_applied(number, publication)
 
-    def _refused_publish(self, exchange: bytes) -> Refused | None:
+    @property
+    def _publisher(self) -> ClientSession | None:
+        """The client, if it has subscriptions that want nothing of its own."""
+        client = self.client
+        return client if client is not None and client.no_local else None
+
+    def admit_keys(self, messages: MessageRun) -> Refused | None:
+        """Why some of these may not be published; None: all may."""
+        keys = messages.keys()
+        refusals = (self._refused_publish(key) for key in keys)
+        return next((refused for refused in refusals if refused is not None), None)
+
+    def _refused_publish(self, key: Key) -> Refused | None:
         """Why it may not publish there; what it may is remembered as long as rights stand."""
+        exchange = key[0]
+        if len(key) > 2 and key[1].startswith(SYS_KEY):
+            return Refused(Refusal.ACCESS_REFUSED, "these topics are the broker's")
         generation, writable = self._writable
         topology = self.back.topology
         if generation != topology.rights_generation:
@@ -281,7 +298,16 @@ class Session:
         return refused
 
     def _refuse_publish(self, channel: Channel, command: c.Publish, position: int, refused: Refused | None) -> None:
-        """What came before the message at fault counts; the rest of the run does not."""
+        """What came before the message at fault counts; the rest of the run does not.
+
+        A client's run is rejected whole: its protocol goes on after a no.
+        """
+        if self.client is not None:
+            assert refused is not None, "an exchange of ours is there"
+            if command.first_tag:
+                tags = [(command.first_tag, command.first_tag + command.messages.count - 1)]
+                self.say(r.Reject(command.channel, tags, refused.refusal))
+            return
         before = command.messages.before_key(position)
         if before.count:
             self.publish(channel, c.Publish(command.channel, before, command.first_tag))
@@ -420,13 +446,16 @@ class Session:
         for shard in shards:
             shard.when_applied(shard.kernel.barrier(), Waiter(applied))
 
-    def lose_consumers(self, queue: Queue) -> None:
+    def lose_consumer(self, consumer: Consumer) -> None:
         """The queue is gone."""
-        for channel in self.channels.values():
-            for consumer in list(channel.consumers.values()):
-                if consumer.queue_id == queue.id:
-                    del channel.consumers[consumer.tag]
-                    self.say(r.ConsumerLost(channel.number, consumer.tag))
+        channel = self.channels[consumer.channel]
+        del channel.consumers[consumer.tag]
+        self.say(r.ConsumerLost(channel.number, consumer.tag))
+
+    def lose_client(self) -> None:
+        """The client's session is somebody else's now, or gone."""
+        self.client = None
+        self.say(cs.SessionTaken())
 
 
 Handler = Callable[[Session, Channel, Any], None]
@@ -450,4 +479,12 @@ HANDLERS: dict[type, Handler] = {
     c.SetChannelCredit: consuming.set_credit,
     c.Cancel: consuming.cancel,
     c.Get: consuming.get,
+    cs.AuthenticateAnonymous: attaching.authenticate_anonymous,
+    cs.AttachSession: attaching.attach,
+    cs.DetachSession: attaching.detach,
+    cs.Subscribe: subscribing.subscribe,
+    cs.Unsubscribe: subscribing.unsubscribe,
+    cs.PublishOnce: exactly_once.publish_once,
+    cs.Release: exactly_once.release,
+    cs.Acknowledge: exactly_once.acknowledge,
 }

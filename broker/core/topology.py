@@ -18,19 +18,27 @@ from broker.core.resources import Resource, exchange_resource, queue_resource
 from broker.core.topology_changes import CHANGES, vhost_not_found
 from broker.core.topology_commands import (
     Bind,
+    CreateClientSession,
     DeclareExchange,
     DeclareQueue,
+    DeleteClientSession,
     DeleteExchange,
     DeleteQueue,
+    DropSubscriptions,
+    PutSubscriptions,
     TopologyCommand,
     Unbind,
 )
-from broker.core.topology_rows import ExchangeRow, QueueRow
+from broker.core.topology_rows import ClientSessionRow, ExchangeRow, QueueRow
 from broker.core.topology_tables import TopologyTables
-from broker.model.names import ExchangeName, QueueId, QueueName, SessionId, UserName, VhostName
+from broker.model.names import ClientId, ExchangeName, QueueId, QueueName, SessionId, ShardId, UserName, VhostName
 from broker.model.refusals import Refusal
 from routing.bindings import Binding
 from routing.router import DEFAULT_EXCHANGE, Router
+from routing.subscriptions import Subscription, SubscriptionTable
+
+ADMINISTRATOR = "administrator"
+"""A user's tag, as in RabbitMQ."""
 
 
 class Topology:
@@ -74,6 +82,8 @@ class Topology:
                 if spec.to_exchange:
                     return self._is_volatile_exchange(command.vhost, ExchangeName(spec.destination))
                 return self._is_volatile_queue(command.vhost, QueueName(spec.destination))
+            case CreateClientSession() | DeleteClientSession() | PutSubscriptions() | DropSubscriptions():
+                return not command.durable
             case _:
                 return False
 
@@ -105,6 +115,13 @@ class Topology:
         ]
 
     # Who may
+
+    def has_user(self, user: UserName) -> bool:
+        return self._tables.users.find(user) is not None
+
+    def is_administrator(self, user: UserName) -> bool:
+        row = self._tables.users.find(user)
+        return row is not None and ADMINISTRATOR in row.tags
 
     def authenticate(self, user: UserName, password: bytes, loopback: bool) -> bool:
         """Is it the user it says?  Takes 1 ms unless this password of this user was right before."""
@@ -180,6 +197,26 @@ class Topology:
         owned = self._tables.queues_of_session.get(session, {})
         return [self._tables.queues[queue_id] for queue_id in sorted(owned)]
 
+    def sessions(self) -> list[ClientSessionRow]:
+        """All, in the order of their ids."""
+        return [row for _, row in sorted(self._tables.sessions.items())]
+
+    def take_volatile_id(self) -> QueueId:
+        """For a queue that has no row."""
+        return QueueId(self._tables.take_id(volatile=True))
+
+    def subscription_table(self, vhost: VhostName) -> SubscriptionTable:
+        """Of a vhost that is there; to look at, not to change."""
+        return self._tables.vhosts[vhost].router.subscriptions
+
+    def subscriptions(self, row: ClientSessionRow) -> list[Subscription]:
+        """A session's."""
+        return self.subscription_table(row.vhost).of_session(row.session_id)
+
+    def find_session(self, vhost: VhostName, client_id: ClientId) -> ClientSessionRow | None:
+        there = self._tables.vhosts.get(vhost)
+        return None if there is None else there.sessions.get(client_id)
+
     def vhosts(self) -> list[VhostName]:
         return sorted(self._tables.vhosts)
 
@@ -196,6 +233,10 @@ class Topology:
     def vhost_id(self, vhost: VhostName) -> int:
         """Of a vhost that is there."""
         return self._tables.vhosts[vhost].row.vhost_id
+
+    def retained_shard(self, vhost: VhostName) -> ShardId:
+        """Of a vhost that is there: where its retained messages are."""
+        return self._tables.vhosts[vhost].row.retained_shard
 
     def router(self, vhost: VhostName) -> Router | None:
         """To route with, not to change.  None if the vhost is gone."""

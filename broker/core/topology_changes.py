@@ -13,22 +13,26 @@ from broker.core.outcomes import Applied, Outcome, Refused
 from broker.core.resources import exchange_resource, queue_resource
 from broker.core.topology_commands import (
     Bind,
+    CreateClientSession,
     CreateVhost,
     DeclareExchange,
     DeclareQueue,
+    DeleteClientSession,
     DeleteExchange,
     DeletePermission,
     DeleteQueue,
     DeleteUser,
     DeleteVhost,
+    DropSubscriptions,
     PutPermission,
+    PutSubscriptions,
     PutUser,
     TopologyCommand,
     Unbind,
 )
-from broker.core.topology_rows import ExchangeRow, PermissionRow, QueueRow, UserRow, VhostRow
+from broker.core.topology_rows import ClientSessionRow, ExchangeRow, PermissionRow, QueueRow, UserRow, VhostRow
 from broker.core.topology_tables import TopologyTables, Vhost
-from broker.model.names import NO_SESSION, ExchangeName, QueueId, QueueName, UserName, VhostName
+from broker.model.names import NO_SESSION, ClientSessionId, ExchangeName, QueueId, QueueName, UserName, VhostName
 from broker.model.refusals import Refusal
 from broker.model.topology import ExchangeSpec
 from routing.bindings import Binding
@@ -56,7 +60,7 @@ def create_vhost(tables: TopologyTables, command: CreateVhost, now_ms: int) -> O
         return Applied(changed=False)
     if refused := declarations.check_name_size("vhost", command.name):
         return refused
-    tables.put_vhost(VhostRow(command.name, now_ms, tables.take_id()))
+    tables.put_vhost(VhostRow(command.name, now_ms, tables.take_id(), command.retained_shard))
     for spec in PREDECLARED:
         tables.put_exchange(ExchangeRow(command.name, spec, tables.take_id(), now_ms))
     return Applied(changed=True)
@@ -67,8 +71,9 @@ def delete_vhost(tables: TopologyTables, command: DeleteVhost, now_ms: int) -> O
     if vhost is None:
         return vhost_not_found(command.name)
     queues = sorted(vhost.queues.values(), key=lambda row: row.queue_id)
+    sessions = sorted(vhost.sessions.values(), key=lambda row: row.session_id)
     tables.drop_vhost(vhost)
-    return Applied(changed=True, queues_dropped=tuple(queues))
+    return Applied(changed=True, queues_dropped=tuple(queues), sessions_dropped=tuple(sessions))
 
 
 def put_user(tables: TopologyTables, command: PutUser, now_ms: int) -> Outcome:
@@ -210,6 +215,53 @@ def delete_queue(tables: TopologyTables, command: DeleteQueue, now_ms: int) -> O
     return Applied(changed=True, queue=row, follow_ups=reap(tables, vhost, removed))
 
 
+def create_session(tables: TopologyTables, command: CreateClientSession, now_ms: int) -> Outcome:
+    """Whoever asks has found none, or deleted it; one that got in between is in the way."""
+    vhost = tables.vhosts.get(command.vhost)
+    if vhost is None:
+        return vhost_not_found(command.vhost)
+    there = vhost.sessions.get(command.client_id)
+    if there is not None and (there.durable or not command.durable):
+        return Refused(Refusal.CLIENT_ID_TAKEN, f"there is a session '{command.client_id}'")
+    dropped = () if there is None else (there,)
+    for row in dropped:
+        tables.drop_session(row)
+    volatile = not command.durable
+    row = ClientSessionRow(
+        command.vhost,
+        command.client_id,
+        ClientSessionId(tables.take_id(volatile=volatile)),
+        QueueId(tables.take_id(volatile=volatile)),
+        command.shard,
+        command.user,
+        command.durable,
+    )
+    tables.put_session(row)
+    return Applied(changed=True, session=row, sessions_dropped=dropped)
+
+
+def delete_session(tables: TopologyTables, command: DeleteClientSession, now_ms: int) -> Outcome:
+    row = tables.sessions.get(command.session_id)
+    if row is None:
+        return Applied(changed=False)
+    tables.drop_session(row)
+    return Applied(changed=True, sessions_dropped=(row,))
+
+
+def put_subscriptions(tables: TopologyTables, command: PutSubscriptions, now_ms: int) -> Outcome:
+    """Of a session that is gone: nothing."""
+    there = [each for each in command.subscriptions if each.session in tables.sessions]
+    for subscription in there:
+        tables.put_subscription(command.vhost, subscription)
+    return Applied(changed=bool(there))
+
+
+def drop_subscriptions(tables: TopologyTables, command: DropSubscriptions, now_ms: int) -> Outcome:
+    there = [each for each in command.subscriptions if each.session in tables.sessions]
+    dropped = [tables.drop_subscription(command.vhost, subscription) for subscription in there]
+    return Applied(changed=any(dropped))
+
+
 def reap(tables: TopologyTables, vhost: Vhost, removed: Iterable[Binding]) -> tuple[TopologyCommand, ...]:
     """After these bindings went: drops volatile auto-delete exchanges that nothing is bound from any more.
 
@@ -258,4 +310,8 @@ CHANGES: dict[type[TopologyCommand], Callable[[TopologyTables, Any, int], Outcom
     Unbind: unbind,
     DeclareQueue: declare_queue,
     DeleteQueue: delete_queue,
+    CreateClientSession: create_session,
+    DeleteClientSession: delete_session,
+    PutSubscriptions: put_subscriptions,
+    DropSubscriptions: drop_subscriptions,
 }

@@ -13,6 +13,8 @@ import msgspec
 from broker.model.arguments import arguments_decoder, arguments_encoder
 from broker.model.names import (
     NO_SESSION,
+    ClientId,
+    ClientSessionId,
     ExchangeName,
     QueueId,
     QueueName,
@@ -22,6 +24,7 @@ from broker.model.names import (
     VhostName,
 )
 from broker.model.topology import BindingSpec, ExchangeSpec, QueueSpec
+from routing.subscriptions import Subscription
 
 COMMAND_VERSION = 1
 """The first byte of an encoded command."""
@@ -40,9 +43,10 @@ class PasswordHash(msgspec.Struct, frozen=True, gc=False):
 
 
 class CreateVhost(msgspec.Struct, frozen=True, tag=True):
-    """With its predeclared exchanges."""
+    """With its predeclared exchanges.  ``retained_shard``: where its retained messages are to be."""
 
     name: VhostName
+    retained_shard: ShardId = ShardId(1)
 
 
 class DeleteVhost(msgspec.Struct, frozen=True, tag=True):
@@ -126,6 +130,42 @@ class DeclareQueue(msgspec.Struct, frozen=True, tag=True):
     session: SessionId = NO_SESSION
 
 
+class CreateClientSession(msgspec.Struct, frozen=True, tag=True):
+    """A client's session, with an id and the id of the queue of what it is sent at QoS 1 and 2; the outcome's row says.
+
+    One that is not durable is its connection's.
+    """
+
+    vhost: VhostName
+    client_id: ClientId
+    user: UserName
+    shard: ShardId
+    durable: bool
+
+
+class DeleteClientSession(msgspec.Struct, frozen=True, tag=True):
+    """And its subscriptions.  Only that very session, not one that got the client id after it."""
+
+    vhost: VhostName
+    client_id: ClientId
+    session_id: ClientSessionId
+    durable: bool
+
+
+class PutSubscriptions(msgspec.Struct, frozen=True, tag=True):
+    """Of one session, each replacing one with the same filter and share."""
+
+    vhost: VhostName
+    subscriptions: tuple[Subscription, ...]
+    durable: bool
+
+
+class DropSubscriptions(msgspec.Struct, frozen=True, tag=True):
+    vhost: VhostName
+    subscriptions: tuple[Subscription, ...]
+    durable: bool
+
+
 class DeleteQueue(msgspec.Struct, frozen=True, tag=True):
     """The row and its bindings.  Whether the queue is empty and unused its shard has found out before.
 
@@ -151,6 +191,10 @@ TopologyCommand: TypeAlias = (
     | Unbind
     | DeclareQueue
     | DeleteQueue
+    | CreateClientSession
+    | DeleteClientSession
+    | PutSubscriptions
+    | DropSubscriptions
 )
 
 _decoder = arguments_decoder(TopologyCommand)

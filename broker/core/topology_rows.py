@@ -13,10 +13,21 @@ import msgspec
 
 from broker.core.topology_commands import PasswordHash
 from broker.model.arguments import arguments_decoder, arguments_encoder, encode_arguments
-from broker.model.names import NO_SESSION, ExchangeName, QueueId, SessionId, ShardId, UserName, VhostName
+from broker.model.names import (
+    NO_SESSION,
+    ClientId,
+    ClientSessionId,
+    ExchangeName,
+    QueueId,
+    SessionId,
+    ShardId,
+    UserName,
+    VhostName,
+)
 from broker.model.queue_settings import QueueSettings, read_queue_arguments
 from broker.model.topology import ExchangeSpec, QueueSpec
 from routing.bindings import Binding
+from routing.subscriptions import Subscription
 
 ROW_VERSION = 1
 DIGEST_SIZE = 16
@@ -32,11 +43,15 @@ class CounterRow(msgspec.Struct, frozen=True):
 
 
 class VhostRow(msgspec.Struct, frozen=True):
-    """``vhost_id`` is one of the ids that are never reused: what belongs to a vhost in a shard's log is named by it."""
+    """``vhost_id`` is one of the ids that are never reused: what belongs to a vhost in a shard's log is named by it.
+
+    ``retained_shard``: where its retained messages are.
+    """
 
     name: VhostName
     created_ms: int
     vhost_id: int
+    retained_shard: ShardId = ShardId(1)
 
     def key(self) -> bytes:
         return _key(b"v", self.name)
@@ -108,6 +123,37 @@ class QueueRow(msgspec.Struct, frozen=True):
         return settings
 
 
+class ClientSessionRow(msgspec.Struct, frozen=True):
+    """``queue_id``: the queue of what the client is sent at QoS 1 and 2, in ``shard`` like all else of the session.
+
+    ``user``: whose it is; nobody else may have it.
+    """
+
+    vhost: VhostName
+    client_id: ClientId
+    session_id: ClientSessionId
+    queue_id: QueueId
+    shard: ShardId
+    user: UserName
+    durable: bool
+
+    def key(self) -> bytes:
+        return _key(b"s", self.vhost, self.client_id)
+
+
+class SubscriptionRow(msgspec.Struct, frozen=True):
+    """Found by a digest of its filter, which may be long."""
+
+    vhost: VhostName
+    subscription: Subscription
+
+    def key(self) -> bytes:
+        subscription = self.subscription
+        named = _key(b"", subscription.share or "", subscription.filter)
+        digest = hashlib.blake2b(named, digest_size=DIGEST_SIZE).digest()
+        return b"t" + subscription.session.to_bytes(8, "big") + digest
+
+
 class BindingRow(msgspec.Struct, frozen=True):
     vhost: VhostName
     binding: Binding
@@ -123,7 +169,17 @@ class BindingRow(msgspec.Struct, frozen=True):
 
 NO_ARGUMENTS = encode_arguments({})
 
-Row: TypeAlias = CounterRow | VhostRow | UserRow | PermissionRow | ExchangeRow | QueueRow | BindingRow
+Row: TypeAlias = (
+    CounterRow
+    | VhostRow
+    | UserRow
+    | PermissionRow
+    | ExchangeRow
+    | QueueRow
+    | BindingRow
+    | ClientSessionRow
+    | SubscriptionRow
+)
 
 ROW_TYPES: dict[bytes, type[Row]] = {
     b"c": CounterRow,
@@ -133,6 +189,8 @@ ROW_TYPES: dict[bytes, type[Row]] = {
     b"x": ExchangeRow,
     b"q": QueueRow,
     b"b": BindingRow,
+    b"s": ClientSessionRow,
+    b"t": SubscriptionRow,
 }
 """In the order in which they can be restored: a row comes after those it names."""
 

@@ -14,20 +14,23 @@ from broker.core.permissions import Permissions
 from broker.core.topology_rows import (
     ROW_TYPES,
     BindingRow,
+    ClientSessionRow,
     CounterRow,
     ExchangeRow,
     PermissionRow,
     QueueRow,
     Row,
+    SubscriptionRow,
     UserRow,
     VhostRow,
     decode_row,
     encode_row,
 )
 from broker.core.users import Users
-from broker.model.names import ExchangeName, QueueId, QueueName, SessionId, VhostName
+from broker.model.names import ClientId, ClientSessionId, ExchangeName, QueueId, QueueName, SessionId, VhostName
 from routing.bindings import Binding
 from routing.router import Router
+from routing.subscriptions import Subscription
 
 VOLATILE_ID_FIRST = 1 << 63
 """Volatile things count from here, by themselves: replicas don't know of them."""
@@ -40,6 +43,7 @@ class Vhost:
         self.row = row
         self.exchanges: dict[ExchangeName, ExchangeRow] = {}
         self.queues: dict[QueueName, QueueRow] = {}
+        self.sessions: dict[ClientId, ClientSessionRow] = {}
         self.router = Router()
 
     def is_volatile(self, binding: Binding) -> bool:
@@ -57,6 +61,7 @@ class TopologyTables:
         self.users = Users()
         self.permissions = Permissions()
         self.queues: dict[QueueId, QueueRow] = {}
+        self.sessions: dict[ClientSessionId, ClientSessionRow] = {}
         self.queues_of_session: dict[SessionId, dict[QueueId, None]] = {}
         self.rights_generation = 0
         self._next_id = 1
@@ -111,6 +116,10 @@ class TopologyTables:
                 self.put_queue(row)
             case BindingRow():
                 self.bind(row.vhost, row.binding)
+            case ClientSessionRow():
+                self.put_session(row)
+            case SubscriptionRow():
+                self.put_subscription(row.vhost, row.subscription)
 
     def _write(self, row: Row) -> None:
         self._changed[row.key()] = row
@@ -154,6 +163,8 @@ class TopologyTables:
             self.drop_queue(queue)
         for exchange in list(vhost.exchanges.values()):
             self.drop_exchange(exchange)
+        for session in list(vhost.sessions.values()):
+            self.drop_session(session)
         for permission in self.permissions.of_vhost(vhost.row.name):
             self.drop_permission(permission)
         del self.vhosts[vhost.row.name]
@@ -215,6 +226,36 @@ class TopologyTables:
         if not row.volatile:
             self._erase(row)
         return gone
+
+    # Clients' sessions
+
+    def put_session(self, row: ClientSessionRow) -> None:
+        self.vhosts[row.vhost].sessions[row.client_id] = row
+        self.sessions[row.session_id] = row
+        if row.durable:
+            self._write(row)
+
+    def drop_session(self, row: ClientSessionRow) -> None:
+        """And its subscriptions."""
+        vhost = self.vhosts[row.vhost]
+        for subscription in vhost.router.subscriptions.of_session(row.session_id):
+            self.drop_subscription(row.vhost, subscription)
+        del vhost.sessions[row.client_id]
+        del self.sessions[row.session_id]
+        if row.durable:
+            self._erase(row)
+
+    def put_subscription(self, vhost: VhostName, subscription: Subscription) -> None:
+        self.vhosts[vhost].router.put_subscription(subscription)
+        if self.sessions[subscription.session].durable:
+            self._write(SubscriptionRow(vhost, subscription))
+
+    def drop_subscription(self, vhost: VhostName, subscription: Subscription) -> bool:
+        """False if there was none."""
+        dropped = self.vhosts[vhost].router.drop_subscription(subscription)
+        if dropped and self.sessions[subscription.session].durable:
+            self._erase(SubscriptionRow(vhost, subscription))
+        return dropped
 
     def bind(self, vhost_name: VhostName, binding: Binding) -> bool:
         vhost = self.vhosts[vhost_name]

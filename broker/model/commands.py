@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from broker.model import client_sessions
 from broker.model.names import (
     Channel,
     ConsumerTag,
@@ -213,4 +214,12 @@ Command: TypeAlias = (
     | Cancel
     | Get
     | Recover
+    | client_sessions.AuthenticateAnonymous
+    | client_sessions.AttachSession
+    | client_sessions.DetachSession
+    | client_sessions.Subscribe
+    | client_sessions.Unsubscribe
+    | client_sessions.PublishOnce
+    | client_sessions.Release
+    | client_sessions.Acknowledge
 )

@@ -7,6 +7,10 @@ from typing import NewType
 
 Channel = NewType("Channel", int)
 """An AMQP channel; 0 where a protocol has none."""
+ClientId = NewType("ClientId", str)
+"""What an MQTT client calls itself; its session is found by it within a vhost."""
+ClientSessionId = NewType("ClientSessionId", int)
+"""u64, given once and never again."""
 ConsumerTag = NewType("ConsumerTag", str)
 DeliveryTag = NewType("DeliveryTag", int)
 """A delivery's number on its channel, from 1."""

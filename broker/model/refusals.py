@@ -11,6 +11,8 @@ class Refusal(enum.Enum):
     ACCESS_REFUSED = enum.auto()
     """No right, a reserved name, the default exchange, an exclusive consumer."""
     LOGIN_REFUSED = enum.auto()
+    CLIENT_ID_TAKEN = enum.auto()
+    """Somebody else's session has that client id."""
     NOT_FOUND = enum.auto()
     VHOST_NOT_FOUND = enum.auto()
     VHOST_ACCESS_REFUSED = enum.auto()

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from broker.model import client_sessions
 from broker.model.names import Channel, ConsumerTag, DeliveryTag, QueueName
 from broker.model.refusals import Refusal
 from kernel import DeliveryRun, MessageRun
@@ -114,10 +115,11 @@ class Confirm(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reject(msgspec.Struct, frozen=True, gc=False):
-    """These publishes were not taken by at least one queue."""
+    """These publishes were not taken: by at least one queue, or for another reason."""
 
     channel: Channel
     tags: Sequence[TagRange]
+    refusal: Refusal = Refusal.RESOURCE_ERROR
 
 
 class Refuse(msgspec.Struct, frozen=True, gc=False):
@@ -166,4 +168,11 @@ Reply: TypeAlias = (
     | Block
     | Unblock
     | CloseConnection
+    | client_sessions.SessionAttached
+    | client_sessions.SessionTaken
+    | client_sessions.Subscribed
+    | client_sessions.Unsubscribed
+    | client_sessions.Released
+    | client_sessions.ReleaseDue
+    | client_sessions.DeliverPublishes
 )

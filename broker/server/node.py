@@ -15,6 +15,7 @@ from broker.core.topology import Topology
 from broker.core.users import DEFAULT_PASSWORD, DEFAULT_USER
 from broker.model.names import UserName
 from broker.server.serve import now_ms
+from kernel import Counters
 from kernel import Shard as KernelShard
 from kernel.journal import Journal
 from store.files import DataDirectory
@@ -34,6 +35,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     first_user: UserName = DEFAULT_USER
     """Made together with the directory."""
     first_password: bytes = DEFAULT_PASSWORD
+    version: str = ""
 
 
 class Node:
@@ -51,8 +53,8 @@ class Node:
         self.journal.close()
 
 
-async def open_node(path: Path, settings: NodeSettings) -> Node:
-    """Opens or makes the directory and leads all its shards.
+async def open_node(path: Path, settings: NodeSettings, counters: Counters) -> Node:
+    """Opens or makes the directory and leads all its shards.  ``counters`` are shown to administrators.
 
     Raises store.files.DirectoryInUse, kernel.journal.Damage or OSError.
     """
@@ -75,8 +77,17 @@ async def open_node(path: Path, settings: NodeSettings) -> Node:
     shards = [Shard(kernel) for kernel in kernels]
     volatile = Shard(KernelShard.volatile(settings.shards + 1, journal.peer, incarnation))
     topology = Topology.from_rows(kernels[0].rows())
-    broker = Broker(shards[0], shards[1:], volatile, topology, os.urandom, settings.volatile_size_max)
-    broker.replay(shards[0].receive_effects())
+    broker = Broker(
+        shards[0],
+        shards[1:],
+        volatile,
+        topology,
+        os.urandom,
+        settings.volatile_size_max,
+        settings.version,
+        lambda: dict(counters.values()),
+    )
+    broker.replay()
     broker.begin(trio.current_time(), now_ms(), settings.first_user, settings.first_password)
     while not broker.founded:
         broker.receive_synced(await _next_sync(journal))

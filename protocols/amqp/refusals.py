@@ -8,6 +8,7 @@ from protocols.amqp.reply_codes import ReplyCode
 REPLY_CODES: dict[Refusal, ReplyCode] = {
     Refusal.ACCESS_REFUSED: ReplyCode.ACCESS_REFUSED,
     Refusal.LOGIN_REFUSED: ReplyCode.ACCESS_REFUSED,
+    Refusal.CLIENT_ID_TAKEN: ReplyCode.ACCESS_REFUSED,
     Refusal.NOT_FOUND: ReplyCode.NOT_FOUND,
     Refusal.VHOST_NOT_FOUND: ReplyCode.NOT_ALLOWED,
     Refusal.VHOST_ACCESS_REFUSED: ReplyCode.NOT_ALLOWED,

@@ -47,7 +47,7 @@ class Node:
         self.now = 0.0
         self.wall_ms = 1_000_000
         self.broker = Broker(shards[0], shards[1:], volatile, topology, entropy.randbytes)
-        self.broker.back.meta.receive_commands(shards[0].receive_effects())
+        self.broker.replay()
         self.broker.begin(self.now, self.wall_ms)
         self.run()
 

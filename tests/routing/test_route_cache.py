@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from broker.model.names import QueueId
-from routing.route_cache import ROUTE_COST, RouteCache
+from routing.route_cache import ROUTE_COST, Reach, RouteCache
 
-ROUTE = (QueueId(1),)
-COST = ROUTE_COST + len(ROUTE)
+ROUTE = Reach((QueueId(1),))
+COST = ROUTE_COST + len(ROUTE.queues)
 
 
 def test_a_flood_of_keys_is_bounded_and_does_not_push_out_what_is_used() -> None:
@@ -22,7 +22,7 @@ def test_a_flood_of_keys_is_bounded_and_does_not_push_out_what_is_used() -> None
 
 def test_a_route_larger_than_the_cache_is_kept_alone() -> None:
     cache = RouteCache(cost_max=10 * COST)
-    everywhere = tuple(QueueId(id) for id in range(100_000))
+    everywhere = Reach(tuple(QueueId(id) for id in range(100_000)))
     cache.put((b"x", b"small"), ROUTE)
     cache.put((b"x", b"large"), everywhere)
     assert cache.get((b"x", b"large")) == everywhere

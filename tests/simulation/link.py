@@ -11,8 +11,7 @@ from collections.abc import Callable
 from broker.core.session import Session
 from broker.server.buffers import Buffers
 from broker.server.engine import Engine
-from kernel import AmqpDecoder
-from protocols.adapter import Output
+from protocols.adapter import Decoder, Output
 
 WINDOW_SIZE = 16 << 10
 """Bytes on the way to a client before the node's writes stop."""
@@ -34,7 +33,7 @@ class Link:
 class SimTransport:
     """The node's end of a link."""
 
-    def __init__(self, link: Link, token: int, decoder: AmqpDecoder, engine: Engine[Session], buffers: Buffers) -> None:
+    def __init__(self, link: Link, token: int, decoder: Decoder, engine: Engine[Session], buffers: Buffers) -> None:
         self.link = link
         self._token = token
         self._decoder = decoder

@@ -88,7 +88,7 @@ class Node:
         volatile = Shard(KernelShard.volatile(SHARD_COUNT + 1, PEER, self._incarnation))
         topology = Topology.from_rows(self.shards[META].rows())
         self.broker = Broker(shards[META], shards[1:], volatile, topology, self._entropy.randbytes)
-        self.broker.replay(shards[META].receive_effects())
+        self.broker.replay()
         self.broker.begin(now, self._now_ms())
 
     @staticmethod

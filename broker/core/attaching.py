@@ -1,0 +1,155 @@
+"""A client comes and goes, at the front: its session is found or made, taken over, left."""
+
+from __future__ import annotations
+
+import base64
+
+from broker.core import client_states as s
+from broker.core.attachment import Attachment
+from broker.core.channel import Channel
+from broker.core.client_session import ClientSession
+from broker.core.clients import ClientKey, will_of
+from broker.core.declaring import ENTROPY_SIZE, vhost_of
+from broker.core.front import ClientFront
+from broker.core.outcomes import Outcome, Refused
+from broker.core.permissions import Principal
+from broker.core.waiter import Waiter
+from broker.model.client_sessions import (
+    AttachSession,
+    AuthenticateAnonymous,
+    DetachSession,
+    ReleaseDue,
+    SessionAttached,
+)
+from broker.model.names import ClientId, ExchangeName
+from broker.model.queue_settings import QueueSettings
+from broker.model.refusals import Refusal
+from broker.model.replies import Authenticated
+from kernel import PacketIds, encode_record_batch
+from routing.subscriptions import MQTT_EXCHANGE
+
+NO_IDS = PacketIds.of([])
+
+
+def authenticate_anonymous(front: ClientFront, channel: Channel, command: AuthenticateAnonymous) -> None:
+    if front.back.topology.has_user(command.user):
+        front.principal = Principal(command.user)
+        front.say(Authenticated())
+    else:
+        front.refuse(channel, Refused(Refusal.LOGIN_REFUSED, f"user '{command.user}'"))
+
+
+def attach(front: ClientFront, channel: Channel, command: AttachSession) -> None:
+    """In turn: two connections of one client never have its session both."""
+    vhost = vhost_of(front)
+    assert front.principal is not None
+    client_id = command.client_id or ClientId(_generated(front.back.random_bytes(ENTROPY_SIZE)))
+    if command.will is not None:
+        exchange = ExchangeName(MQTT_EXCHANGE.decode())
+        refused = front.back.topology.admit_publish(front.principal, vhost, exchange)
+        if refused is not None:
+            front.refuse(channel, refused)
+            return
+    channel.waiting = True
+    attaching = Attaching(front, channel, command, (vhost, client_id), front.principal)
+    front.back.clients.take_turn(attaching.key, attaching.begin)
+
+
+def _generated(entropy: bytes) -> str:
+    return "auto-" + base64.urlsafe_b64encode(entropy).decode().rstrip("=")
+
+
+class Attaching:
+    """One client on its way to its session."""
+
+    def __init__(
+        self, front: ClientFront, channel: Channel, command: AttachSession, key: ClientKey, principal: Principal
+    ) -> None:
+        self.key = key
+        self._front = front
+        self._channel = channel
+        self._command = command
+        self._principal = principal
+        self._present = False
+
+    def begin(self) -> None:
+        """Nobody else is at it."""
+        clients = self._front.back.clients
+        client = clients.find(self.key)
+        if client is not None:
+            if client.row.user != self._principal.user:
+                self._refuse(Refused(Refusal.CLIENT_ID_TAKEN, f"client id '{self.key[1]}' is another user's"))
+                return
+            ends = self._command.clean_start or not client.durable or clients.has_expired(client)
+            if client.attachment is not None:
+                taken = client.attachment.front
+                clients.detach(client, send_will=True)
+                taken.lose_client()
+            if client.durable and ends:
+                clients.end(client)
+            elif client.durable:
+                self._resume(client)
+                return
+        durable = self._command.expiry_s > 0
+        create = clients.create_command(self.key, self._principal.user, durable)
+        self._front.back.submit(create, self._receive_created)
+
+    def _receive_created(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Refused):
+            self._refuse(outcome)
+            return
+        assert outcome.session is not None
+        client = self._front.back.clients.sessions[outcome.session.session_id]
+        if client.durable:
+            self._log(client)
+        else:
+            client.will = self._command.will
+            self._finish(client)
+
+    def _resume(self, client: ClientSession) -> None:
+        self._present = True
+        self._log(client)
+
+    def _log(self, client: ClientSession) -> None:
+        """That it is attached, and its will, outlive us before it is told so."""
+        will, delay_s = will_of(self._command.will, encode_record_batch)
+        number = client.propose(s.Attached(client.id, self._command.expiry_s, will, delay_s))
+        client.shard.when_applied(number, Waiter(lambda: self._finish(client)))
+
+    def _finish(self, client: ClientSession) -> None:
+        front, back, command = self._front, self._front.back, self._command
+        settings = QueueSettings(length_max=command.queue_length_max)
+        if client.id not in back.clients.sessions:  # its vhost was deleted meanwhile
+            self._refuse(Refused(Refusal.NOT_FOUND, "the session is gone"))
+            return
+        client.queue.settings = settings
+        attachment = Attachment(client, front, command.receive_max)
+        client.attachment = attachment
+        if front.closed:
+            back.clients.detach(client, send_will=True)
+            back.clients.end_turn(self.key)
+            return
+        front.client = client
+        back.traffic.attached += 1
+        transient = back.clients.open_transient(client)
+        attachment.transient.queue_id = transient.id
+        back.clients.end_turn(self.key)
+        front.go_on(self._channel, lambda: front.say(SessionAttached(self.key[1], self._present)))
+        owed = client.inflight.owed()
+        if len(owed):
+            front.say(ReleaseDue(owed, NO_IDS))
+        transient.add_consumer(attachment.transient)
+        client.queue.add_consumer(attachment.persistent)
+        client.shard.dirty[client.queue.id] = None
+
+    def _refuse(self, refused: Refused) -> None:
+        self._front.back.clients.end_turn(self.key)
+        self._front.go_on(self._channel, lambda: self._front.refuse(self._channel, refused))
+
+
+def detach(front: ClientFront, channel: Channel, command: DetachSession) -> None:
+    """The client said goodbye, in time or in anger."""
+    client = front.client
+    if client is not None:
+        front.client = None
+        front.back.clients.detach(client, command.send_will, command.expiry_s)

@@ -1,0 +1,124 @@
+"""A client's session at its shard's leader: its queues, its window, whom it is attached to.
+
+QoS 1 and 2 wait in a queue of the session's shard, logged if the session is durable; QoS 0 in a volatile one, which is
+there while the client is (MQTT orders within a QoS only).  Packet ids follow from the first queue's sequences, so that
+they are the same after a crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from broker.core.client_states import ClientCommand, PacketIdState, encode_client_command
+from broker.core.queue import ACCEPTED, Queue
+from broker.core.shard import Shard
+from broker.core.topology_rows import ClientSessionRow
+from broker.model.client_sessions import Will
+from kernel import Grant, Inflight, PacketIds, TopicTrie, filter_levels, routing_key_of_topic
+from routing.subscriptions import Subscription
+from routing.topic import name_levels
+
+if TYPE_CHECKING:
+    from broker.core.attachment import Attachment
+
+GRANTS_REMEMBERED_MAX = 1024
+QOS_0 = Grant(0, False, ())
+QOS_2 = Grant(2, False, ())
+"""What is still to be sent of a subscription that is gone."""
+PUBACK = 4
+PUBREC = 5
+
+
+class Grants:
+    """What a session's subscriptions ask for, by topic: the highest QoS, all their ids (MQTT 5 3.3.4)."""
+
+    def __init__(self, subscriptions: Sequence[Subscription], unmatched: Grant) -> None:
+        self._subscriptions = subscriptions
+        self._unmatched = unmatched
+        self._remembered: dict[bytes, Grant] = {}
+        self._trie: TopicTrie | None = None
+        self.only = _grant_of(subscriptions) if len(subscriptions) == 1 else None
+        """That of every topic, if there is one subscription."""
+
+    def find(self, topic: bytes) -> Grant:
+        grant = self._remembered.get(topic)
+        if grant is None:
+            if len(self._remembered) >= GRANTS_REMEMBERED_MAX:
+                self._remembered.clear()
+            grant = self._remembered[topic] = self._match(topic)
+        return grant
+
+    def _match(self, topic: bytes) -> Grant:
+        if self._trie is None:
+            self._trie = TopicTrie()
+            for number, subscription in enumerate(self._subscriptions):
+                self._trie.insert(filter_levels(subscription.filter.encode()), number)
+        levels = name_levels(routing_key_of_topic(topic))
+        numbers = self._trie.match(levels, leading_wildcards=not topic.startswith(b"$"))
+        return _grant_of([self._subscriptions[number] for number in numbers]) if numbers else self._unmatched
+
+
+def _grant_of(subscriptions: Sequence[Subscription]) -> Grant:
+    return Grant(
+        max(subscription.qos for subscription in subscriptions),
+        any(subscription.retain_as_published for subscription in subscriptions),
+        [subscription.id for subscription in subscriptions if subscription.id],
+    )
+
+
+class ClientSession:
+    """One session."""
+
+    def __init__(self, row: ClientSessionRow, shard: Shard, queue: Queue) -> None:
+        self.row = row
+        self.id = row.session_id
+        self.shard = shard
+        self.queue = queue
+        """Of QoS 1 and 2."""
+        self.transient: Queue | None = None
+        """Of QoS 0, while a client is attached."""
+        self.attachment: Attachment | None = None
+        self.inflight = Inflight()
+        self.taken: dict[int, None] = {}
+        """Ids of what was published exactly once and is not released, proposed ones included."""
+        self.will: Will | None = None
+        """Of a session that is not durable."""
+        self.shares = False
+        self.no_local = False
+        self._grants = {True: Grants((), QOS_2), False: Grants((), QOS_0)}
+
+    @property
+    def durable(self) -> bool:
+        return self.row.durable
+
+    def receive_subscriptions(self, subscriptions: Sequence[Subscription]) -> None:
+        """They changed."""
+        self._grants = {True: Grants(subscriptions, QOS_2), False: Grants(subscriptions, QOS_0)}
+        self.shares = any(each.share is not None for each in subscriptions)
+        self.no_local = any(each.no_local for each in subscriptions)
+
+    def grants(self, persistent: bool) -> Grants:
+        return self._grants[persistent]
+
+    def restore_ids(self, ids: PacketIdState) -> None:
+        """From the log, at the start."""
+        self.taken = dict.fromkeys(ids.taken)
+        self.inflight.restore_owed(PacketIds.of(list(ids.owed)))
+
+    def propose(self, command: ClientCommand) -> int:
+        """Into the log of its shard; the command's number."""
+        return self.shard.kernel.propose_command(encode_client_command(command))
+
+    def settle(self, ranges: Sequence[tuple[int, int]]) -> int:
+        """The client has these; how many they are."""
+        count = 0
+        for first, last in ranges:
+            self.shard.kernel.settle(self.queue.id, first, last, ACCEPTED)
+            count += last - first + 1
+        return count
+
+    def come_back(self) -> None:
+        """What was sent and not acknowledged is to be sent again, flagged."""
+        for first, last in self.inflight.take_sent():
+            self.shard.kernel.give_back(self.queue.id, first, last)

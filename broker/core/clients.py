@@ -1,0 +1,278 @@
+"""All clients' sessions that are led here: found by client id, ended in their time, with their wills.
+
+A session is durable or its connection's.  What a durable one must remember is proposed to its shard's log before
+anybody acts on it (``client_states.py``); the other's lies in memory.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from broker.core import client_states as s
+from broker.core.client_session import ClientSession
+from broker.core.permissions import Principal
+from broker.core.queue import Queue
+from broker.core.shard import Shard
+from broker.core.topology_commands import CreateClientSession, DeleteClientSession
+from broker.core.topology_rows import ClientSessionRow
+from broker.model.client_sessions import NEVER, Will
+from broker.model.names import ClientId, ClientSessionId, ExchangeName, QueueId, QueueName, UserName, VhostName
+from broker.model.queue_settings import QueueSettings
+from kernel import MessageRun, decode_record_batch
+from routing.subscriptions import MQTT_EXCHANGE
+
+if TYPE_CHECKING:
+    from broker.core.back import Back
+
+TRANSIENT_LENGTH_MAX = 65_536
+"""QoS 0 messages kept for a client that doesn't read; what is older is dropped."""
+QUEUE_LENGTH_MAX = 1000
+"""QoS 1 and 2 messages kept for a client, until it says otherwise when it attaches."""
+
+ClientKey = tuple[VhostName, ClientId]
+
+
+class Clients:
+    """Part of the back."""
+
+    def __init__(self, back: Back) -> None:
+        self._back = back
+        self.sessions: dict[ClientSessionId, ClientSession] = {}
+        self._by_key: dict[ClientKey, ClientSession] = {}
+        self._states: dict[Shard, s.ClientStates] = {
+            shard: s.ClientStates(shard.kernel.rows()) for shard in back.logged
+        }
+        self._sending_wills: set[ClientSessionId] = set()
+        """That they are sent is proposed, and not applied yet."""
+        self._attaching: dict[ClientKey, deque[Callable[[], None]]] = {}
+        self._timers: list[tuple[int, int, ClientSessionId]] = []
+        self._timer_turn = itertools.count()
+
+    # ---- finding
+
+    def find(self, key: ClientKey) -> ClientSession | None:
+        return self._by_key.get(key)
+
+    def state(self, client: ClientSession) -> s.ClientState | None:
+        """What the log says of a durable session; None: it was never attached."""
+        return self._states[client.shard].states.get(client.id)
+
+    def has_expired(self, client: ClientSession) -> bool:
+        """Its time is over, and it is on its way out."""
+        state = self.state(client) if client.durable else None
+        return state is not None and not state.attached and 0 < state.expires_at_ms <= self._back.now_ms
+
+    # ---- one after the other
+
+    def take_turn(self, key: ClientKey, begin: Callable[[], None]) -> None:
+        """Begins once whoever attaches to that session at present is done."""
+        waiting = self._attaching.get(key)
+        if waiting is None:
+            self._attaching[key] = deque()
+            begin()
+        else:
+            waiting.append(begin)
+
+    def end_turn(self, key: ClientKey) -> None:
+        waiting = self._attaching[key]
+        if waiting:
+            waiting.popleft()()
+        else:
+            del self._attaching[key]
+
+    # ---- coming and going
+
+    def create_command(self, key: ClientKey, user: UserName, durable: bool) -> CreateClientSession:
+        return CreateClientSession(*key, user, self._back.next_shard(), durable)
+
+    def lead(self, row: ClientSessionRow) -> ClientSession:
+        """A session that is new, or found at the start."""
+        shard = self._back.logged_shard(row.shard) if row.durable else self._back.volatile
+        if not shard.kernel.has_queue(row.queue_id):
+            shard.kernel.create_queue(row.queue_id)
+        client = ClientSession(row, shard, self._queue(shard, row, row.queue_id, QUEUE_LENGTH_MAX))
+        self.sessions[row.session_id] = self._by_key[row.vhost, row.client_id] = client
+        return client
+
+    def _queue(self, shard: Shard, row: ClientSessionRow, queue_id: QueueId, length_max: int) -> Queue:
+        name = QueueName(row.client_id)
+        queue = Queue(shard.kernel, queue_id, row.vhost, name, QueueSettings(length_max=length_max), 0)
+        queue.schedule = lambda deadline_ms: self._back.schedule(deadline_ms, shard, queue_id)
+        queue.dropped = self._count_dropped
+        shard.queues[queue_id] = queue
+        shard.dirty[queue_id] = None
+        self._back.queues[queue_id] = (shard, queue)
+        return queue
+
+    def _count_dropped(self, count: int) -> None:
+        self._back.traffic.dropped += count
+
+    def open_transient(self, client: ClientSession) -> Queue:
+        """The queue of QoS 0 messages, for as long as the client is attached."""
+        volatile = self._back.volatile
+        queue_id = self._back.topology.take_volatile_id()
+        volatile.kernel.create_queue(queue_id)
+        client.transient = self._queue(volatile, client.row, queue_id, TRANSIENT_LENGTH_MAX)
+        self._back.forget_routes(client.row.vhost)
+        return client.transient
+
+    def _close(self, shard: Shard, queue: Queue) -> None:
+        queue.closing = True
+        del self._back.queues[queue.id]
+        shard.queues.pop(queue.id, None)
+        shard.kernel.drop_queue(queue.id)
+
+    def detach(self, client: ClientSession, send_will: bool, expiry_s: int | None = None) -> None:
+        """The connection is gone, or another takes its place."""
+        attachment = client.attachment
+        assert attachment is not None
+        client.attachment = None
+        client.queue.remove_consumer(attachment.persistent, self._back.now_ms)
+        if client.transient is not None:
+            self._close(self._back.volatile, client.transient)
+            client.transient = None
+        self._back.forget_routes(client.row.vhost)
+        if client.durable:
+            client.come_back()
+            state = self.state(client)
+            if send_will and state is not None and state.will is not None and not state.will_delay_s:
+                self._send_logged_will(client, state.will)
+            client.propose(s.Detached(client.id, send_will, expiry_s))
+            return
+        if send_will and client.will is not None:
+            self.send_will(client, client.will.messages)
+        self.delete(client)
+
+    def end(self, client: ClientSession) -> None:
+        """A durable session that nobody is attached to ends before its time, and its will with it."""
+        state = self.state(client)
+        if state is not None and state.will is not None and (state.attached or state.will_at_ms):
+            self._send_logged_will(client, state.will)
+        self.delete(client)
+
+    def delete(self, client: ClientSession) -> None:
+        """The session ends; what it is owed goes with it."""
+        row = client.row
+        self._back.submit(DeleteClientSession(row.vhost, row.client_id, row.session_id, row.durable))
+
+    def receive_deleted(self, row: ClientSessionRow) -> None:
+        """Its row is gone."""
+        client = self.sessions.pop(row.session_id, None)
+        if client is None:
+            return
+        if self._by_key.get((row.vhost, row.client_id)) is client:
+            del self._by_key[row.vhost, row.client_id]
+        attachment = client.attachment
+        if attachment is not None:  # its vhost was deleted
+            client.attachment = None
+            attachment.front.lose_client()
+        if client.transient is not None:
+            self._close(self._back.volatile, client.transient)
+        self._close(client.shard, client.queue)
+        if client.durable:
+            client.propose(s.Ended(client.id))
+
+    # ---- wills
+
+    def send_will(self, client: ClientSession, messages: MessageRun) -> None:
+        """If its user still may."""
+        if self._may_publish(client):
+            self._back.publish(client.row.vhost, messages)
+
+    def _may_publish(self, client: ClientSession) -> bool:
+        exchange = ExchangeName(MQTT_EXCHANGE.decode())
+        principal = Principal(client.row.user)
+        return self._back.topology.admit_publish(principal, client.row.vhost, exchange) is None
+
+    def _send_logged_will(self, client: ClientSession, will: bytes) -> None:
+        """With its mark in the log, so that it is sent once."""
+        if client.id in self._sending_wills:
+            return
+        self._sending_wills.add(client.id)
+        _, messages, _ = decode_record_batch(will)
+        sent = s.WillSent(client.id)
+        if not self._may_publish(client):
+            client.propose(sent)
+            return
+        outbox = self._back.outbox(client.shard, client.row.vhost)
+        client.shard.kernel.accept(messages, outbox, s.encode_client_command(sent))
+
+    # ---- the log
+
+    def receive_commands(self, shard: Shard, commands: Iterable[tuple[int, int, bytes]]) -> None:
+        """What was committed in a session's shard."""
+        states = self._states[shard]
+        for _, time_ms, data in commands:
+            command = s.decode_client_command(data)
+            states.apply(command, time_ms)
+            if isinstance(command, s.WillSent):
+                self._sending_wills.discard(command.session)
+            elif isinstance(command, s.Detached):
+                self._watch(command.session, states)
+        for key, value in states.rows_changed():
+            shard.kernel.put_row(key, value)
+
+    def begin(self) -> None:
+        """Leads what the topology says is here: every client is gone, since when nobody knows."""
+        rows = self._back.topology.sessions()
+        for row in rows:
+            client = self.lead(row)
+            states = self._states[client.shard]
+            state = states.states.get(client.id)
+            client.receive_subscriptions(self._back.topology.subscriptions(row))
+            if state is None:
+                self.delete(client)  # died before anybody was attached
+                continue
+            client.restore_ids(states.ids[client.id])
+            if state.attached:
+                client.propose(s.Detached(client.id, True, None))
+            else:
+                self._watch(client.id, states)
+        known = {row.session_id for row in rows}
+        for shard, states in self._states.items():
+            for session in states.states.keys() - known:
+                shard.kernel.propose_command(s.encode_client_command(s.Ended(session)))
+
+    # ---- time
+
+    def _watch(self, session: ClientSessionId, states: s.ClientStates) -> None:
+        state = states.states.get(session)
+        if state is None or state.attached:
+            return
+        for at_ms in (state.will_at_ms, state.expires_at_ms):
+            if at_ms:
+                heapq.heappush(self._timers, (at_ms, next(self._timer_turn), session))
+
+    @property
+    def next_deadline_ms(self) -> int | None:
+        return self._timers[0][0] if self._timers else None
+
+    def receive_time(self, now_ms: int) -> None:
+        """Wills and sessions whose time has come."""
+        due = []
+        while self._timers and self._timers[0][0] <= now_ms:
+            due.append(heapq.heappop(self._timers)[2])
+        for session in dict.fromkeys(due):
+            client = self.sessions.get(session)
+            if client is not None:
+                self._end_in_time(client, now_ms)
+
+    def _end_in_time(self, client: ClientSession, now_ms: int) -> None:
+        state = self.state(client)
+        key = (client.row.vhost, client.row.client_id)
+        if state is None or state.attached or client.attachment is not None or key in self._attaching:
+            return
+        if state.will is not None and 0 < state.will_at_ms <= now_ms:
+            self._send_logged_will(client, state.will)
+        if state.expiry_s != NEVER and 0 < state.expires_at_ms <= now_ms:
+            self._back.traffic.expired += 1
+            self.delete(client)
+
+
+def will_of(will: Will | None, encode: Callable[[MessageRun, int], bytes]) -> tuple[bytes | None, int]:
+    """As the log keeps it."""
+    return (None, 0) if will is None else (encode(will.messages, 0), will.delay_s)

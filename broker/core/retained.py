@@ -1,0 +1,149 @@
+"""A vhost's retained messages: each topic's last, kept in a queue of one shard, and sent to new subscriptions.
+
+The queue is fed like any other, by the routes of messages that are to be retained.  A subscription's messages are
+looked up by pages, and go through the session's own queues, a page when the one before has been delivered: whoever
+subscribes to everything delays nobody.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from broker.core.client_session import ClientSession
+from broker.core.publishing import ALL, PERSISTENT, TRANSIENT
+from broker.core.shard import Shard
+from broker.model.client_sessions import SubscriptionSpec
+from kernel import MessageRun, RetainedIndex, Route
+
+RETAINED_BASE = (1 << 62) + (1 << 61)
+"""Queue ids of retained messages: above every id that is given to a queue, and above outboxes'."""
+COUNT_MAX = 10_000_000
+SIZE_MAX = 16 << 30
+"""Of a vhost's retained messages, and bytes of their bodies: new topics beyond are not retained."""
+PAGE = 256
+"""Messages looked up in one go."""
+QUEUED_MAX = 64
+"""Messages that wait in a session's queue when its next page is looked up."""
+PACE_MS = 5
+"""How long a lookup waits that found its session's queues full."""
+
+
+class Lookup:
+    """One new subscription's."""
+
+    __slots__ = ("client", "filter", "place", "qos", "sequences")
+
+    def __init__(self, client: ClientSession, spec: SubscriptionSpec) -> None:
+        self.client = client
+        self.filter = spec.filter.encode()
+        self.qos = spec.qos
+        self.place: bytes | None = b""
+        """Where to go on; None: nowhere."""
+        self.sequences: list[int] = []
+        """Of the page that is to be fetched."""
+
+
+class Retained:
+    """Those of one vhost.  The shard tells it of changes as it tells a queue."""
+
+    def __init__(self, shard: Shard, id: int, schedule: Callable[[int], None]) -> None:
+        """``schedule`` asks for a dispatch at this wall time."""
+        self.shard = shard
+        self.id = id
+        self.index = RetainedIndex(id, COUNT_MAX, SIZE_MAX)
+        self.refused_count = 0
+        """Messages that were over the limits."""
+        self._schedule = schedule
+        self._timer_ms = 0
+        self._loaded = False
+        self._lookups: deque[Lookup] = deque()
+
+    @property
+    def count(self) -> int:
+        return len(self.index)
+
+    def look_up(self, client: ClientSession, spec: SubscriptionSpec) -> None:
+        """Sends the client what is retained for a subscription that is routed already."""
+        self._lookups.append(Lookup(client, spec))
+        self.shard.dirty[self.id] = None
+
+    def dispatch(self, now_ms: int) -> None:
+        if not self._collect():
+            return  # to be read first: the queue changes again when it was
+        if self._timer_ms and self._timer_ms <= now_ms:
+            self.index.expire(self.shard.kernel, now_ms)
+        if self._lookups:
+            self._go_on(now_ms)
+        self._set_timer(now_ms)
+
+    def _collect(self) -> bool:
+        """Takes in what is new; before it has taken in all there was at the start there are no lookups."""
+        kernel, index = self.shard.kernel, self.index
+        while kernel.counts(self.id)[0]:
+            collected = index.collect(kernel)
+            if collected is None:
+                return False
+            count, over = collected
+            self.refused_count += over
+            if not count:
+                break
+        self._loaded = True
+        return True
+
+    def _go_on(self, now_ms: int) -> None:
+        """A page for each lookup; those that are not over come again."""
+        waits = False
+        for _ in range(len(self._lookups)):
+            lookup = self._lookups.popleft()
+            if lookup.client.attachment is None:
+                continue  # what it will be sent, it will subscribe to anew
+            if not self._has_room(lookup):
+                waits = True
+            elif not self._send_page(lookup, now_ms):
+                self._lookups.append(lookup)
+                continue  # told when it was read
+            elif lookup.place is None:
+                continue
+            else:
+                waits = True
+            self._lookups.append(lookup)
+        if waits:
+            self._schedule(now_ms + PACE_MS)
+
+    def _has_room(self, lookup: Lookup) -> bool:
+        client = lookup.client
+        queued = client.queue.under_way_count + client.queue.ready_count
+        if client.transient is not None:
+            queued += client.transient.under_way_count + client.transient.ready_count
+        return queued <= QUEUED_MAX
+
+    def _send_page(self, lookup: Lookup, now_ms: int) -> bool:
+        """False: it must be read first."""
+        if not lookup.sequences:
+            assert lookup.place is not None
+            lookup.sequences, lookup.place = self.index.page(lookup.filter, lookup.place, PAGE)
+        messages = self.index.fetch(self.shard.kernel, lookup.sequences, now_ms)
+        if messages is None:
+            return False
+        lookup.sequences = []
+        if messages.count:
+            send_to(lookup.client, messages, lookup.qos)
+        return True
+
+    def _set_timer(self, now_ms: int) -> None:
+        expires_ms = self.index.expires_ms
+        if expires_ms and (self._timer_ms <= now_ms or expires_ms < self._timer_ms):
+            self._timer_ms = expires_ms
+            self._schedule(expires_ms)
+
+
+def send_to(client: ClientSession, messages: MessageRun, qos: int) -> None:
+    """To this session only, at the QoS it was granted."""
+    keys = len(messages.keys())
+    if client.transient is not None:
+        route = Route([(client.transient.id, None, None, TRANSIENT if qos else ALL, None)])
+        client.transient.kernel.publish(messages, [route] * keys)
+    if qos:
+        route = Route([(client.queue.id, None, None, PERSISTENT, None)])
+        client.shard.kernel.publish(messages, [route] * keys)

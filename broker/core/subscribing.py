@@ -1,0 +1,82 @@
+"""Subscriptions at the front: rights first, then the topology, then the answer."""
+
+from __future__ import annotations
+
+from broker.core.channel import Channel
+from broker.core.declaring import vhost_of
+from broker.core.front import ClientFront
+from broker.core.outcomes import Outcome
+from broker.core.permissions import Action
+from broker.core.resources import exchange_resource
+from broker.core.sys_topics import PREFIX as SYS_PREFIX
+from broker.core.topology_commands import DropSubscriptions, PutSubscriptions
+from broker.model.client_sessions import Subscribe, Subscribed, SubscriptionSpec, Unsubscribe, Unsubscribed
+from broker.model.names import ClientSessionId
+from broker.model.refusals import Refusal
+from routing.subscriptions import MQTT_EXCHANGE, Subscription
+
+
+def subscribe(front: ClientFront, channel: Channel, command: Subscribe) -> None:
+    client = front.client
+    if client is None:
+        return  # taken over meanwhile, which it will be told
+    vhost = vhost_of(front)
+    refusals = [_refusal(front, spec) for spec in command.subscriptions]
+    wanted = [spec for spec, refusal in zip(command.subscriptions, refusals, strict=True) if refusal is None]
+    table = front.back.topology.subscription_table(vhost)
+    replayed = [spec for spec in wanted if _is_replayed(spec, table.find(client.id, spec.share, spec.filter) is None)]
+    subscriptions = tuple(_subscription(client.id, spec, command.id) for spec in wanted)
+
+    def answer(outcome: Outcome) -> None:
+        client.receive_subscriptions(table.of_session(client.id))
+        front.go_on(channel, lambda: front.say(Subscribed(refusals)))
+        if front.client is client:
+            for spec in replayed:
+                front.back.replay_retained(client, spec)
+
+    channel.waiting = True
+    if subscriptions:
+        front.back.submit(PutSubscriptions(vhost, subscriptions, client.durable), answer)
+    else:
+        front.go_on(channel, lambda: front.say(Subscribed(refusals)))
+
+
+def _refusal(front: ClientFront, spec: SubscriptionSpec) -> Refusal | None:
+    assert front.principal is not None
+    topology = front.back.topology
+    if spec.filter.startswith(SYS_PREFIX) and not topology.is_administrator(front.principal.user):
+        return Refusal.ACCESS_REFUSED
+    refused = topology.authorize(
+        front.principal, Action.READ, exchange_resource(vhost_of(front), MQTT_EXCHANGE.decode())
+    )
+    return None if refused is None else refused.refusal
+
+
+def _is_replayed(spec: SubscriptionSpec, new: bool) -> bool:
+    """Retain Handling (MQTT 5 3.8.3.1); shared subscriptions are sent no retained messages (4.8.2)."""
+    return spec.share is None and (spec.retain_handling == 0 or (spec.retain_handling == 1 and new))
+
+
+def _subscription(session: ClientSessionId, spec: SubscriptionSpec, id: int) -> Subscription:
+    return Subscription(session, spec.filter, spec.share, spec.qos, spec.no_local, spec.retain_as_published, id)
+
+
+def unsubscribe(front: ClientFront, channel: Channel, command: Unsubscribe) -> None:
+    client = front.client
+    if client is None:
+        return
+    vhost = vhost_of(front)
+    table = front.back.topology.subscription_table(vhost)
+    there = [table.find(client.id, share, filter) for share, filter in command.filters]
+    found = [subscription is not None for subscription in there]
+    gone = tuple(subscription for subscription in there if subscription is not None)
+
+    def answer(outcome: Outcome) -> None:
+        client.receive_subscriptions(table.of_session(client.id))
+        front.go_on(channel, lambda: front.say(Unsubscribed(found)))
+
+    channel.waiting = True
+    if gone:
+        front.back.submit(DropSubscriptions(vhost, gone, client.durable), answer)
+    else:
+        front.go_on(channel, lambda: front.say(Unsubscribed(found)))

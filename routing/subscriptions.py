@@ -1,0 +1,95 @@
+"""MQTT subscriptions: topic filters of sessions, matched on levels beside a topic exchange's bindings.
+
+A session has one subscription for each filter and share name; subscribing again replaces it.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from broker.model.names import ClientSessionId
+from kernel import TopicTrie, filter_levels
+from routing.topic import name_levels
+
+MQTT_EXCHANGE = b"amq.topic"
+"""Where MQTT publishes, and what its filters match on; RabbitMQ's default too."""
+
+
+class Subscription(msgspec.Struct, frozen=True, gc=False):
+    """One filter of one session.  ``share``: the name of the group that takes turns; ``id`` 0: none."""
+
+    session: ClientSessionId
+    filter: str
+    share: str | None
+    qos: int
+    no_local: bool = False
+    retain_as_published: bool = False
+    id: int = 0
+
+
+SubscriptionKey: TypeAlias = tuple[ClientSessionId, str | None, str]
+
+
+class SubscriptionTable:
+    """The subscriptions of a vhost."""
+
+    def __init__(self) -> None:
+        self._trie = TopicTrie()
+        self._by_key: dict[SubscriptionKey, int] = {}
+        self._by_number: dict[int, Subscription] = {}
+        self._by_session: dict[ClientSessionId, dict[int, None]] = {}
+        self._next_number = 0
+        self.shared_count = 0
+
+    def put(self, subscription: Subscription) -> bool:
+        """False if the session had that filter and share before: it is replaced."""
+        key = (subscription.session, subscription.share, subscription.filter)
+        number = self._by_key.get(key)
+        if number is not None:
+            self._by_number[number] = subscription
+            return False
+        number = self._next_number
+        self._next_number += 1
+        self._by_key[key] = number
+        self._by_number[number] = subscription
+        self._by_session.setdefault(subscription.session, {})[number] = None
+        self.shared_count += subscription.share is not None
+        self._trie.insert(filter_levels(subscription.filter.encode()), number)
+        return True
+
+    def drop(self, session: ClientSessionId, share: str | None, filter: str) -> bool:
+        """False if there was none."""
+        number = self._by_key.pop((session, share, filter), None)
+        if number is None:
+            return False
+        del self._by_number[number]
+        self.shared_count -= share is not None
+        numbers = self._by_session[session]
+        del numbers[number]
+        if not numbers:
+            del self._by_session[session]
+        self._trie.remove(filter_levels(filter.encode()), number)
+        return True
+
+    def find(self, session: ClientSessionId, share: str | None, filter: str) -> Subscription | None:
+        number = self._by_key.get((session, share, filter))
+        return None if number is None else self._by_number[number]
+
+    def of_session(self, session: ClientSessionId) -> list[Subscription]:
+        """In the order in which they were made."""
+        return [self._by_number[number] for number in self._by_session.get(session, ())]
+
+    def match(self, routing_key: bytes) -> list[Subscription]:
+        """Those a message with this key goes to, in the order in which they were made.
+
+        A wildcard at the first level stands for no name that begins with ``$`` (MQTT 4.7.2).
+        """
+        if not self._by_number:
+            return []
+        numbers = self._trie.match(name_levels(routing_key), leading_wildcards=not routing_key.startswith(b"$"))
+        return [self._by_number[number] for number in numbers]
+
+    def __len__(self) -> int:
+        return len(self._by_number)
