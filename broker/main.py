@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING
 
 from broker.cli.arguments import VERSION, parser
 from broker.config import Config, ConfigError, load
+from broker.config.schema import MqttListener
 
 if TYPE_CHECKING:
-    from broker.server.listener import Endpoint
+    from broker.server.listener import Endpoint, Protocol
     from broker.server.node import NodeSettings
+    from protocols.mqtt.settings import MqttSettings
 
 BAD_START = 1
 BAD_CONFIG = 2
@@ -92,7 +94,8 @@ async def serve_node(config: Config, data: Path) -> None:
     from kernel import Counters
 
     limits = config.broker.limits
-    node = await open_node(data, node_settings(config))
+    counters = Counters()
+    node = await open_node(data, node_settings(config), counters)
     try:
         async with trio.open_nursery() as keeping:
             keeping.start_soon(keep_house, node)
@@ -103,7 +106,7 @@ async def serve_node(config: Config, data: Path) -> None:
                         node.broker,
                         node.journal,
                         endpoints(config),
-                        counters=Counters(),
+                        counters=counters,
                         limits=ConnectionLimits(
                             limits.max_connections,
                             limits.max_unauthenticated_connections,
@@ -142,6 +145,7 @@ def node_settings(config: Config) -> NodeSettings:
         volatile_size_max=config.broker.limits.memory.volatile_queues,
         first_user=UserName(config.security.default_user),
         first_password=config.security.default_password.encode(),
+        version=VERSION,
     )
 
 
@@ -149,9 +153,11 @@ def endpoints(config: Config) -> list[Endpoint]:
     """Where to listen, and what is spoken there."""
     from broker.server.connection import Opened, Peer
     from broker.server.listener import Endpoint
-    from kernel import AmqpDecoder
+    from broker.server.serve import now_ms
+    from kernel import AmqpDecoder, MqttDecoder, PublishEncoder
     from protocols.amqp.connection import AmqpAdapter
     from protocols.amqp.settings import AmqpSettings
+    from protocols.mqtt.connection import MqttAdapter
 
     limits = config.broker.limits
     settings = AmqpSettings(
@@ -168,7 +174,44 @@ def endpoints(config: Config) -> list[Endpoint]:
         decoder = AmqpDecoder()
         return Opened(AmqpAdapter(decoder, settings, loopback=peer.loopback, now=now), decoder)
 
-    return [Endpoint(each.protocol, each.host, each.port, amqp) for each in config.broker.listeners]
+    encoder = PublishEncoder()
+
+    def mqtt(listener: MqttListener) -> Protocol:
+        of_listener = mqtt_settings(listener, config)
+
+        def open_mqtt(peer: Peer, now: float) -> Opened:
+            decoder = MqttDecoder()
+            adapter = MqttAdapter(decoder, encoder, of_listener, now_ms, loopback=peer.loopback, now=now)
+            return Opened(adapter, decoder)
+
+        return open_mqtt
+
+    return [
+        Endpoint(each.protocol, each.host, each.port, mqtt(each) if isinstance(each, MqttListener) else amqp)
+        for each in config.broker.listeners
+    ]
+
+
+def mqtt_settings(listener: MqttListener, config: Config) -> MqttSettings:
+    from protocols.mqtt.settings import MqttSettings
+
+    return MqttSettings(
+        vhost=listener.vhost,
+        allow_anonymous=None if listener.allow_anonymous == "loopback" else listener.allow_anonymous,
+        anonymous_user=listener.anonymous_user,
+        receive_maximum=listener.receive_maximum,
+        enforce_receive_maximum=listener.enforce_receive_maximum,
+        max_inflight_messages=listener.max_inflight_messages,
+        max_queued_messages=listener.max_queued_messages,
+        persistent_client_expiration_s=math.ceil(listener.persistent_client_expiration) or None,
+        retain_available=listener.retain_available,
+        topic_alias_maximum=listener.max_topic_alias,
+        packet_size_max=config.broker.performance.max_message_size,
+        keep_alive_max_s=math.ceil(listener.max_keepalive) or None,
+        handshake_timeout_s=config.broker.limits.handshake_timeout,
+        disconnect_on_unauthorized=listener.disconnect_on_unauthorized,
+        response_information=listener.response_information,
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from broker.config.problem import Mark, Problem, suggestion
 from broker.config.refused import FIXED_VALUES, REFUSED_KEYS, refused_protocol
-from broker.config.schema import Config, Section
+from broker.config.schema import LISTENERS, Config, Listener, Section
 from broker.config.source import Mapping, Node, Scalar, Sequence
 from broker.config.units import format_duration, format_size, parse_duration, parse_size
 
@@ -80,7 +80,7 @@ def check_field(hint: Any, node: Node, path: str, problems: list[Problem]) -> An
     if isinstance(kind, type) and issubclass(kind, Section):
         return check_section(kind, node, path, problems)
     if get_origin(kind) is tuple:
-        return check_list(get_args(kind)[0], meta, node, path, problems)
+        return check_listeners(meta, node, path, problems)
     if not isinstance(node, Scalar):
         problems.append(Problem(node.mark, f"{path} must be a single value"))
         return None
@@ -99,9 +99,8 @@ def unwrap(hint: Any) -> tuple[Meta, Any]:
     return Meta(), hint
 
 
-def check_list(
-    item: type[SectionT], meta: Meta, node: Node, path: str, problems: list[Problem]
-) -> tuple[SectionT, ...] | None:
+def check_listeners(meta: Meta, node: Node, path: str, problems: list[Problem]) -> tuple[Listener, ...] | None:
+    """The one list there is; which keys an entry may have its protocol says."""
     if not isinstance(node, Sequence):
         problems.append(Problem(node.mark, f"{path} must be a list"))
         return None
@@ -109,7 +108,19 @@ def check_list(
     if not least <= len(node.items) <= most:
         problems.append(Problem(node.mark, f"{path} must have {least} to {most} entries"))
         return None
-    return tuple(check_section(item, child, f"{path}[{number}]", problems) for number, child in enumerate(node.items))
+    found = [check_listener(child, f"{path}[{number}]", problems) for number, child in enumerate(node.items)]
+    return tuple(listener for listener in found if listener is not None)
+
+
+def check_listener(node: Node, path: str, problems: list[Problem]) -> Listener | None:
+    protocol = node.items.get("protocol") if isinstance(node, Mapping) else None
+    if protocol is not None and isinstance(protocol[1], Scalar):
+        listener = LISTENERS.get(str(protocol[1].value))
+        if listener is None:
+            problems.append(Problem(protocol[1].mark, refused_protocol(protocol[1].value)))
+            return None
+        return check_section(listener, node, path, problems)
+    return check_section(LISTENERS["amqp"], node, path, problems)
 
 
 def check_value(kind: Any, meta: Meta, value: Any, path: str) -> Any:
@@ -144,8 +155,6 @@ def check_value(kind: Any, meta: Meta, value: Any, path: str) -> Any:
 def check_choice(choices: tuple[Any, ...], value: Any, path: str) -> Any:
     if any(value == choice and type(value) is type(choice) for choice in choices):
         return value
-    if path.endswith("].protocol"):
-        raise BadValue(refused_protocol(value))
     if path in FIXED_VALUES:
         shown = str(choices[0]).lower()
         raise BadValue(f"{path} can only be {shown}: {FIXED_VALUES[path]}")

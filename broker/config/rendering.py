@@ -13,6 +13,7 @@ from broker.config.checking import FORMATTERS, unwrap
 from broker.config.schema import Config, Section
 
 HIDDEN = "<hidden>"
+LINE_SIZE_MAX = 80
 
 
 def render(config: Config) -> str:
@@ -30,10 +31,20 @@ def section_lines(section: Section) -> Iterator[str]:
         elif isinstance(value, tuple):
             yield f"{field.name}:"
             for item in value:
-                words = ", ".join(section_lines(item))
-                yield f"  - {{{words}}}"
+                yield from (f"  {line}" for line in item_lines(item))
         else:
             yield f"{field.name}: {render_value(value, hints[field.name])}"
+
+
+def item_lines(item: Section) -> Iterator[str]:
+    """In one line if it fits."""
+    keys = list(section_lines(item))
+    whole = f"- {{{', '.join(keys)}}}"
+    if len(whole) <= LINE_SIZE_MAX:
+        yield whole
+        return
+    yield f"- {keys[0]}"
+    yield from (f"  {key}" for key in keys[1:])
 
 
 def render_value(value: Any, hint: Any) -> str:

@@ -21,6 +21,7 @@ Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255)]
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
 """0 asks the system for a free one; the banner tells which."""
 MemorySize: TypeAlias = Annotated[int, Meta(ge=MIB, le=1 << 50, extra=SIZE)]
+MessageCount: TypeAlias = Annotated[int, Meta(ge=1, le=65535)]
 ConnectionCount: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
@@ -36,12 +37,38 @@ class Cluster(Section, frozen=True, kw_only=True):
     shards: Annotated[int, Meta(ge=1, le=64)] = 4
 
 
-class Listener(Section, frozen=True, kw_only=True):
-    """A door, and what is spoken at it."""
+class AmqpListener(Section, frozen=True, kw_only=True):
+    """A door at which AMQP 0-9-1 is spoken."""
 
     protocol: Literal["amqp"]
     host: Name = "127.0.0.1"
     port: Port = 5672
+
+
+class MqttListener(Section, frozen=True, kw_only=True):
+    """A door at which MQTT 3.1, 3.1.1 and 5 are spoken.  Where Mosquitto has a key, it has its name here."""
+
+    protocol: Literal["mqtt"]
+    host: Name = "127.0.0.1"
+    port: Port = 1883
+    vhost: Name = "/"
+    allow_anonymous: Literal["loopback", True, False] = "loopback"
+    anonymous_user: Name = "guest"
+    receive_maximum: MessageCount = 1000
+    enforce_receive_maximum: bool = True
+    max_inflight_messages: MessageCount = 1000
+    max_queued_messages: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
+    persistent_client_expiration: Annotated[float, Meta(ge=0, le=4_294_967_294, extra=DURATION)] = 0.0
+    retain_available: bool = True
+    max_topic_alias: Annotated[int, Meta(ge=0, le=65535)] = 16
+    max_keepalive: Annotated[float, Meta(ge=0, le=65535, extra=DURATION)] = 0.0
+    disconnect_on_unauthorized: bool = True
+    response_information: Annotated[str, Meta(min_length=0, max_length=255)] = "response"
+
+
+Listener: TypeAlias = AmqpListener | MqttListener
+LISTENERS: dict[str, type[Listener]] = {"amqp": AmqpListener, "mqtt": MqttListener}
+"""By protocol."""
 
 
 class Storage(Section, frozen=True, kw_only=True):
@@ -91,7 +118,10 @@ class Limits(Section, frozen=True, kw_only=True):
 class Broker(Section, frozen=True, kw_only=True):
     """What serves clients."""
 
-    listeners: Annotated[tuple[Listener, ...], Meta(min_length=1, max_length=64)] = (Listener(protocol="amqp"),)
+    listeners: Annotated[tuple[Listener, ...], Meta(min_length=1, max_length=64)] = (
+        AmqpListener(protocol="amqp"),
+        MqttListener(protocol="mqtt"),
+    )
     storage: Storage = Storage()
     replication: Replication = Replication()
     performance: Performance = Performance()

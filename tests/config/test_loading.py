@@ -65,8 +65,14 @@ def test_no_file_means_the_defaults() -> None:
         ("message_queue: {broker: {limits: {frame_max: 1KiB}}}", "frame_max must be at least 4KiB, not 1KiB"),
         ("message_queue: {broker: {listeners: []}}", "broker.listeners must have 1 to 64 entries"),
         ("message_queue: {broker: {listeners: [{port: 1}]}}", "broker.listeners[0] lacks 'protocol'"),
-        ("message_queue: {broker: {listeners: [{protocol: mqtt}]}}", "'mqtt' isn't supported yet: amqp (0-9-1) is"),
-        ("message_queue: {broker: {listeners: [{protocol: amqb}]}}", "'amqb' isn't supported: amqp (0-9-1) is"),
+        (
+            "message_queue: {broker: {listeners: [{protocol: stomp}]}}",
+            "'stomp' isn't supported yet: amqp (0-9-1) and mqtt are",
+        ),
+        (
+            "message_queue: {broker: {listeners: [{protocol: amqb}]}}",
+            "'amqb' isn't supported: amqp (0-9-1) and mqtt are",
+        ),
         ("message_queue: {logging: {level: warn}}", "did you mean 'warning'?"),
         ("message_queue: [", "not YAML"),
         ("message_queue: \x01", "not YAML"),
