@@ -49,7 +49,8 @@ class Filter(NamedTuple):
 
 
 class Connack(NamedTuple):
-    session_present: bool
+    session_present: bool | None
+    """None where it isn't told: by 3.1, or by the client to us."""
     properties: Mapping[str, object]
 
 
@@ -179,8 +180,8 @@ class Broker:
         return device, device.connect()
 
     def check_present(self, connack: Connack, wanted: bool) -> None:
-        """Is the session told to be there, or not?  3.1 does not tell."""
-        assert self.level == 3 or connack.session_present == wanted, f"session present: {connack.session_present}"
+        """Is the session told to be there, or not?"""
+        assert connack.session_present in (wanted, None), f"session present: {connack.session_present}"
 
     def forget(self, *client_ids: str) -> None:
         """Ends their sessions, whoever holds them."""

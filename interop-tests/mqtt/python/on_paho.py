@@ -66,7 +66,8 @@ class PahoDevice(Device):
         client.on_log = self._on_log
 
     def _on_connect(self, _, __, flags, reason, properties) -> None:
-        self._connacks.put((reason.value, Connack(flags.session_present, decoded(properties))))
+        present = flags.session_present if self.address.level > 3 else None
+        self._connacks.put((reason.value, Connack(present, decoded(properties))))
 
     def _on_disconnect(self, _, __, flags, reason, ___) -> None:
         self.ended.put(reason.value if flags.is_disconnect_packet_from_server else None)

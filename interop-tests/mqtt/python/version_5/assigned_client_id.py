@@ -14,6 +14,6 @@ def run(broker: Broker) -> None:
     first.disconnect()
     back = broker.device(str(given), clean=False, properties=properties)
     connack = back.connect()
-    assert connack.session_present
+    broker.check_present(connack, True)
     assert "assigned_client_identifier" not in connack.properties
     broker.forget(str(given))

@@ -23,7 +23,7 @@ def run(broker: Broker) -> None:
     lost, _ = broker.resume(client_id, will=soon)
     lost.hang_up()
     back, connack = broker.resume(client_id)
-    assert connack.session_present
+    broker.check_present(connack, True)
     other.publish(Message(topic, b"back", 1))
     assert watcher.next_message().payload == b"back"
     time.sleep(1.2)
