@@ -18,12 +18,17 @@ PORTS = range(20_000, 32_000)
 """Below the ephemeral range: a client's own port is never the one that is waited for."""
 
 
+SPEAKS_MQTT = False
+"""Does this version have an MQTT listener?  What needs one is skipped where not."""
+
+
 class BrokerProcess:
     """Started by ``start``, ended by ``stop`` or ``kill``; the data stays."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.port = free_port()
+        self.mqtt_port = free_port()
         self.log = directory / "broker.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -31,10 +36,19 @@ class BrokerProcess:
     def url(self) -> str:
         return f"amqp://guest:guest@127.0.0.1:{self.port}"
 
+    @property
+    def mqtt_url(self) -> str:
+        return f"mqtt://guest:guest@127.0.0.1:{self.mqtt_port}"
+
+    def ports(self) -> dict[str, int]:
+        """Where each protocol is spoken."""
+        return {"amqp": self.port, **({"mqtt": self.mqtt_port} if SPEAKS_MQTT else {})}
+
     def start(self) -> None:
         """Returns once it accepts connections."""
+        listeners = ", ".join(f"{{protocol: {protocol}, port: {port}}}" for protocol, port in self.ports().items())
         settings = {
-            "DRAGOMAN__BROKER__LISTENERS": f"[{{protocol: amqp, port: {self.port}}}]",
+            "DRAGOMAN__BROKER__LISTENERS": f"[{listeners}]",
             "DRAGOMAN__BROKER__STORAGE__LOG_DIR": str(self.directory / "data"),
         }
         with self.log.open("ab") as log:
@@ -42,7 +56,7 @@ class BrokerProcess:
                 [DRAGOMAN, "run"], env={**os.environ, **settings}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not accepts(self.port):
+        while not all(map(accepts, self.ports().values())):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise AssertionError(f"the broker did not start:\n{self.log.read_text()}")
@@ -60,6 +74,11 @@ class BrokerProcess:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    def restart(self) -> None:
+        """Killed without a word and started with the same data."""
+        self.kill()
+        self.start()
 
     def check_alive(self) -> None:
         """Fails with its last words if it isn't."""

@@ -23,8 +23,8 @@ class Client(NamedTuple):
     name: str
     command: tuple[str, ...]
     folder: Path
-    behaviours: str
-    """A pattern: a file for each."""
+    behaviours: tuple[str, ...]
+    """Patterns: a file for each."""
     needs: Path
     remedy: str
 
@@ -34,22 +34,22 @@ class Client(NamedTuple):
 
     def behaviour_names(self) -> list[str]:
         shared = {"__init__", "connection", "client", "main"}
-        return sorted({path.stem for path in self.folder.glob(self.behaviours)} - shared)
+        return sorted({path.stem for pattern in self.behaviours for path in self.folder.glob(pattern)} - shared)
 
 
 REMEDY = "then run make interop"
 NODE_MODULE = AMQP / "node" / "node_modules" / "amqplib" / "package.json"
 CLIENTS = (
-    Client("pika", (str(PYTHON), "run.py", "on_pika"), AMQP / "python", "on_pika/*.py", PYTHON, "run make interop"),
+    Client("pika", (str(PYTHON), "run.py", "on_pika"), AMQP / "python", ("on_pika/*.py",), PYTHON, "run make interop"),
     Client(
-        "aio-pika", (str(PYTHON), "run.py", "on_aio_pika"), AMQP / "python", "on_aio_pika/*.py", PYTHON,
+        "aio-pika", (str(PYTHON), "run.py", "on_aio_pika"), AMQP / "python", ("on_aio_pika/*.py",), PYTHON,
         "run make interop",
     ),
     Client(
-        "amqplib", ("node", "run.js"), AMQP / "node", "behaviours/*.js", NODE_MODULE,
+        "amqplib", ("node", "run.js"), AMQP / "node", ("behaviours/*.js",), NODE_MODULE,
         f"apt-get install nodejs npm, {REMEDY}",
     ),
-    Client("amqp091-go", (str(GO_CLIENT),), AMQP / "go", "*.go", GO_CLIENT, f"install Go 1.22 or newer, {REMEDY}"),
+    Client("amqp091-go", (str(GO_CLIENT),), AMQP / "go", ("*.go",), GO_CLIENT, f"install Go 1.22 or newer, {REMEDY}"),
 )  # fmt: skip
 
 

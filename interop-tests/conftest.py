@@ -1,4 +1,4 @@
-"""A broker for all behaviours, or another one's address in INTEROP_AMQP_URL."""
+"""A broker for all behaviours, or another one's address in INTEROP_AMQP_URL and INTEROP_MQTT_URL."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from broker_process import DRAGOMAN, BrokerProcess
+from broker_process import DRAGOMAN, SPEAKS_MQTT, BrokerProcess
+from mosquitto_process import MosquittoProcess
+from mqtt_broker import MqttBroker
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +37,21 @@ def fresh_broker(tmp_path: Path) -> Iterator[BrokerProcess]:
 def stranger() -> str | None:
     """The address of another broker, to see whether a behaviour is what that one shows too."""
     return os.environ.get("INTEROP_AMQP_URL")
+
+
+@pytest.fixture(scope="session")
+def mqtt_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MqttBroker]:
+    """Whom MQTT clients meet: our broker, the one at INTEROP_MQTT_URL, or, where that is ``mosquitto``, Debian's."""
+    stranger = os.environ.get("INTEROP_MQTT_URL")
+    if stranger == "mosquitto":
+        mosquitto = MosquittoProcess(tmp_path_factory.mktemp("mosquitto"))
+        mosquitto.start()
+        yield MqttBroker(mosquitto.url, ours=False, limited_user=True, restart=mosquitto.restart)
+        mosquitto.stop()
+    elif stranger is not None:
+        yield MqttBroker(stranger, ours=False)
+    elif SPEAKS_MQTT:
+        process: BrokerProcess = request.getfixturevalue("broker")
+        yield MqttBroker(process.mqtt_url, ours=True, restart=process.restart, check_alive=process.check_alive)
+    else:
+        pytest.skip("this version has no MQTT listener")

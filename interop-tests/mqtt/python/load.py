@@ -1,0 +1,53 @@
+"""A client for load under which the broker is killed: paho in MQTT 5, one object that keeps its state and reconnects."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+SESSION_EXPIRY_S = 3600
+RECONNECT_S = 1
+
+
+class LastingClient:
+    """Its session begins anew with its first connection and then lives as long as the object."""
+
+    def __init__(self, url: str, client_id: str) -> None:
+        self.connected = threading.Event()
+        parts = urlsplit(url)
+        self.client = client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTv5)
+        client.username_pw_set(parts.username or "", parts.password or "")
+        client.reconnect_delay_set(RECONNECT_S, RECONNECT_S)
+        client.on_connect = self._on_connect
+        properties = Properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = SESSION_EXPIRY_S
+        self._first = True
+        self._failed: str | None = None
+        client.connect_async(str(parts.hostname), parts.port or 1883, clean_start=mqtt.MQTT_CLEAN_START_FIRST_ONLY,
+                             properties=properties)  # fmt: skip
+        client.loop_start()
+
+    def _on_connect(self, client: mqtt.Client, _, flags: mqtt.ConnectFlags, reason, __) -> None:
+        if reason.is_failure:
+            return
+        if flags.session_present == self._first:
+            self._failed = f"session present: {flags.session_present}"
+        self._first = False
+        self.connected.set()
+
+    def check(self) -> None:
+        assert self._failed is None, self._failed
+
+    def receive(self, topic: str, qos: int, take: Callable[[int], None]) -> None:
+        """Subscribes once; ``take`` gets each number."""
+        self.client.on_message = lambda _, __, message: take(int(message.payload))
+        subscribed = threading.Event()
+        self.client.on_subscribe = lambda *_: subscribed.set()
+        assert self.connected.wait(10)
+        self.client.subscribe(topic, qos)
+        assert subscribed.wait(10)
