@@ -26,8 +26,8 @@ PROGRESS_TIMEOUT_S = 30
 class Receiver:
     """The subscriber's process, and what it got so far."""
 
-    def __init__(self, url: str, topic: str, qos: int) -> None:
-        command = [str(PYTHON), "receive_through_kills.py", url, topic, str(qos)]
+    def __init__(self, url: str, level: str, topic: str, qos: int) -> None:
+        command = [str(PYTHON), "receive_through_kills.py", url, level, topic, str(qos)]
         self._process = subprocess.Popen(
             command, cwd=MQTT / "python", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -68,12 +68,12 @@ class Receiver:
             self._process.kill()
 
 
-def killed_again_and_again(broker: MqttBroker, qos: int, drawn: random.Random) -> tuple[list[int], int]:
+def killed_again_and_again(broker: MqttBroker, level: str, qos: int, drawn: random.Random) -> tuple[list[int], int]:
     """What the subscriber got, and how many messages were sent: 0, 1, ..."""
     assert broker.restart is not None
     topic = f"kill-nine/{uuid.uuid4().hex[:12]}"
-    receiver = Receiver(broker.url, topic, qos)
-    command = [str(PYTHON), "publish_through_kills.py", broker.url, topic, str(qos)]
+    receiver = Receiver(broker.url, level, topic, qos)
+    command = [str(PYTHON), "publish_through_kills.py", broker.url, level, topic, str(qos)]
     try:
         with subprocess.Popen(
             command, cwd=MQTT / "python", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -96,13 +96,15 @@ def killed_again_and_again(broker: MqttBroker, qos: int, drawn: random.Random) -
     return receiver.got, sent
 
 
-@pytest.mark.parametrize("qos", [1, 2])
-def test_no_message_is_lost_by_a_kill(mqtt_broker: MqttBroker, qos: int) -> None:
+@pytest.mark.parametrize(("level", "qos"), [("4", 1), ("4", 2), ("5", 1), ("5", 2)])
+def test_no_message_is_lost_by_a_kill(mqtt_broker: MqttBroker, level: str, qos: int) -> None:
     require(next(client for client in MQTT_CLIENTS if client.name == "paho-5").missing())
     if mqtt_broker.restart is None:
         pytest.skip("a broker that isn't ours isn't killed")
+    if not mqtt_broker.ours and level == "5":
+        pytest.skip("another broker may do otherwise: Mosquitto 2.0.11 stalls after a restart")
     seed = random.SystemRandom().getrandbits(32)
-    got, sent = killed_again_and_again(mqtt_broker, qos, random.Random(seed))
+    got, sent = killed_again_and_again(mqtt_broker, level, qos, random.Random(seed))
     counts = Counter(got)
     lost = [number for number in range(sent) if not counts[number]]
     assert not lost, f"seed {seed}: {len(lost)} of {sent} messages are lost, such as {lost[:5]}"

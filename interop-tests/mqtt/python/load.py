@@ -1,4 +1,4 @@
-"""A client for load under which the broker is killed: paho in MQTT 5, one object that keeps its state and reconnects."""
+"""A client for load under which the broker is killed: paho, one object that keeps its state and reconnects."""
 
 from __future__ import annotations
 
@@ -11,25 +11,33 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 SESSION_EXPIRY_S = 3600
-RECONNECT_S = 1
+RECONNECT_S = 0.1
 
 
 class LastingClient:
     """Its session begins anew with its first connection and then lives as long as the object."""
 
-    def __init__(self, url: str, client_id: str) -> None:
+    def __init__(self, url: str, level: str, client_id: str) -> None:
         self.connected = threading.Event()
+        self._first = True
+        self._failed: str | None = None
         parts = urlsplit(url)
-        self.client = client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTv5)
+        version5 = level == "5"
+        self.client = client = mqtt.Client(
+            mqtt.CallbackAPIVersion.VERSION2,
+            client_id,
+            clean_session=None if version5 else False,  # nobody had this name before
+            protocol=mqtt.MQTTProtocolVersion(int(level)),
+        )
         client.username_pw_set(parts.username or "", parts.password or "")
         client.reconnect_delay_set(RECONNECT_S, RECONNECT_S)
         client.on_connect = self._on_connect
-        properties = Properties(PacketTypes.CONNECT)
-        properties.SessionExpiryInterval = SESSION_EXPIRY_S
-        self._first = True
-        self._failed: str | None = None
-        client.connect_async(str(parts.hostname), parts.port or 1883, clean_start=mqtt.MQTT_CLEAN_START_FIRST_ONLY,
-                             properties=properties)  # fmt: skip
+        more = {}
+        if version5:
+            properties = Properties(PacketTypes.CONNECT)
+            properties.SessionExpiryInterval = SESSION_EXPIRY_S
+            more = {"clean_start": False, "properties": properties}
+        client.connect_async(str(parts.hostname), parts.port or 1883, **more)
         client.loop_start()
 
     def _on_connect(self, client: mqtt.Client, _, flags: mqtt.ConnectFlags, reason, __) -> None:

@@ -1,4 +1,4 @@
-"""``publish_through_kills.py URL TOPIC QOS``: publishes 0, 1, ... until its standard input ends.
+"""``publish_through_kills.py URL LEVEL TOPIC QOS``: publishes 0, 1, ... until its standard input ends.
 
 Then it waits until all are acknowledged, publishes one more, and says "sent" and how many those were.
 """
@@ -18,8 +18,8 @@ IN_FLIGHT_MAX = 100
 DRAIN_S = 60
 
 
-def main(url: str, topic: str, qos: str) -> None:
-    lasting = LastingClient(url, f"publisher-{uuid.uuid4().hex[:12]}")
+def main(url: str, level: str, topic: str, qos: str) -> None:
+    lasting = LastingClient(url, level, f"publisher-{uuid.uuid4().hex[:12]}")
     acknowledged = 0
 
     def count(*_: object) -> None:

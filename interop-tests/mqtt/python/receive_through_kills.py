@@ -1,4 +1,4 @@
-"""``receive_through_kills.py URL TOPIC QOS``: says "ready", then each number that comes; ended by its standard input."""
+"""``receive_through_kills.py URL LEVEL TOPIC QOS``: says "ready", then each number that comes; ended by its standard input."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import uuid
 from load import LastingClient
 
 
-def main(url: str, topic: str, qos: str) -> None:
-    lasting = LastingClient(url, f"receiver-{uuid.uuid4().hex[:12]}")
+def main(url: str, level: str, topic: str, qos: str) -> None:
+    lasting = LastingClient(url, level, f"receiver-{uuid.uuid4().hex[:12]}")
     lasting.receive(topic, int(qos), lambda number: print(number, flush=True))
     print("ready", flush=True)
     sys.stdin.read()
