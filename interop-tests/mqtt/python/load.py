@@ -19,6 +19,7 @@ class LastingClient:
 
     def __init__(self, url: str, level: str, client_id: str) -> None:
         self.connected = threading.Event()
+        self.connections = 0
         self._first = True
         self._failed: str | None = None
         parts = urlsplit(url)
@@ -32,6 +33,7 @@ class LastingClient:
         client.username_pw_set(parts.username or "", parts.password or "")
         client.reconnect_delay_set(RECONNECT_S, RECONNECT_S)
         client.on_connect = self._on_connect
+        client.on_disconnect = lambda *_: self.connected.clear()
         more = {}
         if version5:
             properties = Properties(PacketTypes.CONNECT)
@@ -46,6 +48,7 @@ class LastingClient:
         if flags.session_present == self._first:
             self._failed = f"session present: {flags.session_present}"
         self._first = False
+        self.connections += 1
         self.connected.set()
 
     def check(self) -> None:

@@ -28,9 +28,13 @@ def main(url: str, level: str, topic: str, qos: str) -> None:
 
     lasting.client.on_publish = count
     assert lasting.connected.wait(10)
-    sent = 0
+    sent = connections = 0
     while not select.select([sys.stdin], [], [], 0)[0]:
-        if sent - acknowledged < IN_FLIGHT_MAX:
+        # Once connected again, paho may send a new message before those it has to send again.
+        settled = acknowledged == sent or connections == lasting.connections
+        if settled:
+            connections = lasting.connections
+        if settled and sent - acknowledged < IN_FLIGHT_MAX and lasting.connected.is_set():
             lasting.client.publish(topic, b"%d" % sent, int(qos))
             sent += 1
         else:
