@@ -34,7 +34,7 @@ class Device {
     })
     client.on('disconnect', (packet) => (this.reason = packet.reasonCode))
     client.on('error', () => {}) // told by `connect`, and by `ended`
-    this.ended = once(client, 'close')
+    this.ended = new Promise((resolve) => client.once('close', resolve))
   }
 
   next() {

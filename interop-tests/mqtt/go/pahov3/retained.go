@@ -1,0 +1,16 @@
+package main
+
+// retained: the last message comes at subscribing, flagged; an empty one deletes it.
+func retained(b *broker) {
+	topic := fresh("retained")
+	publisher, subscriber, late := b.connect(), b.connect(), b.connect()
+	publisher.publish(topic+"/a", "old", 1, true)
+	publisher.publish(topic+"/a", "new", 1, true)
+	subscriber.subscribe(topic+"/+", 2)
+	want("replay", subscriber.next(), message{topic + "/a", "new", 1, true})
+	publisher.publish(topic+"/a", "", 1, true)
+	want("deletion", subscriber.next(), message{topic + "/a", "", 1, false})
+	late.subscribe(topic+"/#", 1)
+	publisher.publish(topic+"/b", "end", 1, false)
+	want("after", len(late.until("end")), 0)
+}
