@@ -1,4 +1,4 @@
-"""Each stock MQTT client shows each behaviour against a started broker; the behaviours are the files beside this one."""
+"""Each stock MQTT client shows each behaviour against a started broker; they are the files beside this one."""
 
 from __future__ import annotations
 

@@ -16,16 +16,23 @@ FOLDERS = ("any_version", "version_5")
 def main() -> None:
     level, behaviour, url = sys.argv[1:]
     (folder,) = (folder for folder in FOLDERS if importlib.util.find_spec(f"{folder}.{behaviour}"))
-    shown = False
-    try:
-        importlib.import_module(f"{folder}.{behaviour}").run(Broker(url, level))
-        shown = True
-    except Exception as error:  # noqa: BLE001: told with what was compared
-        print("".join(traceback.TracebackException.from_exception(error, capture_locals=True).format()))
+    sys.excepthook = fail
+    importlib.import_module(f"{folder}.{behaviour}").run(Broker(url, level))
+    end(0)
+
+
+def fail(_: type[BaseException], error: BaseException, __: object) -> None:
+    """Told with what was compared."""
+    print("".join(traceback.TracebackException.from_exception(error, capture_locals=True).format()))
+    end(1)
+
+
+def end(code: int) -> None:
+    """A client's threads are not waited for."""
     for process in STARTED:
         process.kill()
-    print("shown" if shown else "failed", flush=True)
-    os._exit(not shown)  # its threads are not waited for
+    print("failed" if code else "shown", flush=True)
+    os._exit(code)
 
 
 if __name__ == "__main__":

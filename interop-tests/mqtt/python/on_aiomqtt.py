@@ -46,9 +46,7 @@ class AiomqttDevice(AsyncDevice):
     async def _read(self) -> None:
         try:
             async for got in self._client.messages:
-                self.received.put(
-                    Message(got.topic.value, got.payload, got.qos, got.retain, decoded(got.properties))
-                )
+                self.received.put(Message(got.topic.value, got.payload, got.qos, got.retain, decoded(got.properties)))
         except aiomqtt.MqttError as error:
             code = getattr(error.__cause__, "rc", None)
             value = getattr(code, "value", None)

@@ -1,4 +1,4 @@
-"""``receive_through_kills.py URL LEVEL TOPIC QOS``: says "ready", then each number that comes; ended by its standard input."""
+"""``receive_through_kills.py URL LEVEL TOPIC QOS``: says "ready", then each number that comes, until its input ends."""
 
 from __future__ import annotations
 

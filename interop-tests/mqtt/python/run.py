@@ -21,15 +21,22 @@ def main() -> None:
     address = Address(parts.hostname, parts.port or 1883, parts.username or "", parts.password or "", int(level))
     (folder,) = (folder for folder in FOLDERS if importlib.util.find_spec(f"{folder}.{behaviour}"))
     broker = Broker(importlib.import_module(f"on_{client}").CLIENT, address)
-    shown = False
-    try:
-        importlib.import_module(f"{folder}.{behaviour}").run(broker)
-        broker.close()
-        shown = True
-    except Exception as error:  # noqa: BLE001: told with what was compared
-        print("".join(traceback.TracebackException.from_exception(error, capture_locals=True).format()))
-    print("shown" if shown else "failed", flush=True)
-    os._exit(not shown)  # a client's threads are not waited for
+    sys.excepthook = fail
+    importlib.import_module(f"{folder}.{behaviour}").run(broker)
+    broker.close()
+    end(0)
+
+
+def fail(_: type[BaseException], error: BaseException, __: object) -> None:
+    """Told with what was compared."""
+    print("".join(traceback.TracebackException.from_exception(error, capture_locals=True).format()))
+    end(1)
+
+
+def end(code: int) -> None:
+    """A client's threads are not waited for."""
+    print("failed" if code else "shown", flush=True)
+    os._exit(code)
 
 
 if __name__ == "__main__":

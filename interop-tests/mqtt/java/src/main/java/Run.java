@@ -1,0 +1,1 @@
+public final class Run { public static void main(String[] a) {} }
