@@ -33,7 +33,7 @@ class Client(NamedTuple):
         return None if self.needs.exists() else f"{self.name} is missing: {self.remedy}"
 
     def behaviour_names(self) -> list[str]:
-        shared = {"__init__", "connection", "client", "main"}
+        shared = {"__init__", "connection", "client", "main", "mod"}
         return sorted({path.stem for pattern in self.behaviours for path in self.folder.glob(pattern)} - shared)
 
 

@@ -45,6 +45,8 @@ OURS_ONLY = {
     "will_at_session_end": "waits for the delay",
 }
 OURS_ONLY_FOR = {
+    ("rumqttc-3.1.1", "every_qos"): "hangs up on more than 20 messages in flight",
+    ("HiveMQ-3.1.1", "every_qos"): "hangs up on more than 20 messages in flight",
     ("mosquitto-5", "every_qos"): "stalls with QoS 2",
     ("mosquitto-5", "offline_messages"): "stalls with QoS 2",
 }
@@ -84,6 +86,22 @@ def go_client(name: str, folder: str) -> Client:
     return Client(name, (str(built),), MQTT / "go", (f"{folder}/*.go",), built, remedy)
 
 
+def rust_client(version: str) -> Client:
+    built = BUILT / "rumqttc"
+    command = (str(built), {"3.1.1": "4", "5": "5"}[version])
+    return Client(f"rumqttc-{version}", command, MQTT / "rust", ("src/behaviours/*.rs",), built, REMEDY)
+
+
+def java_client(version: str) -> Client:
+    level = {"3.1.1": "4", "5": "5"}[version]
+    built = BUILT / "hivemq"
+    # Runs are short: no time is spent on optimising what they run.
+    command = ("java", "-XX:TieredStopAtLevel=1", "-cp", f"{built}/*", "Run", level)
+    patterns = ("src/main/java/[a-z]*.java",)
+    remedy = f"apt-get install default-jdk-headless maven, {REMEDY}"
+    return Client(f"HiveMQ-{version}", command, MQTT / "java", patterns, built, remedy)
+
+
 MQTT_CLIENTS = (
     *(python_client("paho", version) for version in ("3.1", "3.1.1", "5")),
     *(python_client("gmqtt", version) for version in ("3.1.1", "5")),
@@ -93,4 +111,6 @@ MQTT_CLIENTS = (
     *(node_client(version) for version in ("3.1", "3.1.1", "5")),
     go_client("paho.mqtt.golang-3.1.1", "pahov3"),
     go_client("paho.golang-5", "pahov5"),
+    *(rust_client(version) for version in ("3.1.1", "5")),
+    *(java_client(version) for version in ("3.1.1", "5")),
 )

@@ -101,8 +101,8 @@ def test_no_message_is_lost_by_a_kill(mqtt_broker: MqttBroker, level: str, qos: 
     require(next(client for client in MQTT_CLIENTS if client.name == "paho-5").missing())
     if mqtt_broker.restart is None:
         pytest.skip("a broker that isn't ours isn't killed")
-    if not mqtt_broker.ours and level == "5":
-        pytest.skip("another broker may do otherwise: Mosquitto 2.0.11 stalls after a restart")
+    if not mqtt_broker.ours and (level == "5" or qos == 2):
+        pytest.skip("another broker may do otherwise: Mosquitto 2.0.11 stalls (5), or delivers twice (QoS 2)")
     seed = random.SystemRandom().getrandbits(32)
     got, sent = killed_again_and_again(mqtt_broker, level, qos, random.Random(seed))
     counts = Counter(got)

@@ -1,0 +1,1 @@
+record Message(String topic, String payload, int qos, boolean retain) {}
