@@ -18,7 +18,7 @@ PORTS = range(20_000, 32_000)
 """Below the ephemeral range: a client's own port is never the one that is waited for."""
 
 
-SPEAKS_MQTT = False
+SPEAKS_MQTT = True
 """Does this version have an MQTT listener?  What needs one is skipped where not."""
 
 

@@ -61,7 +61,7 @@ class MqttListener(Section, frozen=True, kw_only=True):
     persistent_client_expiration: Annotated[float, Meta(ge=0, le=4_294_967_294, extra=DURATION)] = 0.0
     retain_available: bool = True
     max_topic_alias: Annotated[int, Meta(ge=0, le=65535)] = 16
-    max_keepalive: Annotated[float, Meta(ge=0, le=65535, extra=DURATION)] = 0.0
+    max_keepalive: Annotated[float, Meta(ge=0, le=65535, extra=DURATION)] = 3600.0
     disconnect_on_unauthorized: bool = True
     response_information: Annotated[str, Meta(min_length=0, max_length=255)] = "response"
 

@@ -86,12 +86,16 @@ class Attaching:
                 clients.detach(client, send_will=True)
                 taken.lose_client()
             if client.durable and ends:
-                clients.end(client)
-            elif client.durable:
+                clients.end(client, lambda outcome: self._create())
+                return
+            if client.durable:
                 self._resume(client)
                 return
+        self._create()
+
+    def _create(self) -> None:
         durable = self._command.expiry_s > 0
-        create = clients.create_command(self.key, self._principal.user, durable)
+        create = self._front.back.clients.create_command(self.key, self._principal.user, durable)
         self._front.back.submit(create, self._receive_created)
 
     def _receive_created(self, outcome: Outcome) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from broker.core import client_states as s
 from broker.core.client_session import ClientSession
+from broker.core.meta import Answer
 from broker.core.permissions import Principal
 from broker.core.queue import Queue
 from broker.core.shard import Shard
@@ -147,17 +148,17 @@ class Clients:
             self.send_will(client, client.will.messages)
         self.delete(client)
 
-    def end(self, client: ClientSession) -> None:
-        """A durable session that nobody is attached to ends before its time, and its will with it."""
+    def end(self, client: ClientSession, answer: Answer) -> None:
+        """A durable session that nobody is attached to ends before its time, and its will is sent; then answers."""
         state = self.state(client)
         if state is not None and state.will is not None and (state.attached or state.will_at_ms):
             self._send_logged_will(client, state.will)
-        self.delete(client)
+        self.delete(client, answer)
 
-    def delete(self, client: ClientSession) -> None:
+    def delete(self, client: ClientSession, answer: Answer | None = None) -> None:
         """The session ends; what it is owed goes with it."""
         row = client.row
-        self._back.submit(DeleteClientSession(row.vhost, row.client_id, row.session_id, row.durable))
+        self._back.submit(DeleteClientSession(row.vhost, row.client_id, row.session_id, row.durable), answer)
 
     def receive_deleted(self, row: ClientSessionRow) -> None:
         """Its row is gone."""

@@ -48,7 +48,7 @@ class MqttSettings(msgspec.Struct, frozen=True):
     packet_size_max: Annotated[int, _says("Bytes of the largest packet taken.")] = 10_000_000
     keep_alive_max_s: Annotated[
         int | None, _says("A client of MQTT 5 that asks for more, or for none, is told this (Server Keep Alive).")
-    ] = None
+    ] = 3600
     handshake_timeout_s: Annotated[float, _says("From connecting to CONNACK; then it is hung up on.")] = 10.0
     login_failure_delay_s: Annotated[
         float, _says("From CONNECT to the refusal of a login, so that guessing is slow and timing tells nothing.")

@@ -139,10 +139,15 @@ def test_an_id_taken_before_a_crash_is_taken_after_it(node: Node) -> None:
     node.journal.abandon()
 
 
-def test_a_clean_start_forgets_the_session(node: Node) -> None:
-    attached(node, "s", clean=False, expiry_s=DAY_S).subscribe()
+@pytest.mark.parametrize("expiry_s", [0, DAY_S])
+@pytest.mark.parametrize("connected", [True, False])
+def test_a_clean_start_forgets_the_session(node: Node, expiry_s: int, connected: bool) -> None:
+    before = attached(node, "s", clean=False, expiry_s=DAY_S)
+    before.subscribe()
+    if not connected:
+        before.lose()
     again = Client(node, "s")
-    assert not again.attach(clean=True, expiry_s=DAY_S)
+    assert not again.attach(clean=True, expiry_s=expiry_s)
     attached(node, "p").publish("1")
     assert again.bodies() == []
 
