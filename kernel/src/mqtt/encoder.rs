@@ -11,8 +11,6 @@ use crate::mqtt::topic_aliases::{Alias, TopicAliases};
 
 const EXPIRY_SIZE: usize = 5;
 const ALIAS_SIZE: usize = 3;
-/// First byte, remaining length, topic length, packet identifier, property length.
-const OVERHEAD_MAX: usize = 1 + 4 + 2 + 2 + 4;
 
 /// What a delivery is granted by.
 #[derive(Clone, Copy)]
@@ -78,7 +76,10 @@ pub fn encode(
             writer.put_part(part, &converted, numbered, grants, left_s);
         }
     }
-    writer.out.wire.shrink_to_fit();
+    let wire = &mut writer.out.wire;
+    if wire.capacity() > wire.len() + wire.len() / 4 {
+        wire.shrink_to_fit();
+    }
     writer.out
 }
 
@@ -123,7 +124,7 @@ impl Writer<'_> {
         grants: Grants,
         left_s: u32,
     ) {
-        self.reserve(messages, entries, grants);
+        self.reserve(messages, entries, grants, left_s);
         let five = self.shape.version == 5;
         for (entry, original) in entries.iter().zip(part.entries()) {
             let grant = match grants {
@@ -151,18 +152,33 @@ impl Writer<'_> {
         }
     }
 
-    fn reserve(&mut self, messages: &MessageRun, entries: &[Entry], grants: Grants) {
-        let granted = match grants {
-            Grants::One(grant) => grant.properties.len(),
-            Grants::ByTopic(_, grants) => {
-                let sizes = grants.iter().map(|grant| grant.properties.len());
-                sizes.max().unwrap_or(0)
-            }
-        };
-        let most = OVERHEAD_MAX + EXPIRY_SIZE + ALIAS_SIZE + granted;
+    /// Makes room for these, and little more.
+    fn reserve(&mut self, messages: &MessageRun, entries: &[Entry], grants: Grants, left_s: u32) {
+        let five = self.shape.version == 5;
+        let mut fixed = 2 + if self.packet_ids.is_some() { 2 } else { 0 };
+        if five {
+            fixed += match grants {
+                Grants::One(grant) => grant.properties.len(),
+                Grants::ByTopic(_, grants) => {
+                    let sizes = grants.iter().map(|grant| grant.properties.len());
+                    sizes.max().unwrap_or(0)
+                }
+            };
+            fixed += if left_s > 0 { EXPIRY_SIZE } else { 0 };
+            fixed += if self.aliases.is_some() {
+                ALIAS_SIZE
+            } else {
+                0
+            };
+        }
         let sizes = entries.iter().map(|entry| {
             let topic = messages.dictionary[entry.key as usize].routing_key.size;
-            most + topic as usize + entry.properties.size as usize + entry.body.size as usize
+            let mut size = fixed + topic as usize + entry.body.size as usize;
+            if five {
+                let properties = entry.properties.size as usize;
+                size += properties + varint_size(properties + fixed);
+            }
+            1 + varint_size(size) + size
         });
         self.out.wire.reserve(sizes.sum());
         if self.packet_ids.is_some() {
