@@ -135,6 +135,7 @@ fn deliveries(run: &MessageRun) -> DeliveryRun {
         first: 0,
         count: run.entries.len() as u32,
         redelivered: false,
+        expires_ms: 0,
     };
     DeliveryRun { parts: vec![whole] }
 }

@@ -1,9 +1,9 @@
-//! Coverage-guided fuzzing of the AMQP decoder (and of what its messages are handed to).
+//! Coverage-guided fuzzing of the AMQP and MQTT decoders (and of what their messages are handed to).
 //!
 //! ```text
-//! cd tests/fuzz && cargo run --release -- [--seconds 60] [--seed N] [--keep] [FILE...]
+//! cd tests/fuzz && cargo run --release -- [--mqtt] [--seconds 60] [--seed N] [--keep] [FILE...]
 //! ```
-//! Starts from `tests/kernel/corpus/amqp`, whose files are whole streams from the protocol header on; an
+//! Starts from `tests/kernel/corpus/amqp` or `mqtt`, whose files are whole streams from the first byte on; an
 //! input that takes an edge (or takes one more often) that none before took joins the corpus. `--keep`
 //! writes those that are worth it back. An input that breaks a law is written to `target/fuzz/broken`,
 //! and named; `FILE` checks it again. Only the stable compiler is needed: the flags in
@@ -13,16 +13,21 @@
 
 mod coverage;
 mod law;
+mod mqtt_law;
 mod mutation;
 
 #[path = "../../../kernel/src/amqp/mod.rs"]
 mod amqp;
+#[path = "../../../kernel/src/conversion/mod.rs"]
+mod conversion;
 #[path = "../../../kernel/src/decoder.rs"]
 mod decoder;
 #[path = "../../../kernel/src/delivery_run.rs"]
 mod delivery_run;
 #[path = "../../../kernel/src/message_run.rs"]
 mod message_run;
+#[path = "../../../kernel/src/mqtt/mod.rs"]
+mod mqtt;
 #[path = "../../../kernel/src/run_builder.rs"]
 mod run_builder;
 
@@ -32,9 +37,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use coverage::Seen;
-use mutation::Random;
+use mutation::{Framing, Random};
 
 struct Options {
+    framing: Framing,
     duration: Duration,
     seed: u64,
     keep: bool,
@@ -44,6 +50,7 @@ struct Options {
 fn options() -> Result<Options, String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let mut options = Options {
+        framing: Framing::Amqp,
         duration: Duration::from_secs(60),
         seed: now.map_or(1, |since| since.as_nanos() as u64),
         keep: false,
@@ -59,6 +66,7 @@ fn options() -> Result<Options, String> {
         match argument.as_str() {
             "--seconds" => options.duration = Duration::from_secs(number()?),
             "--seed" => options.seed = number()?,
+            "--mqtt" => options.framing = Framing::Mqtt,
             "--keep" => options.keep = true,
             file => options.files.push(file.into()),
         }
@@ -80,9 +88,16 @@ fn read_corpus(folder: &Path) -> std::io::Result<Vec<Vec<u8>>> {
 }
 
 /// Whether the input keeps the laws; what it covers is counted.
-fn holds(input: &[u8]) -> bool {
+fn holds(input: &[u8], framing: Framing) -> bool {
     coverage::reset();
-    catch_unwind(|| law::check(input)).is_ok()
+    catch_unwind(|| check(input, framing)).is_ok()
+}
+
+fn check(input: &[u8], framing: Framing) {
+    match framing {
+        Framing::Amqp => law::check(input),
+        Framing::Mqtt => mqtt_law::check(input),
+    }
 }
 
 fn report(input: &[u8]) -> std::io::Result<ExitCode> {
@@ -108,7 +123,7 @@ fn fuzz(options: &Options, folder: &Path) -> std::io::Result<ExitCode> {
     };
     let mut corpus = Vec::new();
     for input in read_corpus(folder)? {
-        if !holds(&input) {
+        if !holds(&input, options.framing) {
             return report(&input);
         }
         if seen.receive() {
@@ -124,8 +139,9 @@ fn fuzz(options: &Options, folder: &Path) -> std::io::Result<ExitCode> {
             // The newer an input, the likelier it is at the edge of what is known.
             let newest = random.below(corpus.len()).max(random.below(corpus.len()));
             let other = random.below(corpus.len());
-            let input = mutation::mutate(&corpus[newest], &corpus[other], &mut random);
-            if !holds(&input) {
+            let (from, other) = (&corpus[newest], &corpus[other]);
+            let input = mutation::mutate(from, other, options.framing, &mut random);
+            if !holds(&input, options.framing) {
                 return report(&input);
             }
             if seen.receive() {
@@ -142,18 +158,18 @@ fn fuzz(options: &Options, folder: &Path) -> std::io::Result<ExitCode> {
         corpus.len()
     );
     if options.keep {
-        keep(corpus, folder)?;
+        keep(corpus, options.framing, folder)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Writes the smallest inputs that together take every edge.
-fn keep(mut corpus: Vec<Vec<u8>>, folder: &Path) -> std::io::Result<()> {
+fn keep(mut corpus: Vec<Vec<u8>>, framing: Framing, folder: &Path) -> std::io::Result<()> {
     corpus.sort_by_key(Vec::len);
     let mut seen = Seen::new().expect("it is instrumented");
     for input in corpus {
         let edges = seen.edge_count();
-        holds(&input);
+        holds(&input, framing);
         seen.receive();
         if seen.edge_count() > edges {
             std::fs::write(folder.join(format!("{:016x}", hash(&input))), &input)?;
@@ -172,11 +188,15 @@ fn main() -> ExitCode {
     };
     if !options.files.is_empty() {
         for file in &options.files {
-            law::check(&std::fs::read(file).expect("a file of an input"));
+            let input = std::fs::read(file).expect("a file of an input");
+            check(&input, options.framing);
         }
         return ExitCode::SUCCESS;
     }
     set_hook(Box::new(|panic| println!("{panic}")));
-    let folder = root().join("tests/kernel/corpus/amqp");
+    let folder = root().join(match options.framing {
+        Framing::Amqp => "tests/kernel/corpus/amqp",
+        Framing::Mqtt => "tests/kernel/corpus/mqtt",
+    });
     fuzz(&options, &folder).expect("the corpus can be read and written")
 }

@@ -1,5 +1,7 @@
 //! Changes to inputs, most of them to whole frames, so that what lies behind the framing is reached.
 
+use crate::mqtt::packet::{self, Varint};
+
 /// xorshift64*: small, and the same everywhere.
 pub struct Random(u64);
 
@@ -22,22 +24,53 @@ const TELLING: [u8; 16] = [
     0, 1, 2, 3, 4, 8, 10, 20, 40, 50, 60, 0x7F, 0x80, 0xCE, 0xFE, 0xFF,
 ];
 
+/// How a stream is made of frames.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// A protocol header, then frames that end in 0xCE.
+    Amqp,
+    /// Packets.
+    Mqtt,
+}
+
 /// A changed copy of `input`; `other` lends frames.
-pub fn mutate(input: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
+pub fn mutate(input: &[u8], other: &[u8], framing: Framing, random: &mut Random) -> Vec<u8> {
     let mut out = input.to_vec();
     for _ in 0..1 + random.below(4) {
         if random.below(4) == 0 {
             change_bytes(&mut out, random);
         } else {
-            out = change_frames(&out, other, random);
+            out = change_frames(&out, other, framing, random);
         }
     }
     out.truncate(SIZE_MAX);
     out
 }
 
-/// The protocol header, and each frame; the last may be cut short.
-fn frames(stream: &[u8]) -> Vec<Vec<u8>> {
+/// Each frame; the last may be cut short.
+fn frames(stream: &[u8], framing: Framing) -> Vec<Vec<u8>> {
+    match framing {
+        Framing::Amqp => amqp_frames(stream),
+        Framing::Mqtt => mqtt_packets(stream),
+    }
+}
+
+fn mqtt_packets(stream: &[u8]) -> Vec<Vec<u8>> {
+    let (mut packets, mut rest) = (Vec::new(), stream);
+    while packets.is_empty() || !rest.is_empty() {
+        let size = match packet::varint(rest.get(1..).unwrap_or_default()) {
+            Varint::Whole(size, head) => 1 + head + size,
+            _ => rest.len(),
+        };
+        let (packet, after) = rest.split_at(size.min(rest.len()));
+        packets.push(packet.to_vec());
+        rest = after;
+    }
+    packets
+}
+
+/// The protocol header, and each frame.
+fn amqp_frames(stream: &[u8]) -> Vec<Vec<u8>> {
     let (header, mut rest) = stream.split_at(stream.len().min(HEADER_SIZE));
     let mut frames = vec![header.to_vec()];
     while !rest.is_empty() {
@@ -52,8 +85,8 @@ fn frames(stream: &[u8]) -> Vec<Vec<u8>> {
     frames
 }
 
-fn change_frames(stream: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
-    let mut all = frames(stream);
+fn change_frames(stream: &[u8], other: &[u8], framing: Framing, random: &mut Random) -> Vec<u8> {
+    let mut all = frames(stream, framing);
     let at = random.below(all.len());
     match random.below(7) {
         0 => {
@@ -68,21 +101,34 @@ fn change_frames(stream: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
             all.swap(at, with);
         }
         3 => {
-            let lent = frames(other);
+            let lent = frames(other, framing);
             let from = random.below(lent.len());
             let to = from + random.below(lent.len() - from) + 1;
             let after = all.split_off(at);
             all.extend_from_slice(&lent[from..to]);
             all.extend(after);
         }
-        4 => {
-            if let [_, c1, c0, ..] = &mut all[at][..] {
-                (*c1, *c0) = (0, random.below(4) as u8);
-            }
-        }
+        4 => match (framing, &mut all[at][..]) {
+            (Framing::Amqp, [_, c1, c0, ..]) => (*c1, *c0) = (0, random.below(4) as u8),
+            (Framing::Mqtt, [first, ..]) => *first ^= 1 << random.below(8),
+            _ => {}
+        },
+        _ if framing == Framing::Mqtt => change_body(&mut all[at], random),
         _ => change_payload(&mut all[at], random),
     }
     all.concat()
+}
+
+/// Changes what a packet holds and makes its size right again.
+fn change_body(packet: &mut Vec<u8>, random: &mut Random) {
+    let Varint::Whole(_, head) = packet::varint(packet.get(1..).unwrap_or_default()) else {
+        return;
+    };
+    let mut body = packet[1 + head..].to_vec();
+    change_bytes(&mut body, random);
+    packet.truncate(1);
+    packet::put_varint(packet, body.len());
+    packet.extend_from_slice(&body);
 }
 
 /// Changes what a frame holds and makes its size and end right again.
