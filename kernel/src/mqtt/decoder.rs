@@ -20,6 +20,8 @@ use crate::run_builder::{RunBuilder, RUN_COUNT_MAX, RUN_SIZE_MAX};
 
 /// Where all topics lead.
 const EXCHANGE: &[u8] = b"amq.topic";
+/// The bits of a first byte that publishes of one run share: type and QoS.
+const OF_RUN: u8 = 0xF6;
 /// A packet that came in parts and is larger than this becomes a run of its own, uncopied.
 const COPIED_SIZE_MAX: usize = 64 << 10;
 /// An input buffer larger than this is given back once it is empty.
@@ -282,7 +284,11 @@ impl MqttDecoder {
                     let body_at = size - publish.body.len();
                     return self.take_large(&publish, body_at).map(Step::Alone);
                 }
-                self.receive_publish(&publish, size, data.len(), frames)?;
+                // The run that this one may begin goes no further if the next is of another QoS.
+                let next = data.get(size).copied().unwrap_or_default();
+                let alike = next & OF_RUN == data[0] & OF_RUN;
+                let left = if alike { data.len() } else { size };
+                self.receive_publish(&publish, size, left, frames)?;
             }
             packet::PUBACK..=packet::PUBCOMP => {
                 let (packet_id, reason) = ack::parse(kind, body, self.version)?;
@@ -294,7 +300,7 @@ impl MqttDecoder {
         Ok(Step::Taken(size))
     }
 
-    /// `size`: that of its packet; `left` bytes are there from it on.
+    /// `size`: that of its packet; `left` bytes of its like may be there from it on.
     #[inline]
     fn receive_publish(
         &mut self,
