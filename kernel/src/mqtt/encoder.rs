@@ -11,6 +11,8 @@ use crate::mqtt::topic_aliases::{Alias, TopicAliases};
 
 const EXPIRY_SIZE: usize = 5;
 const ALIAS_SIZE: usize = 3;
+/// A topic's length is a u16; those of other protocols may be longer.
+const TOPIC_SIZE_MAX: usize = u16::MAX as usize;
 
 /// What a delivery is granted by.
 #[derive(Clone, Copy)]
@@ -223,7 +225,10 @@ impl Writer<'_> {
         };
         let id_size = if publish.packet_id.is_some() { 2 } else { 0 };
         let size = 2 + topic.len() + id_size + head_size + properties_size + publish.body.len();
-        if size > BODY_SIZE_MAX || 1 + varint_size(size) + size > self.shape.packet_size_max {
+        if topic.len() > TOPIC_SIZE_MAX
+            || size > BODY_SIZE_MAX
+            || 1 + varint_size(size) + size > self.shape.packet_size_max
+        {
             return false;
         }
         let wire = &mut self.out.wire;
