@@ -21,6 +21,7 @@ UNSEEN_BY_ASYNCIO_CLIENTS = {"ping", "publish_not_authorised"}
 WITHOUT = {
     "gmqtt-5": {
         *UNSEEN_BY_ASYNCIO_CLIENTS, "assigned_client_id", "receive_maximum", "takeover_reason",
+        "topic_alias_to_client",
     },
     "gmqtt-3.1.1": {"ping"},
     "aiomqtt-5": {

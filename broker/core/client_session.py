@@ -84,6 +84,8 @@ class ClientSession:
         """Ids of what was published exactly once and is not released, proposed ones included."""
         self.will: Will | None = None
         """Of a session that is not durable."""
+        self.over = False
+        """Its client left, and it was to last no longer."""
         self.shares = False
         self.no_local = False
         self._grants = {True: Grants((), QOS_2), False: Grants((), QOS_0)}

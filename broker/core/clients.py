@@ -64,6 +64,8 @@ class Clients:
 
     def has_expired(self, client: ClientSession) -> bool:
         """Its time is over, and it is on its way out."""
+        if client.over:
+            return True
         state = self.state(client) if client.durable else None
         return state is not None and not state.attached and 0 < state.expires_at_ms <= self._back.now_ms
 
@@ -143,6 +145,8 @@ class Clients:
             if send_will and state is not None and state.will is not None and not state.will_delay_s:
                 self._send_logged_will(client, state.will)
             client.propose(s.Detached(client.id, send_will, expiry_s))
+            lasts_s = state.expiry_s if expiry_s is None and state is not None else expiry_s
+            client.over = lasts_s == 0
             return
         if send_will and client.will is not None:
             self.send_will(client, client.will.messages)

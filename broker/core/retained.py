@@ -13,6 +13,7 @@ from collections.abc import Callable
 from broker.core.client_session import ClientSession
 from broker.core.publishing import ALL, PERSISTENT, TRANSIENT
 from broker.core.shard import Shard
+from broker.core.waiter import Waiter
 from broker.model.client_sessions import SubscriptionSpec
 from kernel import MessageRun, RetainedIndex, Route
 
@@ -64,7 +65,18 @@ class Retained:
         return len(self.index)
 
     def look_up(self, client: ClientSession, spec: SubscriptionSpec) -> None:
-        """Sends the client what is retained for a subscription that is routed already."""
+        """Sends the client what is retained for a subscription that is routed already.
+
+        What was published before and is on its way is waited for: its route did not lead to the client.
+        """
+        kernel = self.shard.kernel
+        if not kernel.has_queue(self.id) or kernel.counts(self.id)[2]:
+            waiter = Waiter(lambda: self._begin(client, spec))
+            self.shard.when_applied(kernel.barrier(), waiter)
+        else:
+            self._begin(client, spec)
+
+    def _begin(self, client: ClientSession, spec: SubscriptionSpec) -> None:
         self._lookups.append(Lookup(client, spec))
         self.shard.dirty[self.id] = None
 

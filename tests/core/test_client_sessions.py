@@ -237,6 +237,26 @@ def test_a_will_is_sent_for_a_client_that_is_lost_and_not_for_one_that_says_good
     assert watcher.bodies() == ["dead"]
 
 
+def test_a_client_that_comes_back_at_once_finds_no_session_it_said_was_over(node: Node) -> None:
+    client, again = attached(node, "s", clean=False, expiry_s=DAY_S), Client(node, "s")
+    client.session.submit([cs.DetachSession(False, 0)])
+    again.session.submit([cs.AttachSession(ClientId("s"), False, DAY_S, 10)])
+    present = [reply.present for reply in again.run() if isinstance(reply, cs.SessionAttached)]
+    assert present == [False]
+    again.subscribe()
+    node.wait(10_000)
+    attached(node, "p").publish("1")
+    assert again.bodies() == ["1"], "the end of the old session is not the new one's"
+
+
+def test_a_retained_message_that_is_on_its_way_is_not_missed(node: Node) -> None:
+    publisher, late = attached(node, "p"), attached(node, "s")
+    messages = published("kept", topic="a", retain=True)
+    publisher.session.submit([c.Publish(cs.NO_CHANNEL, messages, 1)])
+    late.session.submit([cs.Subscribe([cs.SubscriptionSpec("a", 1)])])
+    assert late.bodies() == ["kept"]
+
+
 def test_a_will_waits_for_its_delay_or_the_end_of_the_session_and_is_cancelled_by_a_return(node: Node) -> None:
     watcher = attached(node, "w", clean=False, expiry_s=DAY_S)
     watcher.subscribe("will")

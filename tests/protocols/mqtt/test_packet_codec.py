@@ -191,7 +191,7 @@ def test_the_reason_string_goes_first_and_then_the_user_properties() -> None:
         (Puback(1), V3_1_1, "40 02 0001"),
         (Pingresp(), V5, "d0 00"),
         (Disconnect(), V5, "e0 00"),
-        (Disconnect(ReasonCode.SESSION_TAKEN_OVER), V5, "e0 01 8e"),
+        (Disconnect(ReasonCode.SESSION_TAKEN_OVER), V5, "e0 02 8e 00"),
         (Disconnect(), V3_1_1, "e0 00"),
         (Auth(), V5, "f0 00"),
     ],

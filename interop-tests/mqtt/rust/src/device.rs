@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::{version_4, version_5};
 
 pub const WAIT: Duration = Duration::from_secs(10);
-pub const POLL: Duration = Duration::from_millis(50);
+pub const POLL: Duration = Duration::from_millis(500);
 
 #[derive(Debug, PartialEq, Eq, Clone)]
 pub struct Message {
