@@ -18,6 +18,7 @@ from broker.core.outcomes import Applied, Outcome
 from broker.core.publishing import RouteTable
 from broker.core.queue import Queue
 from broker.core.retained import RETAINED_BASE, Retained
+from broker.core.scram import DECOY_SECRET_SIZE
 from broker.core.shard import Shard
 from broker.core.sys_topics import PREFIX as SYS_PREFIX
 from broker.core.sys_topics import Figures, SysTopics
@@ -53,6 +54,7 @@ class Back:
     ) -> None:
         """``version`` and ``figures`` are shown under ``$SYS``."""
         self.random_bytes = random_bytes
+        self.decoy_secret = random_bytes(DECOY_SECRET_SIZE)
         self.meta_shard = meta
         self.logged = logged
         self.volatile = volatile

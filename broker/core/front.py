@@ -12,6 +12,7 @@ from broker.core.consumer import Consumer, Outlet
 from broker.core.outcomes import Refused
 from broker.core.permissions import Principal
 from broker.core.queue import Queue
+from broker.core.scram import ScramExchange
 from broker.core.shard import Shard
 from broker.model.commands import Publish
 from broker.model.names import SessionId, VhostName
@@ -28,6 +29,8 @@ class Front(Outlet, Protocol):
     id: SessionId
     principal: Principal | None
     vhost: VhostName | None
+    scram: ScramExchange | None
+    """The login that has begun."""
 
     def say(self, reply: Reply) -> None:
         """Owes the connection a reply."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from broker.core import attaching, consuming, declaring, exactly_once, subscribing
+from broker.core import attaching, authenticating, consuming, declaring, exactly_once, subscribing
 from broker.core.back import Back
 from broker.core.channel import Channel, Publication
 from broker.core.client_session import ClientSession
@@ -20,6 +20,7 @@ from broker.core.permissions import Principal
 from broker.core.publishing import Destination, RouteTable, tag_ranges, tags_left
 from broker.core.queue import ACCEPTED
 from broker.core.resources import exchange_resource
+from broker.core.scram import ScramExchange
 from broker.core.shard import Shard
 from broker.core.waiter import Waiter
 from broker.model import client_sessions as cs
@@ -50,6 +51,7 @@ class Session:
         self.room = ROOM
         self.principal: Principal | None = None
         self.vhost: VhostName | None = None
+        self.scram: ScramExchange | None = None
         self.client: ClientSession | None = None
         self.channels: dict[int, Channel] = {NO_CHANNEL: Channel(NO_CHANNEL)}
         self.publishing = False
@@ -372,13 +374,6 @@ class Session:
 
     # ---- opening and closing
 
-    def authenticate(self, channel: Channel, command: c.Authenticate) -> None:
-        if self.back.topology.authenticate(command.user, command.password, command.loopback):
-            self.principal = Principal(command.user)
-            self.say(r.Authenticated())
-        else:
-            self.refuse(channel, Refused(Refusal.LOGIN_REFUSED, f"user '{command.user}'"))
-
     def open_vhost(self, channel: Channel, command: c.OpenVhost) -> None:
         assert self.principal is not None
         refused = self.back.topology.open_vhost(self.principal, command.vhost)
@@ -462,7 +457,9 @@ Handler = Callable[[Session, Channel, Any], None]
 HANDLERS: dict[type, Handler] = {
     c.Publish: Session.publish,
     c.Settle: Session.settle,
-    c.Authenticate: Session.authenticate,
+    c.Authenticate: authenticating.authenticate,
+    c.BeginScram: authenticating.begin_scram,
+    c.ContinueScram: authenticating.continue_scram,
     c.OpenVhost: Session.open_vhost,
     c.OpenChannel: Session.open_channel,
     c.CloseChannel: Session.close_channel,

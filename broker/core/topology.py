@@ -25,6 +25,7 @@ from broker.core.topology_commands import (
     DeleteExchange,
     DeleteQueue,
     DropSubscriptions,
+    PasswordHash,
     PutSubscriptions,
     TopologyCommand,
     Unbind,
@@ -126,6 +127,14 @@ class Topology:
     def authenticate(self, user: UserName, password: bytes, loopback: bool) -> bool:
         """Is it the user it says?  Takes 1 ms unless this password of this user was right before."""
         return self._tables.users.authenticate(user, password, loopback)
+
+    def scram_keys(self, user: UserName, loopback: bool) -> PasswordHash | None:
+        """What a user who may log in is asked by; None: there is no such."""
+        return self._tables.users.scram_keys(user, loopback)
+
+    def confirm_scram(self, user: UserName, keys: PasswordHash) -> bool:
+        """It has proved to have the password of these keys: is it the user it says?"""
+        return self._tables.users.confirm_scram(user, keys)
 
     def open_vhost(self, principal: Principal, vhost: VhostName) -> Refused | None:
         if vhost not in self._tables.vhosts:

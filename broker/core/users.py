@@ -1,4 +1,4 @@
-"""Users and their passwords.  Nothing here knows a SASL mechanism."""
+"""Users and their passwords."""
 
 from __future__ import annotations
 
@@ -59,14 +59,20 @@ class Users:
     def __init__(self) -> None:
         self._rows: dict[UserName, UserRow] = {}
         self._verified: dict[UserName, bytes] = {}
+        self._filled: set[UserName] = set()
+        """Whose passwords are known not to be empty."""
 
     def put(self, row: UserRow) -> None:
         self._rows[row.name] = row
-        self._verified.pop(row.name, None)
+        self._forget(row.name)
 
     def drop(self, name: UserName) -> None:
-        self._verified.pop(name, None)
+        self._forget(name)
         del self._rows[name]
+
+    def _forget(self, name: UserName) -> None:
+        self._verified.pop(name, None)
+        self._filled.discard(name)
 
     def find(self, name: UserName) -> UserRow | None:
         return self._rows.get(name)
@@ -90,3 +96,21 @@ class Users:
         if right:
             self._verified[name] = digest
         return right
+
+    def scram_keys(self, name: UserName, loopback: bool) -> PasswordHash | None:
+        """What a user is asked by who may log in from there; None: there is no such."""
+        row = self._rows.get(name)
+        if row is None or (name in LOOPBACK_USERS and not loopback):
+            return None
+        return row.password
+
+    def confirm_scram(self, name: UserName, keys: PasswordHash) -> bool:
+        """Is what it has proved still its password, and not an empty one?"""
+        row = self._rows.get(name)
+        if row is None or row.password != keys:
+            return False
+        if name not in self._filled:
+            if hmac.compare_digest(hash_password(b"", keys.salt, keys.iterations).stored_key, keys.stored_key):
+                return False
+            self._filled.add(name)
+        return True

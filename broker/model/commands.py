@@ -22,6 +22,7 @@ from broker.model.names import (
     UserName,
     VhostName,
 )
+from broker.model.scram import ClientFirst
 from broker.model.topology import Arguments, BindingSpec, ExchangeSpec, QueueSpec
 from kernel import MessageRun
 
@@ -46,6 +47,30 @@ class Authenticate(msgspec.Struct, frozen=True, gc=False):
     def __repr__(self) -> str:
         """A password is never shown."""
         return f"Authenticate({self.user!r}, loopback={self.loopback})"
+
+
+class BeginScram(msgspec.Struct, frozen=True, gc=False):
+    """The first message of a SCRAM-SHA-256 login -> ScramChallenge, whether there is such a user or not.
+
+    ``user``: whom the protocol takes the message's user name for.
+    """
+
+    user: UserName
+    client_first: ClientFirst
+    loopback: bool
+
+
+class ContinueScram(msgspec.Struct, frozen=True, gc=False):
+    """The client's last message, after ScramChallenge -> Authenticated, or Refuse LOGIN_REFUSED.
+
+    Who has logged in may do so again, as the same user.
+    """
+
+    data: bytes
+
+    def __repr__(self) -> str:
+        """Passwords can be tried on a proof."""
+        return "ContinueScram(...)"
 
 
 class OpenVhost(msgspec.Struct, frozen=True, gc=False):
@@ -198,6 +223,8 @@ Command: TypeAlias = (
     Publish
     | Settle
     | Authenticate
+    | BeginScram
+    | ContinueScram
     | OpenVhost
     | OpenChannel
     | CloseChannel

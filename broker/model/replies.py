@@ -17,7 +17,15 @@ TagRange: TypeAlias = tuple[int, int]
 
 
 class Authenticated(msgspec.Struct, frozen=True, gc=False):
-    """The user is who it says."""
+    """The user is who it says.  ``data``: what the client is to be told then, in SCRAM the server's own proof."""
+
+    data: bytes = b""
+
+
+class ScramChallenge(msgspec.Struct, frozen=True, gc=False):
+    """The server's first message."""
+
+    data: bytes
 
 
 class VhostOpened(msgspec.Struct, frozen=True, gc=False):
@@ -154,6 +162,7 @@ Reply: TypeAlias = (
     | Refuse
     | Done
     | Authenticated
+    | ScramChallenge
     | VhostOpened
     | ChannelClosed
     | SessionClosed

@@ -39,13 +39,16 @@ class Login(msgspec.Struct, frozen=True, gc=False):
 
 
 def login_of(connect: Connect, settings: MqttSettings) -> Login:
+    return read_login(connect.user_name, settings, connect.password or b"")
+
+
+def read_login(user: str | None, settings: MqttSettings, password: bytes = b"") -> Login:
     """A user name ``vhost:user`` names both, as in RabbitMQ."""
     vhost = settings.vhost
-    user = connect.user_name
     if user is not None and VHOST_SEPARATOR in user:
         vhost, user = user.rsplit(VHOST_SEPARATOR, 1)
     named = UserName(user) if user else None
-    return Login(named, connect.password or b"", VhostName(vhost))
+    return Login(named, password, VhostName(vhost))
 
 
 class Agreement(msgspec.Struct, frozen=True, gc=False):
@@ -124,12 +127,18 @@ def _message_properties(properties: Properties) -> bytes:
 
 
 def accepted(
-    connect: Connect, agreement: Agreement, settings: MqttSettings, client_id: ClientId, present: bool
+    connect: Connect,
+    agreement: Agreement,
+    settings: MqttSettings,
+    client_id: ClientId,
+    present: bool,
+    proof: Properties,
 ) -> Connack:
-    """Announces what differs from the specification's defaults."""
+    """Announces what differs from the specification's defaults.  ``proof``: of an enhanced authentication, or empty."""
     if agreement.version is not Version.MQTT_5:
         return Connack(present)
     properties: Properties = {
+        **proof,
         "receive_maximum": settings.receive_maximum,
         "topic_alias_maximum": settings.topic_alias_maximum,
         "maximum_packet_size": settings.packet_size_max,

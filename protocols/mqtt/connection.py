@@ -17,9 +17,11 @@ from broker.model import client_sessions as cs
 from broker.model import commands, replies
 from broker.model.commands import Command
 from broker.model.names import UserName
+from broker.model.refusals import Refusal
 from broker.model.replies import Reply
 from kernel import FLAG_RETAIN, MqttDecoder, PacketIds, PublishEncoder, Receipts, TopicAliases, encode_acks
 from protocols.adapter import Frame, Output, Ready
+from protocols.mqtt.authenticating import Authentication
 from protocols.mqtt.connecting import Agreement, accepted, agree, attach_command, login_of, session_expiry
 from protocols.mqtt.packet_codec import decode_packet, encode_packet
 from protocols.mqtt.packet_type import PacketType
@@ -34,7 +36,7 @@ from protocols.mqtt.packets import (
     Subscribe,
     Unsubscribe,
 )
-from protocols.mqtt.reason_codes import RETURN_CODES, ReasonCode
+from protocols.mqtt.reason_codes import CARRIERS, RETURN_CODES, ReasonCode
 from protocols.mqtt.refusals import REASONS
 from protocols.mqtt.settings import CONNECT_SIZE_MAX, KEEP_ALIVE_FACTOR, MqttSettings
 from protocols.mqtt.subscribing import Asked, read_subscribe, read_unsubscribe, suback, unsuback
@@ -50,6 +52,8 @@ class State(enum.Enum):
     CONNECTING = enum.auto()
     """CONNECT has not come."""
     LOGGING_IN = enum.auto()
+    AUTHENTICATING = enum.auto()
+    """The client was challenged, and its AUTH is to come."""
     LOGIN_REFUSED = enum.auto()
     ATTACHING = enum.auto()
     OPEN = enum.auto()
@@ -63,13 +67,14 @@ class MqttAdapter:
         "_agreement",
         "_aliases",
         "_answers",
+        "_authentication",
         "_closing",
         "_commands",
         "_connect",
-        "_connect_at",
         "_deadline",
         "_decoder",
         "_encoder",
+        "_login_at",
         "_loopback",
         "_next_tag",
         "_now_ms",
@@ -105,8 +110,10 @@ class MqttAdapter:
         self._connect: Connect | None = None
         """Until it is answered."""
         self._agreement: Agreement | None = None
+        self._authentication: Authentication | None = None
+        """If CONNECT has an authentication method."""
         self._aliases: TopicAliases | None = None
-        self._connect_at = self._received_at = now
+        self._login_at = self._received_at = now
         self._deadline: float | None = now + settings.handshake_timeout_s
         self._output: list[Output] = []
         self._commands: list[Command] = []
@@ -182,6 +189,7 @@ class MqttAdapter:
     # Frames.
 
     def _receive_publishes(self, frame: kernel.Publishes) -> None:
+        self._check_open()
         messages = frame.messages
         if messages.flags & FLAG_RETAIN and not self._settings.retain_available:
             raise ProtocolViolation(ReasonCode.RETAIN_NOT_SUPPORTED, "there are no retained messages here")
@@ -212,7 +220,13 @@ class MqttAdapter:
             detail = f"{unacknowledged} publishes unacknowledged of {settings.receive_maximum}"
             raise ProtocolViolation(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, detail)
 
+    def _check_open(self) -> None:
+        """The decoder goes on before CONNACK if AUTH is to come, and nothing else ([MQTT-3.1.2-30])."""
+        if self._state is not State.OPEN:
+            raise protocol_error(f"a publish or an acknowledgement in state {self._state.name}")
+
     def _receive_acks(self, frame: kernel.Acks) -> None:
+        self._check_open()
         kind = frame.kind
         if kind == PUBREL:
             # A negative PUBREL says that there was nothing to release; either way it is over.
@@ -240,10 +254,13 @@ class MqttAdapter:
         self._version = connect.protocol_level
         settings = self._settings
         if "authentication_method" in connect.properties:
-            raise ProtocolViolation(ReasonCode.BAD_AUTHENTICATION_METHOD, "there are no methods here")
+            self._authentication = Authentication(connect, settings, loopback=self._loopback)
         self._agreement = agree(connect, settings)
-        self._connect_at = self._received_at
+        self._login_at = self._received_at
         self._state = State.LOGGING_IN
+        if self._authentication is not None:
+            self._ask(self._authentication.begin(connect.properties))
+            return
         login = login_of(connect, settings)
         if login.user is not None:
             self._commands.append(commands.Authenticate(login.user, login.password, self._loopback))
@@ -252,7 +269,36 @@ class MqttAdapter:
         else:
             self._refuse_login()
 
+    def _receive_auth(self, packet: Auth) -> None:
+        if self._authentication is None:
+            raise protocol_error("AUTH without an authentication method in CONNECT")  # [MQTT-4.12.0-7]
+        self._login_at = self._received_at
+        command = self._authentication.receive_auth(packet)
+        if self._state is State.AUTHENTICATING:
+            self._state = State.LOGGING_IN
+        self._ask(command)
+
+    def _ask(self, command: Command | None) -> None:
+        if command is None:
+            self._refuse_login()
+        else:
+            self._commands.append(command)
+
+    def _receive_challenge(self, reply: replies.ScramChallenge, now: float) -> None:
+        assert self._authentication is not None
+        self._send(self._authentication.challenge(reply))
+        if self._state is State.LOGGING_IN:
+            self._state = State.AUTHENTICATING
+        self._resumed = True
+
     def _receive_authenticated(self, reply: replies.Authenticated, now: float) -> None:
+        authentication = self._authentication
+        if authentication is not None:
+            authentication.succeed(reply)
+            if self._state is State.OPEN:
+                self._send(Auth(properties=authentication.proof))
+                self._resumed = True
+                return
         assert self._connect is not None
         assert self._agreement is not None
         try:
@@ -261,7 +307,9 @@ class MqttAdapter:
             self._fail(violation)
             return
         self._state = State.ATTACHING
-        self._commands.append(commands.OpenVhost(login_of(self._connect, self._settings).vhost))
+        login = authentication.login if authentication is not None else login_of(self._connect, self._settings)
+        assert login is not None
+        self._commands.append(commands.OpenVhost(login.vhost))
         self._commands.append(attach)
 
     def _receive_attached(self, reply: cs.SessionAttached, now: float) -> None:
@@ -275,16 +323,20 @@ class MqttAdapter:
             decoder.topic_alias_max = settings.topic_alias_maximum
             if agreement.topic_alias_max:
                 self._aliases = TopicAliases(agreement.topic_alias_max)
-        self._send(accepted(connect, agreement, settings, reply.client_id, reply.present))
+        proof = self._authentication.proof if self._authentication is not None else {}
+        self._send(accepted(connect, agreement, settings, reply.client_id, reply.present, proof))
         self._connect = None
         self._state = State.OPEN
         self._received_at = now
         self._resumed = True
 
     def _refuse_login(self) -> None:
-        """Later, so that guessing is slow and timing tells nothing."""
+        """Later, so that guessing is slow and timing tells nothing; at once if it is known who is there."""
+        if self._state is State.OPEN:
+            self._leave(ReasonCode.NOT_AUTHORIZED)
+            return
         self._state = State.LOGIN_REFUSED
-        self._deadline = self._connect_at + self._settings.login_failure_delay_s
+        self._deadline = self._login_at + self._settings.login_failure_delay_s
 
     def _refuse_connect(self, reason: ReasonCode) -> None:
         """CONNACK in the client's version, if it has a word for it."""
@@ -319,9 +371,9 @@ class MqttAdapter:
         self._commands.append(cs.DetachSession(send_will, expiry_s))
         self._close()
 
-    def _receive_auth(self, packet: Auth) -> None:
-        """There was no authentication method in CONNECT ([MQTT-4.12.1-1])."""
-        raise protocol_error("AUTH without an authentication method")
+    def _give_up(self, packet: Disconnect) -> None:
+        """Before CONNACK."""
+        self._close()
 
     # Replies.
 
@@ -399,7 +451,7 @@ class MqttAdapter:
             self._refuse_connect(ReasonCode.SERVER_UNAVAILABLE)
 
     def _receive_refusal(self, reply: replies.Refuse, now: float) -> None:
-        if self._state is State.LOGGING_IN:
+        if reply.refusal is Refusal.LOGIN_REFUSED:
             self._refuse_login()
         elif self._state is State.ATTACHING:
             self._refuse_connect(REASONS[reply.refusal])
@@ -417,7 +469,9 @@ class MqttAdapter:
             self._leave(violation.reason_code)
         elif self._state is State.CONNECTING or self._connect is not None:
             self._version = self._version or violation.version
-            self._refuse_connect(violation.reason_code)
+            # What is wrong with a packet that comes where only AUTH may, CONNACK has no word for.
+            allowed = PacketType.CONNACK in CARRIERS[violation.reason_code]
+            self._refuse_connect(violation.reason_code if allowed else ReasonCode.PROTOCOL_ERROR)
 
     def _leave(self, reason: ReasonCode) -> None:
         if self._version is Version.MQTT_5 and self._state is State.OPEN:
@@ -449,6 +503,8 @@ _FRAMES: dict[type, Callable[[MqttAdapter, Any], None]] = {
 
 PACKETS: dict[tuple[State, type[Packet]], Callable[[MqttAdapter, Any], None]] = {
     (State.CONNECTING, Connect): MqttAdapter._receive_connect,
+    (State.AUTHENTICATING, Auth): MqttAdapter._receive_auth,
+    (State.AUTHENTICATING, Disconnect): MqttAdapter._give_up,
     (State.OPEN, Subscribe): MqttAdapter._receive_subscribe,
     (State.OPEN, Unsubscribe): MqttAdapter._receive_unsubscribe,
     (State.OPEN, Pingreq): MqttAdapter._receive_ping,
@@ -468,6 +524,7 @@ _REPLIES: dict[type, Callable[[MqttAdapter, Any, float], None]] = {
     cs.SessionAttached: MqttAdapter._receive_attached,
     cs.SessionTaken: MqttAdapter._receive_taken,
     replies.Authenticated: MqttAdapter._receive_authenticated,
+    replies.ScramChallenge: MqttAdapter._receive_challenge,
     replies.VhostOpened: MqttAdapter._ignore,
     replies.Block: MqttAdapter._ignore,
     replies.Unblock: MqttAdapter._ignore,
