@@ -300,17 +300,18 @@ class MqttAdapter:
                 self._resumed = True
                 return
         assert self._connect is not None
-        assert self._agreement is not None
-        try:
-            attach = attach_command(self._connect, self._agreement, self._settings)
-        except ProtocolViolation as violation:
-            self._fail(violation)
-            return
         self._state = State.ATTACHING
         login = authentication.login if authentication is not None else login_of(self._connect, self._settings)
         assert login is not None
         self._commands.append(commands.OpenVhost(login.vhost))
-        self._commands.append(attach)
+
+    def _receive_vhost_opened(self, reply: replies.VhostOpened, now: float) -> None:
+        assert self._connect is not None
+        assert self._agreement is not None
+        try:
+            self._commands.append(attach_command(self._connect, self._agreement, self._settings))
+        except ProtocolViolation as violation:
+            self._fail(violation)
 
     def _receive_attached(self, reply: cs.SessionAttached, now: float) -> None:
         connect, agreement, settings = self._connect, self._agreement, self._settings
@@ -459,7 +460,7 @@ class MqttAdapter:
             self._leave(REASONS[reply.refusal])
 
     def _ignore(self, reply: Reply, now: float) -> None:
-        """That the vhost is open; that publishers are held back, which MQTT has no word for: they aren't read."""
+        """That publishers are held back, which MQTT has no word for: they aren't read."""
 
     # The end.
 
@@ -525,7 +526,7 @@ _REPLIES: dict[type, Callable[[MqttAdapter, Any, float], None]] = {
     cs.SessionTaken: MqttAdapter._receive_taken,
     replies.Authenticated: MqttAdapter._receive_authenticated,
     replies.ScramChallenge: MqttAdapter._receive_challenge,
-    replies.VhostOpened: MqttAdapter._ignore,
+    replies.VhostOpened: MqttAdapter._receive_vhost_opened,
     replies.Block: MqttAdapter._ignore,
     replies.Unblock: MqttAdapter._ignore,
     replies.Refuse: MqttAdapter._receive_refusal,
