@@ -193,8 +193,8 @@ def _encode(packet: Packet, version: Version) -> bytes:
     if version is not Version.MQTT_5 and isinstance(packet, Ack | Disconnect):
         assert packet.reason_code < ReasonCode.UNSPECIFIED_ERROR, "MQTT 3 can't say so: it would read as a success"
     if shortens:
-        # In MQTT 5, 3.4.2.1 and alike: no properties, and then no reason code if it is 0.  A DISCONNECT that has a reason
-        # keeps its empty properties, as Mosquitto's does: paho.golang can't read one without.
+        # In MQTT 5, 3.4.2.1 and alike: no properties, and then no reason code if it is 0.  A DISCONNECT that has a
+        # reason keeps its empty properties, as Mosquitto's does: paho.golang can't read one without.
         least = 2 if type(packet) is Disconnect and packet.reason_code else 0
         while len(parts) > least and parts[-1] == b"\0":
             parts.pop()
