@@ -907,6 +907,24 @@ def run_load(spec: Mapping[str, object]) -> dict[str, Any]:
     LoadError if it did not come to its end, or not every message arrived once and in order.
     """
 
+def look_up_retained(spec: Mapping[str, object]) -> dict[str, Any]:
+    """Looks up single retained messages while another subscriber reads all, in this thread without the GIL.
+
+    ``spec`` has each field of ``LookUpSpec`` in ``src/generator/mqtt/look_up.rs``, the answer each of
+    ``LookUpResult``.  LoadError if a message was refused, lost or came twice.
+    """
+
+@final
+class MqttSubscribers:
+    """MQTT clients that connected one after another, each with one subscription, and do nothing more."""
+
+    def __new__(cls, host: str, port: int, count: int, nonce: int) -> MqttSubscribers:
+        """LoadError if one was refused."""
+    @property
+    def seconds(self) -> float:
+        """From the first connect to the last SUBACK."""
+    def close(self) -> None: ...
+
 class RaftRefused(RuntimeError):
     """The group did nothing of it; the text says why."""
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from kernel._kernel import LoadError, run_load
+from kernel._kernel import LoadError, MqttSubscribers, look_up_retained, run_load
 
-__all__ = ["LoadError", "run_load"]
+__all__ = ["LoadError", "MqttSubscribers", "look_up_retained", "run_load"]

@@ -10,6 +10,9 @@ pub struct Ledger {
     outstanding: u64,
 }
 
+/// MQTT's packet identifiers go from 1 to this and around (3.1.1, 2.3.1).
+const ID_MAX: u64 = 65_535;
+
 impl Ledger {
     /// For at most `window` messages at once.
     pub fn new(window: u64) -> Self {
@@ -30,6 +33,25 @@ impl Ledger {
     pub fn room(&self, window: u64) -> u64 {
         let span = self.next - self.first;
         (window.saturating_sub(self.outstanding)).min(self.sent_at.len() as u64 - span)
+    }
+
+    /// The next message's tag.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// A tag's packet identifier. It names one message only while less than 65,535 tags are in the ring.
+    pub fn id_of(tag: u64) -> u16 {
+        ((tag - 1) % ID_MAX) as u16 + 1
+    }
+
+    /// The tag, from the first unconfirmed on, that has packet identifier `id`; 0 for 0, which none has.
+    pub fn tag_of(&self, id: u16) -> u64 {
+        if id == 0 {
+            return 0;
+        }
+        let ahead = u64::from(id) + ID_MAX - u64::from(Self::id_of(self.first));
+        self.first + ahead % ID_MAX
     }
 
     pub fn outstanding(&self) -> u64 {
@@ -107,5 +129,30 @@ mod tests {
         assert!(ledger.confirm(1, false, 17, &mut latencies).is_err());
         assert_eq!(ledger.confirm(0, true, 17, &mut latencies), Ok(1));
         assert_eq!((latencies.count(), latencies.max()), (4, 7));
+    }
+
+    #[test]
+    fn a_packet_identifier_names_the_message_in_flight() {
+        let mut latencies = Histogram::new();
+        let mut ledger = Ledger::new(4);
+        for tag in 1..=200_000 {
+            ledger.sent(1, 10);
+            let id = Ledger::id_of(tag);
+            assert!(id > 0);
+            assert_eq!(ledger.tag_of(id), tag);
+            // One that is not in flight is of the future, which a confirm refuses.
+            assert!(ledger
+                .confirm(
+                    ledger.tag_of(Ledger::id_of(tag + 1)),
+                    false,
+                    11,
+                    &mut latencies
+                )
+                .is_err());
+            assert_eq!(ledger.confirm(tag, false, 11, &mut latencies), Ok(1));
+        }
+        assert!(ledger
+            .confirm(ledger.tag_of(0), false, 11, &mut latencies)
+            .is_err());
     }
 }

@@ -1,7 +1,8 @@
 //! The load generator: publishers and consumers of one broker in one thread over one epoll.
 //!
-//! It speaks just enough AMQP 0-9-1 to publish, confirm, consume and acknowledge; topology is its
-//! caller's business. Every message carries its run, its producer and its sequence, and every consumer
+//! It speaks just enough AMQP 0-9-1 and MQTT 3.1.1 to publish, confirm, consume and acknowledge; topology
+//! is its caller's business. The roles, the loop and the checks know neither: what a protocol says and
+//! hears is behind the traits of `client.rs`. Every message carries its run, its producer and its sequence, and every consumer
 //! must see each producer's sequence without a gap, a repeat or a step back: a run that does not is an
 //! error, not a figure.
 //!
@@ -10,18 +11,100 @@
 //! are due at `rate` a second whatever the broker does, and latency counts from when a message was
 //! due, so that a broker that stands still is not asked less (coordinated omission).
 
+mod amqp;
+mod audience;
 mod checker;
+mod client;
+mod clock;
 mod consumer;
 mod ledger;
+mod mqtt;
+mod process;
 mod publisher;
 mod run;
 mod socket;
 mod template;
-mod wire;
 
 use crate::histogram::Histogram;
 
+pub use mqtt::{look_up, LookUpResult, LookUpSpec, Subscribers};
 pub use run::run;
+
+/// Who receives what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// Every consumer, all messages of all producers.
+    Everyone,
+    /// Consumer n, those of producer n alone, which publishes with routing key n alone.
+    Pairs,
+    /// All consumers together, each message once.
+    Group,
+}
+
+impl Pattern {
+    /// By the names that callers use.
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("everyone", Self::Everyone),
+        ("pairs", Self::Pairs),
+        ("group", Self::Group),
+    ];
+}
+
+/// What AMQP needs to know.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "python", derive(pyo3::FromPyObject))]
+#[cfg_attr(feature = "python", pyo3(from_item_all))]
+pub struct AmqpSpec {
+    pub username: String,
+    pub password: String,
+    pub exchange: String,
+    pub persistent: bool,
+    pub confirms: bool,
+    /// Deliveries between acknowledgements; 0: consumed without acknowledgement.
+    pub ack_every: u64,
+    /// 0: without limit.
+    pub prefetch: u16,
+}
+
+/// What MQTT needs to know. Routing keys are topics, queues topic filters; a publish is confirmed by
+/// PUBACK or PUBCOMP.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "python", derive(pyo3::FromPyObject))]
+#[cfg_attr(feature = "python", pyo3(from_item_all))]
+pub struct MqttSpec {
+    /// 0 to 2, of publishes and of subscriptions.
+    pub qos: u8,
+    /// Sessions end with their connections; else they are durable, and ended once all is over.
+    pub clean_session: bool,
+    pub retain: bool,
+}
+
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "python", derive(pyo3::FromPyObject))]
+pub enum ProtocolSpec {
+    #[cfg_attr(feature = "python", pyo3(transparent))]
+    Amqp(AmqpSpec),
+    #[cfg_attr(feature = "python", pyo3(transparent))]
+    Mqtt(MqttSpec),
+}
+
+impl ProtocolSpec {
+    /// The broker answers for each publish.
+    pub fn is_confirmed(&self) -> bool {
+        match self {
+            Self::Amqp(amqp) => amqp.confirms,
+            Self::Mqtt(mqtt) => mqtt.qos > 0,
+        }
+    }
+
+    /// Messages that may be unconfirmed at once, a power of two.
+    pub fn unconfirmed_max(&self) -> u64 {
+        match self {
+            Self::Amqp(_) => 1 << 32,
+            Self::Mqtt(_) => mqtt::UNCONFIRMED_MAX,
+        }
+    }
+}
 
 /// What is to be done. Times in seconds, sizes in bytes.
 #[derive(Clone, Debug)]
@@ -30,27 +113,21 @@ pub use run::run;
 pub struct LoadSpec {
     pub host: String,
     pub port: u16,
-    pub username: String,
-    pub password: String,
-    pub exchange: String,
-    /// Taken in turn by each publisher.
+    pub protocol: ProtocolSpec,
+    pub pattern: Pattern,
+    /// Taken in turn by each publisher; with pairs, one for each.
     pub routing_keys: Vec<String>,
     pub publishers: u32,
     /// Of a body, at least 16; from 24 on deliveries are timed.
     pub size: usize,
-    pub persistent: bool,
-    pub confirms: bool,
     /// Unconfirmed messages a publisher may have; without confirms not looked at.
     pub window: u64,
     /// Messages a second over all publishers; 0: closed loop.
     pub rate: f64,
     /// One consumer, on a connection of its own, for each.
     pub queues: Vec<String>,
-    /// Deliveries between acknowledgements; 0: consumed without acknowledgement.
-    pub ack_every: u64,
-    /// 0: without limit.
-    pub prefetch: u16,
-    /// Messages that may be on their way to the slowest consumer; 0: without limit.
+    /// Messages that may be on their way to the slowest consumer, with pairs in each pair; 0: without
+    /// limit.
     pub backlog_max: u64,
     pub warmup_s: f64,
     pub duration_s: f64,
@@ -63,6 +140,8 @@ pub struct LoadSpec {
     pub drain_s: f64,
     /// Names the run: deliveries of others are errors.
     pub nonce: u32,
+    /// The broker's processes, whose CPU time is measured beside ours.
+    pub broker_pids: Vec<u32>,
 }
 
 /// Latencies in microseconds.
@@ -110,6 +189,8 @@ pub struct LoadResult {
     pub first_delivery_s: f64,
     /// Of this thread, in the same time.
     pub cpu_seconds: f64,
+    /// Of the broker's processes, in the same time.
+    pub broker_cpu_seconds: f64,
     pub reads: u64,
     pub writes: u64,
     /// Deliveries flagged redelivered.

@@ -1,16 +1,18 @@
-//! One producer on one connection.
+//! One producer on one connection, in whatever protocol.
 
 use std::ops::Range;
 
+use super::client::{open_publisher, Confirms, Publishing};
 use super::ledger::Ledger;
 use super::socket::Socket;
 use super::template::{Message, Template};
-use super::wire;
-use super::LoadSpec;
+use super::{LoadSpec, Pattern};
 use crate::histogram::Histogram;
 
 /// A publisher writes at most this much before the others' turn.
 const TURN_BYTES_MAX: usize = 1 << 20;
+/// Of a confirmed open loop: what may be unconfirmed while the broker stands still.
+const OPEN_LOOP_RING: u64 = 1 << 20;
 
 /// Why a publisher stopped publishing.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,7 @@ pub enum Pause {
 
 pub struct Publisher {
     pub socket: Socket,
+    protocol: Box<dyn Publishing>,
     template: Template,
     ledger: Option<Ledger>,
     window: u64,
@@ -38,37 +41,38 @@ pub struct Publisher {
 
 impl Publisher {
     pub fn open(spec: &LoadSpec, producer: u32) -> Result<Self, String> {
-        let mut socket = Socket::open(spec)?;
-        if spec.confirms {
-            wire::method(socket.output(), 1, wire::CONFIRM_SELECT, |bytes| {
-                bytes.push(0);
-            });
-            socket.call(wire::CONFIRM_SELECT_OK)?;
-        }
+        let (socket, protocol) = open_publisher(spec, producer)?;
+        let routing_keys = match spec.pattern {
+            Pattern::Pairs => std::slice::from_ref(&spec.routing_keys[producer as usize]),
+            Pattern::Everyone | Pattern::Group => &spec.routing_keys,
+        };
         let message = Message {
-            exchange: &spec.exchange,
-            routing_keys: &spec.routing_keys,
+            routing_keys,
             size: spec.size,
-            persistent: spec.persistent,
             producer,
             nonce: spec.nonce,
         };
+        let is_open = spec.rate > 0.0;
         // In open loop what is due is sent, however many wait for their confirms.
-        let window = if spec.rate > 0.0 {
-            u64::MAX
-        } else {
-            spec.window
+        let window = if is_open { u64::MAX } else { spec.window };
+        let confirmed = spec.protocol.is_confirmed();
+        let useful = match (is_open, confirmed) {
+            // What is due in a second: thousands of slow publishers need no more.
+            (true, _) => (spec.rate / f64::from(spec.publishers)).ceil() as u64,
+            (false, true) => window,
+            (false, false) => u64::MAX,
         };
-        let useful = if spec.confirms { window } else { u64::MAX };
-        let ring = if spec.rate > 0.0 {
-            1 << 20
+        let ring = if is_open {
+            OPEN_LOOP_RING
         } else {
             spec.window * 2
         };
+        let ring = ring.min(spec.protocol.unconfirmed_max());
         Ok(Self {
             socket,
-            template: Template::new(&message, useful),
-            ledger: spec.confirms.then(|| Ledger::new(ring)),
+            template: Template::new(&message, useful, &*protocol),
+            protocol,
+            ledger: confirmed.then(|| Ledger::new(ring)),
             window,
             sequence: spec.queued,
             unwritten: 0..0,
@@ -106,14 +110,15 @@ impl Publisher {
                 self.unwritten.start += written;
                 budget = budget.saturating_sub(written);
             }
+            // Answers stand between whole messages.
+            if !self.unwritten.is_empty() || !self.socket.flush()? {
+                return Ok(Pause::Socket);
+            }
             let room = self
                 .ledger
                 .as_ref()
                 .map_or(u64::MAX, |ledger| ledger.room(self.window));
             let count = left.min(room);
-            if !self.unwritten.is_empty() {
-                return Ok(Pause::Socket);
-            }
             if count == 0 {
                 return Ok(Pause::Sent);
             }
@@ -133,6 +138,11 @@ impl Publisher {
             let sequence = self.sequence + place as u64;
             self.template.stamp(copy, sequence, due(sequence));
         }
+        if let (true, Some(ledger)) = (self.protocol.is_numbered(), &self.ledger) {
+            for (copy, tag) in (first..last).zip(ledger.next()..) {
+                self.template.number(copy, Ledger::id_of(tag));
+            }
+        }
         self.unwritten = self.template.starts[first]..self.template.starts[last];
         self.sequence += count;
         if let Some(ledger) = &mut self.ledger {
@@ -141,7 +151,7 @@ impl Publisher {
         count
     }
 
-    /// Reads confirms; gives how many came.
+    /// Reads confirms; gives how many came. What is to be answered goes out with the next publish.
     pub fn receive(
         &mut self,
         scratch: &mut Vec<u8>,
@@ -149,49 +159,29 @@ impl Publisher {
         latencies: &mut Histogram,
     ) -> Result<u64, String> {
         let mut confirmed = 0;
-        let ledger = &mut self.ledger;
-        self.socket.receive(scratch, |bytes| {
-            let (taken, count, _) = take_confirms(bytes, ledger, now(), latencies)?;
-            confirmed += count;
+        let (protocol, ledger) = (&mut self.protocol, &mut self.ledger);
+        self.socket.receive(scratch, |bytes, answers| {
+            let mut confirms = Confirms::new(ledger.as_mut(), now(), latencies);
+            let taken = protocol.take(bytes, &mut confirms, answers)?;
+            confirmed += confirms.count;
             Ok(taken)
         })?;
         Ok(confirmed)
     }
 
-    pub fn close(mut self, scratch: &mut Vec<u8>) -> Result<(), String> {
-        let ledger = &mut self.ledger;
-        self.socket.close(scratch, |bytes| {
-            let (taken, _, closed) = take_confirms(bytes, ledger, 1, &mut Histogram::new())?;
-            Ok((taken, closed))
-        })
+    /// Waits until everything took effect, and hangs up.
+    pub fn close(mut self, spec: &LoadSpec, scratch: &mut Vec<u8>) -> Result<(), String> {
+        let (protocol, ledger) = (&mut self.protocol, &mut self.ledger);
+        protocol.end_of_stream().ask(self.socket.output());
+        self.socket.finish(scratch, |bytes, answers| {
+            let mut ignored = Histogram::new();
+            let mut confirms = Confirms::new(ledger.as_mut(), 1, &mut ignored);
+            let taken = protocol.take(bytes, &mut confirms, answers)?;
+            Ok((taken, protocol.end_of_stream().is_answered()))
+        })?;
+        let ending = protocol.end_of_stream();
+        ending.last_words(self.socket.output());
+        self.socket.hang_up();
+        ending.forget(spec)
     }
-}
-
-/// Gives how many bytes were understood, how many messages confirmed, and whether the channel closed.
-fn take_confirms(
-    bytes: &[u8],
-    ledger: &mut Option<Ledger>,
-    now: u64,
-    latencies: &mut Histogram,
-) -> Result<(usize, u64, bool), String> {
-    let mut position = 0;
-    let mut confirmed = 0;
-    let mut closed = false;
-    while let Some(frame) = wire::split(&bytes[position..])? {
-        position += frame.size;
-        let tag = wire::tag_and_bit(frame.payload, 4);
-        match (frame.method(), tag, ledger.as_mut()) {
-            (Some(wire::BASIC_ACK), Some((tag, multiple)), Some(ledger)) => {
-                confirmed += ledger.confirm(tag, multiple, now, latencies)?;
-            }
-            (Some(wire::BASIC_NACK), _, _) => return Err("a publish was refused (nack)".into()),
-            (Some(wire::CHANNEL_CLOSE_OK), _, _) => closed = true,
-            (Some(wire::CONNECTION_CLOSE | wire::CHANNEL_CLOSE), _, _) => {
-                return Err(format!("closed: {}", wire::close_reason(frame.payload)));
-            }
-            _ if frame.kind == wire::HEARTBEAT => {}
-            (method, _, _) => return Err(format!("a publisher was sent {method:?}")),
-        }
-    }
-    Ok((position, confirmed, closed))
 }

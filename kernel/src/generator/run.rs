@@ -3,17 +3,16 @@
 use std::time::Duration;
 
 use rustix::event::epoll;
-use rustix::time::{
-    clock_gettime, timerfd_create, timerfd_settime, ClockId, Itimerspec, TimerfdClockId,
-    TimerfdFlags, TimerfdTimerFlags, Timespec,
-};
+use rustix::time::Timespec;
 
+use super::audience::Audience;
+use super::clock::{self, cpu, nanos_of, now, seconds, NANOS};
 use super::consumer::Consumer;
+use super::process;
 use super::publisher::{Pause, Publisher};
-use super::{Latency, LoadResult, LoadSpec};
+use super::{Latency, LoadResult, LoadSpec, Pattern};
 use crate::histogram::Histogram;
 
-const NANOS: u64 = 1_000_000_000;
 /// Sockets served in one turn; the others' turn comes next.
 const EVENTS_MAX: usize = 256;
 /// The timer's token; sockets have their place.
@@ -23,29 +22,12 @@ const SLEEP_MAX: Duration = Duration::from_millis(20);
 /// Without a limit on the backlog, what a publisher is allowed in one turn.
 const TURN_MESSAGES_MAX: u64 = 100_000;
 
-/// Nanoseconds of a clock.
-fn nanos(clock: ClockId) -> u64 {
-    let time = clock_gettime(clock);
-    time.tv_sec as u64 * NANOS + time.tv_nsec as u64
-}
-
-fn now() -> u64 {
-    nanos(ClockId::Monotonic)
-}
-
-fn seconds(nanos: u64) -> f64 {
-    Duration::from_nanos(nanos).as_secs_f64()
-}
-
-fn nanos_of(seconds: f64) -> u64 {
-    (seconds * 1e9) as u64
-}
-
 /// What was counted until some moment.
 #[derive(Clone, Copy, Default)]
 struct Mark {
     at: u64,
     cpu: u64,
+    broker_cpu: u64,
     published: u64,
     confirmed: u64,
     received: u64,
@@ -63,6 +45,7 @@ enum Phase {
 
 struct Load<'a> {
     spec: &'a LoadSpec,
+    audience: Audience,
     consumers: Vec<Consumer>,
     publishers: Vec<Publisher>,
     epoll: rustix::fd::OwnedFd,
@@ -75,6 +58,31 @@ struct Load<'a> {
     delivery_latencies: Histogram,
     begin: Mark,
     end: Mark,
+    /// Of the consumers, once they are closed.
+    redelivered: u64,
+    first_at: Option<u64>,
+}
+
+/// What publishers may send now.
+#[derive(Clone, Copy)]
+enum Allowed {
+    /// So many, over all of them.
+    Together(u64),
+    /// As many as their own consumer lags behind less than it may.
+    Each,
+}
+
+/// Asks the epoll for what a socket is ready for.
+fn watch(
+    epoll: &rustix::fd::OwnedFd,
+    socket: rustix::fd::BorrowedFd<'_>,
+    place: usize,
+    blocked: bool,
+) -> Result<(), String> {
+    let mut interest = epoll::EventFlags::IN;
+    interest.set(epoll::EventFlags::OUT, blocked);
+    let token = epoll::EventData::new_u64(place as u64);
+    epoll::modify(epoll, socket, token, interest).map_err(|error| error.to_string())
 }
 
 /// Does what `spec` says. An error says what was refused, broke, was lost, came twice or out of
@@ -103,7 +111,23 @@ fn check(spec: &LoadSpec) -> Result<(), String> {
             spec.publishers == 0 && spec.queued == 0,
             "nothing to receive",
         ),
-        (spec.confirms && spec.window == 0, "a window of nothing"),
+        (
+            spec.protocol.is_confirmed() && spec.rate == 0.0 && spec.window == 0,
+            "a window of nothing",
+        ),
+        (
+            spec.window > spec.protocol.unconfirmed_max() / 2,
+            "a window of more than the protocol can name",
+        ),
+        (
+            matches!(&spec.protocol, super::ProtocolSpec::Mqtt(mqtt) if mqtt.qos > 2),
+            "a QoS that there is none of",
+        ),
+        (
+            spec.pattern == Pattern::Pairs
+                && [spec.routing_keys.len(), spec.queues.len()] != [spec.publishers as usize; 2],
+            "pairs need as many routing keys and queues as publishers",
+        ),
         (!bounded, "neither a duration nor a number of messages"),
         (
             !spec.rate.is_finite() || spec.rate < 0.0,
@@ -122,6 +146,7 @@ impl<'a> Load<'a> {
         let started = now();
         let mut load = Self {
             spec,
+            audience: Audience::new(spec),
             consumers: Vec::new(),
             publishers: Vec::new(),
             epoll,
@@ -134,12 +159,14 @@ impl<'a> Load<'a> {
             delivery_latencies: Histogram::new(),
             begin: Mark::default(),
             end: Mark::default(),
+            redelivered: 0,
+            first_at: None,
         };
         for producer in 0..spec.publishers {
             load.publishers.push(Publisher::open(spec, producer)?);
         }
-        for queue in &spec.queues {
-            load.consumers.push(Consumer::open(spec, queue)?);
+        for place in 0..spec.queues.len() {
+            load.consumers.push(Consumer::open(spec, place)?);
         }
         load.register()?;
         Ok(load)
@@ -167,8 +194,9 @@ impl<'a> Load<'a> {
         let timer = self.timer()?;
         self.started = now();
         self.phase_started = self.started;
-        for consumer in &mut self.consumers {
-            consumer.receive_left(now(), &mut self.delivery_latencies)?;
+        for (place, consumer) in self.consumers.iter_mut().enumerate() {
+            let checker = self.audience.checker(place);
+            consumer.receive_left(now(), checker, &mut self.delivery_latencies)?;
         }
         let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_MAX);
         let mut asked = self.started;
@@ -201,37 +229,37 @@ impl<'a> Load<'a> {
                     if let Some(timer) = &timer {
                         let _ = rustix::io::read(timer, &mut expirations);
                     }
-                } else if { event.flags } != epoll::EventFlags::OUT {
+                } else if { event.flags } != epoll::EventFlags::OUT
+                    || (place as usize) < self.consumers.len()
+                {
                     self.receive(place as usize)?;
                 }
             }
         }
     }
 
-    /// In open loop, a timer that fires when messages become due: a sleep in the epoll is only good to
-    /// a millisecond.
+    /// In open loop, a timer that fires when messages become due.
     fn timer(&self) -> Result<Option<rustix::fd::OwnedFd>, String> {
         if self.spec.rate == 0.0 {
             return Ok(None);
         }
-        let words = |error: rustix::io::Errno| error.to_string();
-        let timer =
-            timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK).map_err(words)?;
-        let interval = Duration::from_secs_f64(1.0 / self.spec.rate).max(Duration::from_micros(50));
-        let interval = Timespec::try_from(interval).map_err(|error| error.to_string())?;
-        let times = Itimerspec {
-            it_interval: interval,
-            it_value: interval,
-        };
-        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &times).map_err(words)?;
+        let timer = clock::timer(self.spec.rate)?;
         let token = epoll::EventData::new_u64(TIMER);
-        epoll::add(&self.epoll, &timer, token, epoll::EventFlags::IN).map_err(words)?;
+        epoll::add(&self.epoll, &timer, token, epoll::EventFlags::IN)
+            .map_err(|error| error.to_string())?;
         Ok(Some(timer))
     }
 
+    /// Reads what came at a place, and writes what it is answered with.
     fn receive(&mut self, place: usize) -> Result<(), String> {
         if let Some(consumer) = self.consumers.get_mut(place) {
-            return consumer.receive(&mut self.scratch, now, &mut self.delivery_latencies);
+            let checker = self.audience.checker(place);
+            let latencies = &mut self.delivery_latencies;
+            let written = consumer.receive(&mut self.scratch, now, checker, latencies)?;
+            if written == std::mem::replace(&mut consumer.awaits_writable, !written) {
+                watch(&self.epoll, consumer.socket.fd(), place, !written)?;
+            }
+            return Ok(());
         }
         let publisher = &mut self.publishers[place - self.consumers.len()];
         self.confirmed += publisher.receive(&mut self.scratch, now, &mut self.confirm_latencies)?;
@@ -242,16 +270,20 @@ impl<'a> Load<'a> {
     #[allow(clippy::cast_precision_loss)] // beyond 2^53 messages
     fn publish(&mut self) -> Result<bool, String> {
         let at = now();
-        let allowed = self.allowed(at);
+        let sent = self.sent();
+        let allowed = self.allowed(at, &sent);
         let count = self.publishers.len() as u64;
         let (started, rate, queued) = (self.started, self.spec.rate, self.spec.queued);
         let limit = self.limit();
         let consumers = self.consumers.len();
         let mut more = false;
         for (producer, publisher) in self.publishers.iter_mut().enumerate() {
-            let sent = publisher.sent();
+            let sent = sent[producer];
             // Shares are rounded so that a small rate or backlog reaches every publisher in turn.
-            let share = (allowed + count - 1 - producer as u64) / count;
+            let share = match allowed {
+                Allowed::Together(messages) => (messages + count - 1 - producer as u64) / count,
+                Allowed::Each => self.audience.room_of(producer, sent),
+            };
             let allowed = share
                 .min(limit)
                 .saturating_sub(if rate > 0.0 { sent } else { 0 });
@@ -267,11 +299,8 @@ impl<'a> Load<'a> {
             more |= pause == Pause::Turn;
             let blocked = pause == Pause::Socket;
             if blocked != std::mem::replace(&mut publisher.awaits_writable, blocked) {
-                let token = epoll::EventData::new_u64((consumers + producer) as u64);
-                let mut interest = epoll::EventFlags::IN;
-                interest.set(epoll::EventFlags::OUT, blocked);
-                epoll::modify(&self.epoll, publisher.socket.fd(), token, interest)
-                    .map_err(|error| error.to_string())?;
+                let place = consumers + producer;
+                watch(&self.epoll, publisher.socket.fd(), place, blocked)?;
             }
         }
         Ok(more)
@@ -288,17 +317,18 @@ impl<'a> Load<'a> {
 
     /// In closed loop, how many more messages may be sent by all; in open loop, how many may have been
     /// sent in all.
-    fn allowed(&self, at: u64) -> u64 {
+    fn allowed(&self, at: u64, sent: &[u64]) -> Allowed {
         if self.spec.rate > 0.0 {
-            return (seconds(at - self.started) * self.spec.rate) as u64 + 1;
+            let due = seconds(at - self.started) * self.spec.rate;
+            return Allowed::Together(due as u64 + 1);
         }
         if self.spec.backlog_max == 0 || self.consumers.is_empty() {
-            return TURN_MESSAGES_MAX * self.publishers.len() as u64;
+            return Allowed::Together(TURN_MESSAGES_MAX * self.publishers.len() as u64);
         }
-        let sent: u64 = self.sent().iter().sum();
-        let slowest = self.consumers.iter().map(|c| c.checker().reached()).min();
-        let backlog = sent - slowest.unwrap_or(sent).min(sent);
-        self.spec.backlog_max.saturating_sub(backlog)
+        match self.spec.pattern {
+            Pattern::Pairs => Allowed::Each,
+            Pattern::Everyone | Pattern::Group => Allowed::Together(self.audience.room(sent)),
+        }
     }
 
     fn mark(&self) -> Mark {
@@ -311,10 +341,11 @@ impl<'a> Load<'a> {
         }
         Mark {
             at: now(),
-            cpu: nanos(ClockId::ThreadCPUTime),
+            cpu: cpu(),
+            broker_cpu: process::cpu(&self.spec.broker_pids),
             published: self.publishers.iter().map(Publisher::sent).sum(),
             confirmed: self.confirmed,
-            received: self.consumers.iter().map(|c| c.checker().received()).sum(),
+            received: self.audience.received(),
             reads,
             writes,
         }
@@ -377,41 +408,34 @@ impl<'a> Load<'a> {
 
     fn is_drained(&self) -> bool {
         let idle = |p: &Publisher| p.is_flushed() && p.unconfirmed() == 0;
-        let sent: u64 = self.sent().iter().sum();
-        self.publishers.iter().all(idle)
-            && self.consumers.iter().all(|c| c.checker().reached() >= sent)
+        self.publishers.iter().all(idle) && self.audience.has_all(&self.sent())
     }
 
     fn missing(&self) -> String {
         let unconfirmed: u64 = self.publishers.iter().map(Publisher::unconfirmed).sum();
-        let sent = self.sent();
-        for (consumer, queue) in self.consumers.iter().zip(&self.spec.queues) {
-            if let Err(words) = consumer.checker().verdict(&sent) {
-                return format!("{queue}: {words}; {unconfirmed} unconfirmed");
-            }
+        match self.audience.verdict(&self.sent()) {
+            Err(words) => format!("{words}; {unconfirmed} unconfirmed"),
+            Ok(()) => format!("{unconfirmed} messages never confirmed"),
         }
-        format!("{unconfirmed} messages never confirmed")
     }
 
     /// Closes everything and compares what was received, also at the very end, with what was sent.
     fn close(&mut self) -> Result<(), String> {
         let sent = self.sent();
+        self.redelivered = self.consumers.iter().map(Consumer::redelivered).sum();
+        self.first_at = self.consumers.iter().filter_map(Consumer::first_at).min();
         for publisher in std::mem::take(&mut self.publishers) {
-            publisher.close(&mut self.scratch)?;
+            publisher.close(self.spec, &mut self.scratch)?;
         }
-        for (consumer, queue) in self.consumers.iter_mut().zip(&self.spec.queues) {
-            consumer.close(&mut self.scratch)?;
-            consumer
-                .checker()
-                .verdict(&sent)
-                .map_err(|words| format!("{queue}: {words}"))?;
+        for (place, consumer) in std::mem::take(&mut self.consumers).into_iter().enumerate() {
+            let checker = self.audience.checker(place);
+            consumer.close(self.spec, &mut self.scratch, checker)?;
         }
-        Ok(())
+        self.audience.verdict(&sent)
     }
 
     fn result(&self) -> LoadResult {
         let (begin, end) = (self.begin, self.end);
-        let first = self.consumers.iter().filter_map(Consumer::first_at).min();
         LoadResult {
             seconds: seconds(end.at - begin.at),
             published: end.published - begin.published,
@@ -419,11 +443,14 @@ impl<'a> Load<'a> {
             received: end.received - begin.received,
             confirm_latency: Latency::of(&self.confirm_latencies),
             delivery_latency: Latency::of(&self.delivery_latencies),
-            first_delivery_s: first.map_or(0.0, |at| seconds(at.saturating_sub(self.started))),
+            first_delivery_s: self
+                .first_at
+                .map_or(0.0, |at| seconds(at.saturating_sub(self.started))),
             cpu_seconds: seconds(end.cpu - begin.cpu),
+            broker_cpu_seconds: seconds(end.broker_cpu.saturating_sub(begin.broker_cpu)),
             reads: end.reads - begin.reads,
             writes: end.writes - begin.writes,
-            redelivered: self.consumers.iter().map(Consumer::redelivered).sum(),
+            redelivered: self.redelivered,
         }
     }
 }

@@ -5,14 +5,14 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use super::wire::{self, MethodId};
-use super::LoadSpec;
-
 /// For each answer of a broker while a connection is opened or closed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const READ_SIZE: usize = 256 << 10;
 
-/// One channel (1) on one connection.
+/// What was understood: bytes, and the answer if it is among them.
+pub type Taken<T> = Result<(usize, Option<T>), String>;
+
+/// One connection.
 pub struct Socket {
     stream: TcpStream,
     /// Received and not understood yet.
@@ -24,53 +24,24 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Connects, logs in, and opens channel 1.
-    pub fn open(spec: &LoadSpec) -> Result<Self, String> {
-        let address = (spec.host.as_str(), spec.port);
-        let stream = TcpStream::connect(address)
-            .map_err(|error| format!("{}:{}: {error}", spec.host, spec.port))?;
-        let mut socket = Self {
+    pub fn connect(host: &str, port: u16) -> Result<Self, String> {
+        let stream =
+            TcpStream::connect((host, port)).map_err(|error| format!("{host}:{port}: {error}"))?;
+        let lost = |error: std::io::Error| error.to_string();
+        stream.set_nodelay(true).map_err(lost)?;
+        stream
+            .set_read_timeout(Some(ANSWER_TIMEOUT))
+            .map_err(lost)?;
+        stream
+            .set_write_timeout(Some(ANSWER_TIMEOUT))
+            .map_err(lost)?;
+        Ok(Self {
             stream,
             input: Vec::new(),
             output: Vec::new(),
             reads: 0,
             writes: 0,
-        };
-        let lost = |error: std::io::Error| error.to_string();
-        socket.stream.set_nodelay(true).map_err(lost)?;
-        socket
-            .stream
-            .set_read_timeout(Some(ANSWER_TIMEOUT))
-            .map_err(lost)?;
-        socket
-            .stream
-            .set_write_timeout(Some(ANSWER_TIMEOUT))
-            .map_err(lost)?;
-        socket.output.extend_from_slice(b"AMQP\0\0\x09\x01");
-        socket.call(wire::CONNECTION_START)?;
-        wire::start_ok(&mut socket.output, &spec.username, &spec.password);
-        let tune = socket.call(wire::CONNECTION_TUNE)?;
-        let (channels, frames) = match tune.get(4..10) {
-            Some(t) => (
-                u16::from_be_bytes([t[0], t[1]]),
-                u32::from_be_bytes([t[2], t[3], t[4], t[5]]),
-            ),
-            None => return Err("a tune that offers nothing".into()),
-        };
-        if frames != 0 && (spec.size + wire::FRAME_OVERHEAD) as u64 > u64::from(frames) {
-            return Err(format!(
-                "a body of {} bytes is more than a frame of {frames}",
-                spec.size
-            ));
-        }
-        wire::tune_ok(&mut socket.output, channels, frames);
-        wire::open(&mut socket.output);
-        socket.call(wire::CONNECTION_OPEN_OK)?;
-        wire::method(&mut socket.output, 1, wire::CHANNEL_OPEN, |bytes| {
-            bytes.push(0);
-        });
-        socket.call(wire::CHANNEL_OPEN_OK)?;
-        Ok(socket)
+        })
     }
 
     pub fn fd(&self) -> BorrowedFd<'_> {
@@ -82,25 +53,18 @@ impl Socket {
         &mut self.output
     }
 
-    /// Sends the output and waits for `answer`; gives its payload. What came in before it is dropped,
-    /// what comes after it is kept.
-    pub fn call(&mut self, answer: MethodId) -> Result<Vec<u8>, String> {
+    /// Sends the output and waits for the answer that `take` finds in what came. What comes after it is
+    /// kept.
+    pub fn call<T>(&mut self, take: impl Fn(&[u8]) -> Taken<T>) -> Result<T, String> {
         let output = std::mem::take(&mut self.output);
         self.stream
             .write_all(&output)
             .map_err(|error| format!("the broker does not read: {error}"))?;
         loop {
-            while let Some(frame) = wire::split(&self.input)? {
-                let method = frame.method();
-                let payload = frame.payload.to_vec();
-                let size = frame.size;
-                self.input.drain(..size);
-                if method == Some(answer) {
-                    return Ok(payload);
-                }
-                if matches!(method, Some(wire::CONNECTION_CLOSE | wire::CHANNEL_CLOSE)) {
-                    return Err(format!("refused: {}", wire::close_reason(&payload)));
-                }
+            let (taken, answer) = take(&self.input)?;
+            self.input.drain(..taken);
+            if let Some(answer) = answer {
+                return Ok(answer);
             }
             let mut bytes = [0; 4096];
             match self.stream.read(&mut bytes) {
@@ -117,12 +81,13 @@ impl Socket {
             .map_err(|error| error.to_string())
     }
 
-    /// Reads once and hands everything unread to `take`, which says how much it understood. What was
-    /// left is put before what is read, so that a frame is never looked at in two pieces.
+    /// Reads once and hands everything unread to `take`, which says how much it understood and may
+    /// answer. What was left is put before what is read, so that a frame is never looked at in two
+    /// pieces.
     pub fn receive(
         &mut self,
         scratch: &mut Vec<u8>,
-        take: impl FnMut(&[u8]) -> Result<usize, String>,
+        take: impl FnMut(&[u8], &mut Vec<u8>) -> Result<usize, String>,
     ) -> Result<(), String> {
         let left = self.input.len();
         if scratch.len() < left + READ_SIZE {
@@ -144,7 +109,7 @@ impl Socket {
     /// answer to consume.
     pub fn receive_left(
         &mut self,
-        take: impl FnMut(&[u8]) -> Result<usize, String>,
+        take: impl FnMut(&[u8], &mut Vec<u8>) -> Result<usize, String>,
     ) -> Result<(), String> {
         let left = std::mem::take(&mut self.input);
         self.understand(&left, take)
@@ -153,9 +118,9 @@ impl Socket {
     fn understand(
         &mut self,
         bytes: &[u8],
-        mut take: impl FnMut(&[u8]) -> Result<usize, String>,
+        mut take: impl FnMut(&[u8], &mut Vec<u8>) -> Result<usize, String>,
     ) -> Result<(), String> {
-        let taken = take(bytes)?;
+        let taken = take(bytes, &mut self.output)?;
         self.input.extend_from_slice(&bytes[taken..]);
         Ok(())
     }
@@ -179,37 +144,42 @@ impl Socket {
         if self.output.is_empty() {
             return Ok(true);
         }
-        let output = std::mem::take(&mut self.output);
+        let mut output = std::mem::take(&mut self.output);
         let written = self.write(&output)?;
-        self.output.extend_from_slice(&output[written..]);
+        output.drain(..written);
+        self.output = output;
         Ok(self.output.is_empty())
     }
 
-    /// Closes the channel, so that everything before it took effect, and hangs up. `take` sees what
-    /// still comes in.
-    pub fn close(
+    /// Sends the output and receives until `take` says that it has the last answer.
+    pub fn finish(
         &mut self,
         scratch: &mut Vec<u8>,
-        mut take: impl FnMut(&[u8]) -> Result<(usize, bool), String>,
+        mut take: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(usize, bool), String>,
     ) -> Result<(), String> {
         self.set_blocking(true)?;
-        wire::close_channel(&mut self.output);
         self.flush()?;
-        let mut closed = false;
-        while !closed {
+        let mut finished = false;
+        while !finished {
             let reads = self.reads;
-            self.receive(scratch, |bytes| {
-                let (taken, now_closed) = take(bytes)?;
-                closed |= now_closed;
+            self.receive(scratch, |bytes, answers| {
+                let (taken, now_finished) = take(bytes, answers)?;
+                finished |= now_finished;
                 Ok(taken)
             })?;
             if self.reads == reads {
                 return Err("no answer to the close".into());
             }
+            self.flush()?;
         }
-        // The broker may have hung up first.
-        let _ = self.stream.shutdown(Shutdown::Both);
         Ok(())
+    }
+
+    /// Hangs up, after what is left of the output.
+    pub fn hang_up(mut self) {
+        // The broker may have hung up first.
+        let _ = self.flush();
+        let _ = self.stream.shutdown(Shutdown::Both);
     }
 }
 

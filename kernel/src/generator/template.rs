@@ -1,6 +1,6 @@
 //! Publishes made in advance: copies of the message's frames that are only stamped before each send.
 
-use super::wire;
+use super::client::Publishing;
 
 /// A body begins with sequence u64, producer u32, run u32, ...
 pub const BODY_STAMPED: usize = 16;
@@ -10,7 +10,7 @@ pub const BODY_TIMED: usize = 24;
 /// About as much as one write takes.
 const BYTES_MAX: usize = 128 << 10;
 
-/// Copies of basic.publish, header and body, one after another, for every routing key in turn.
+/// Copies of a whole message, one after another, for every routing key in turn.
 pub struct Template {
     pub bytes: Vec<u8>,
     /// Where each copy begins, and the end of the last.
@@ -22,17 +22,15 @@ pub struct Template {
 
 /// What all messages of a publisher have in common.
 pub struct Message<'a> {
-    pub exchange: &'a str,
     pub routing_keys: &'a [String],
     pub size: usize,
-    pub persistent: bool,
     pub producer: u32,
     pub nonce: u32,
 }
 
 impl Template {
     /// As many copies as fit, a multiple of the number of keys, not more than needed for `window`.
-    pub fn new(message: &Message, window: u64) -> Self {
+    pub fn new(message: &Message, window: u64, protocol: &dyn Publishing) -> Self {
         let keys = message.routing_keys.len();
         let mut template = Self {
             bytes: Vec::new(),
@@ -42,7 +40,7 @@ impl Template {
         };
         loop {
             for key in message.routing_keys {
-                template.push(message, key);
+                template.push(message, key, protocol);
             }
             let per_round = template.bytes.len() * keys / template.len();
             let full = template.bytes.len() + per_round > BYTES_MAX;
@@ -52,20 +50,14 @@ impl Template {
         }
     }
 
-    fn push(&mut self, message: &Message, key: &str) {
-        wire::publish(
-            &mut self.bytes,
-            message.exchange,
-            key,
-            message.size,
-            message.persistent,
-        );
+    fn push(&mut self, message: &Message, key: &str, protocol: &dyn Publishing) {
+        protocol.frame(&mut self.bytes, key, message.size);
         let body = self.bytes.len();
         let mut stamp = vec![b'x'; message.size];
         stamp[8..12].copy_from_slice(&message.producer.to_be_bytes());
         stamp[12..16].copy_from_slice(&message.nonce.to_be_bytes());
         self.bytes.extend_from_slice(&stamp);
-        self.bytes.push(wire::FRAME_END);
+        self.bytes.extend_from_slice(protocol.end());
         self.bodies.push(body);
         self.starts.push(self.bytes.len());
     }
@@ -73,6 +65,12 @@ impl Template {
     /// How many copies there are.
     pub fn len(&self) -> usize {
         self.bodies.len()
+    }
+
+    /// Gives copy `copy` its packet identifier, which stands before its body.
+    pub fn number(&mut self, copy: usize, id: u16) {
+        let body = self.bodies[copy];
+        self.bytes[body - 2..body].copy_from_slice(&id.to_be_bytes());
     }
 
     /// Stamps copy `copy` as message `sequence` that is due at `due` (ns).
@@ -87,26 +85,56 @@ impl Template {
 
 #[cfg(test)]
 mod tests {
+    use super::super::client::{Confirms, Ending};
     use super::*;
+
+    /// The key, a place for an identifier, the body, an end.
+    struct Framing;
+
+    impl Publishing for Framing {
+        fn frame(&self, bytes: &mut Vec<u8>, key: &str, size: usize) {
+            assert_eq!(size, 24);
+            bytes.extend_from_slice(key.as_bytes());
+            bytes.extend_from_slice(&[0, 0]);
+        }
+
+        fn end(&self) -> &'static [u8] {
+            b"$"
+        }
+
+        fn is_numbered(&self) -> bool {
+            true
+        }
+
+        fn take(&mut self, _: &[u8], _: &mut Confirms, _: &mut Vec<u8>) -> Result<usize, String> {
+            Err("nothing is received here".into())
+        }
+
+        fn end_of_stream(&mut self) -> &mut dyn Ending {
+            panic!("nothing ends here")
+        }
+    }
 
     #[test]
     fn copies_go_through_the_keys_in_turn() {
         let keys = ["k.1".to_owned(), "k.22".to_owned()];
         let message = Message {
-            exchange: "x",
             routing_keys: &keys,
             size: 24,
-            persistent: true,
             producer: 3,
             nonce: 9,
         };
-        let mut template = Template::new(&message, 5);
+        let mut template = Template::new(&message, 5, &Framing);
         assert_eq!(template.len(), 6);
         template.stamp(5, 77, 1234);
+        template.number(5, 258);
         let copy = &template.bytes[template.starts[5]..template.starts[6]];
-        assert!(copy.windows(4).any(|window| window == b"k.22"));
-        assert!(copy.windows(8).any(|window| window == 77_u64.to_be_bytes()));
-        assert!(copy.ends_with(&[&1234_u64.to_be_bytes()[..], &[wire::FRAME_END]].concat()));
-        assert!(Template::new(&message, u64::MAX).bytes.len() <= BYTES_MAX);
+        let mut expected = b"k.22\x01\x02".to_vec();
+        expected.extend_from_slice(&77_u64.to_be_bytes());
+        expected.extend_from_slice(&[0, 0, 0, 3, 0, 0, 0, 9]);
+        expected.extend_from_slice(&1234_u64.to_be_bytes());
+        expected.push(b'$');
+        assert_eq!(copy, expected);
+        assert!(Template::new(&message, u64::MAX, &Framing).bytes.len() <= BYTES_MAX);
     }
 }
