@@ -22,6 +22,10 @@ interop: setup-interop
 bench: setup-runtime
 	@.venv/bin/python -m bench $(if $(ROW),--row $(ROW)) $(ARGS)
 
+# A peer of `make bench`, which does without it if it isn't there.  Not --locked: a crate it locks no longer compiles.
+build/rumqttd/bin/rumqttd:
+	cargo install rumqttd --version 0.20.0 --root build/rumqttd
+
 # Writes requirements/*.txt anew; needs uv, nothing else does.
 lock:
 	@sh tools/lock.sh

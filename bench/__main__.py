@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -19,9 +20,11 @@ from bench.broker import Broker
 from bench.client import ClientError
 from bench.dragoman import Dragoman
 from bench.measure import Runs, measure_row
+from bench.mosquitto import Mosquitto
 from bench.rabbitmq import RabbitMq
 from bench.row import Options, Row
 from bench.rows import all_rows
+from bench.rumqttd import Rumqttd
 from bench.session import BrokerError
 from kernel.generator import LoadError
 
@@ -33,7 +36,7 @@ CRASH_S = 2.0
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measures Dragoman beside RabbitMQ.")
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measures Dragoman beside its peers.")
     parser.add_argument("rows", nargs="*", help="rows, or their beginnings; also as ROW=... in the environment")
     parser.add_argument("--row", action="append", default=[], help="one more row")
     parser.add_argument("--list", action="store_true", help="names the rows")
@@ -42,8 +45,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--backlog", type=int, default=10_000_000, help="messages of the long queue")
     parser.add_argument("--journal", type=int, default=1 << 30, help="bytes to recover")
-    parser.add_argument("--connections", type=int, default=1000, help="idle connections")
-    parser.add_argument("--ports", type=int, default=PORT, help="the first of four loopback ports")
+    parser.add_argument("--connections", type=int, default=1000, help="idle AMQP connections")
+    parser.add_argument("--clients", type=int, default=10_000, help="idle MQTT clients")
+    parser.add_argument("--retained", type=int, default=1_000_000, help="retained MQTT topics")
+    parser.add_argument("--ports", type=int, default=PORT, help="the first of twelve loopback ports")
     parser.add_argument("--nice", type=int, default=0, help="of everything measured; below 0 keeps other work out")
     parser.add_argument(
         "--work", type=Path, default=ROOT / ".state" / "bench", help="where the brokers' data lies while it runs"
@@ -61,20 +66,31 @@ def chosen(names: Sequence[str]) -> list[Row]:
     return [row for row in rows if not names or row.name.startswith(tuple(names))]
 
 
-def brokers_for(options: argparse.Namespace) -> list[Broker]:
-    """The peer first, ours last; what can't be started is left out and said."""
-    peer: Broker = RabbitMq(options.work / "rabbitmq", options.ports + 3)
-    ours: Broker = Dragoman(options.work / "dragoman", options.ports)
-    wanted = {"ours": [ours], "peer": [peer], None: [peer, ours]}[options.only]
+def all_brokers(work: Path, port: int) -> list[Broker]:
+    """Each with ports of its own from ``port`` on; ours comes last."""
+    return [
+        RabbitMq(work / "rabbitmq", port + 3),
+        Mosquitto(work / "mosquitto", port + 5),
+        Mosquitto(work / "mosquitto-persistent", port + 6, persistence=True),
+        Rumqttd(work / "rumqttd", port + 7),
+        RabbitMq(work / "rabbitmq-mqtt", port + 10, port + 11),
+        Dragoman(work / "dragoman", port, port + 4),
+    ]
+
+
+def brokers_for(options: argparse.Namespace, rows: Sequence[Row]) -> list[Broker]:
+    """What the rows want, ours last; what can't be started is left out and said."""
+    peers = {peer for row in rows for peer in row.peers}
     brokers = []
-    for broker in wanted:
-        missing = broker.missing()
-        if missing is None:
+    for broker in all_brokers(options.work, options.ports):
+        wanted = options.only != "peer" if broker.is_ours else options.only != "ours" and broker.name in peers
+        missing = broker.missing() if wanted else None
+        if wanted and missing is None:
             brokers.append(broker)
-        elif broker is ours:
+        elif wanted and broker.is_ours:
             sys.exit(f"Dragoman isn't built: {missing}")
-        else:
-            print(f"{broker.name} isn't installed, its rows are skipped: {missing}")
+        elif wanted:
+            print(f"{broker.name} isn't installed, it is skipped: {missing}")
     return brokers
 
 
@@ -87,7 +103,7 @@ def measure_all(
 ) -> dict[str, Runs]:
     measured = {}
     for row in rows:
-        if row.ours_only and not any(isinstance(broker, Dragoman) for broker in brokers):
+        if not any(broker.is_ours or broker.name in row.peers for broker in brokers):
             continue
         say(row.title)
         runs = measure_row(row, brokers, options, work, say)
@@ -128,11 +144,16 @@ def main() -> None:
         backlog=given.backlog,
         journal=given.journal,
         connections=given.connections,
+        clients=given.clients,
+        retained=given.retained,
     )
     os.nice(given.nice)
+    # Ten thousand clients, ours and the brokers' which inherit it.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     # Ending the brokers is in a ``finally``, which a plain SIGTERM would pass by.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    brokers = brokers_for(given)
+    brokers = brokers_for(given, rows)
     if not brokers:
         return
     try:

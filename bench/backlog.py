@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.broker import Broker
 from bench.client import ClientError
-from bench.load import Load, Result, put
+from bench.load import Amqp, Load, Result, put
 from bench.memory import settled_memory
 from bench.row import Figure, Options, Row
 from bench.session import BrokerError
@@ -31,8 +31,7 @@ def fill(broker: Broker, size: int, messages: int, queued: int, nonce: int) -> R
             routing_keys=[QUEUE],
             queues=[],
             size=size,
-            persistent=True,
-            confirms=True,
+            protocol=Amqp(persistent=True, confirms=True),
             window=WINDOW,
             messages=messages,
             queued=queued,
@@ -51,8 +50,7 @@ def drain(broker: Broker, size: int, queued: int, nonce: int) -> Result:
             queues=[QUEUE],
             publishers=0,
             size=size,
-            ack_every=ACK_EVERY,
-            prefetch=PREFETCH,
+            protocol=Amqp(ack_every=ACK_EVERY, prefetch=PREFETCH),
             queued=queued,
             drain_s=FILL_TIMEOUT_S,
             nonce=nonce,

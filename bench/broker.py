@@ -17,8 +17,16 @@ class Broker(ABC):
     """One broker with one data directory, on loopback ports of its own."""
 
     name: str
+    # What it listens on once it has started.
     port: int
+    # None: it doesn't speak MQTT.
+    mqtt_port: int | None = None
     directory: Path
+    is_ours = False
+    # What its confirms wait for, for the report.
+    fsync: str
+    # Its memory grows with what passes through it: it starts anew for each run.
+    is_hoarding = False
     _session: Session | None = None
 
     @abstractmethod
@@ -33,9 +41,15 @@ class Broker(ABC):
     def _launch(self) -> Session:
         """Starts it on the data directory."""
 
-    @abstractmethod
     def queue_arguments(self, kind: str) -> dict[str, str]:
-        """The arguments that make a queue of the ``kind`` a row compares with: "classic" or "quorum"."""
+        """In AMQP, the arguments that make a queue of the ``kind`` a row compares with: "classic" or "quorum"."""
+        return {}
+
+    def unable(self, protocol: str) -> str | None:
+        """Why it can't be measured with "amqp" or "mqtt"; None: it can."""
+        if protocol == "mqtt" and self.mqtt_port is None:
+            return f"{self.name} has no MQTT listener"
+        return None
 
     @property
     def session(self) -> Session:

@@ -9,13 +9,17 @@ from pathlib import Path
 from bench.broker import Broker
 from bench.session import Session
 
+# Whether our broker has an MQTT listener: until then its column of MQTT rows is skipped.
+HAS_MQTT = False
+
 CONFIG = """\
 message_queue:
   broker:
     listeners:
-      - {{protocol: amqp, host: 127.0.0.1, port: {port}}}
+{listeners}
     storage: {{log_dir: {log_dir}}}
 """
+LISTENER = "      - {{protocol: {protocol}, host: 127.0.0.1, port: {port}}}"
 
 
 def command() -> Path:
@@ -25,10 +29,14 @@ def command() -> Path:
 
 class Dragoman(Broker):
     name = "Dragoman"
+    is_ours = True
+    fsync = "every confirm waits for fdatasync (the default)"
 
-    def __init__(self, directory: Path, port: int) -> None:
+    def __init__(self, directory: Path, port: int, mqtt_port: int, *, has_mqtt: bool = HAS_MQTT) -> None:
+        """``has_mqtt``: listens on ``mqtt_port`` too."""
         self.directory = directory
         self.port = port
+        self.mqtt_port = mqtt_port if has_mqtt else None
 
     def missing(self) -> str | None:
         return None if command().exists() else "make build"
@@ -43,8 +51,16 @@ class Dragoman(Broker):
         # A durable queue is replicated by Raft here whatever it is called.
         return {}
 
+    def config(self) -> str:
+        """The text of its configuration file."""
+        ports = {"amqp": self.port, "mqtt": self.mqtt_port}
+        listeners = [
+            LISTENER.format(protocol=protocol, port=port) for protocol, port in ports.items() if port is not None
+        ]
+        return CONFIG.format(listeners="\n".join(listeners), log_dir=self.directory / "data")
+
     def _launch(self) -> Session:
         config = self.directory / "dragoman.yaml"
-        config.write_text(CONFIG.format(port=self.port, log_dir=self.directory / "data"))
+        config.write_text(self.config())
         started = [str(command()), "run", "--config", str(config)]
         return Session(self.name, started, self.port, self.directory / "output.log")

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from kernel.generator import run_load
+from kernel.generator import look_up_retained, run_load
+
+
+class Amqp(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of the kernel's ``AmqpSpec``; see there."""
+
+    exchange: str = ""
+    persistent: bool = False
+    confirms: bool = False
+    ack_every: int = 0
+    prefetch: int = 0
+    username: str = "guest"
+    password: str = "guest"
+
+
+class Mqtt(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of the kernel's ``MqttSpec``; see there."""
+
+    qos: int = 0
+    clean_session: bool = True
+    retain: bool = False
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,14 +37,11 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     routing_keys: list[str]
     queues: list[str]
     size: int
-    exchange: str = ""
+    protocol: Amqp | Mqtt
+    pattern: Literal["everyone", "pairs", "group"] = "everyone"
     publishers: int = 1
-    persistent: bool = False
-    confirms: bool = False
     window: int = 0
     rate: float = 0.0
-    ack_every: int = 0
-    prefetch: int = 0
     backlog_max: int = 0
     warmup_s: float = 1.0
     duration_s: float = 5.0
@@ -32,9 +49,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     queued: int = 0
     drain_s: float = 60.0
     nonce: int = msgspec.field(default_factory=lambda: secrets.randbits(32))
+    broker_pids: list[int] = []
     host: str = "127.0.0.1"
-    username: str = "guest"
-    password: str = "guest"
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -48,6 +64,27 @@ class Latency(msgspec.Struct, frozen=True):
     max: float
 
 
+class LookUp(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of the kernel's ``LookUpSpec``; see there.  Times in seconds, sizes in bytes."""
+
+    port: int
+    topics: list[str]
+    size: int
+    nonce: int
+    rate: float
+    duration_s: float
+    drain_s: float
+    host: str = "127.0.0.1"
+
+
+class LookUpResult(msgspec.Struct, frozen=True):
+    """The fields of the kernel's ``LookUpResult``; see there."""
+
+    seconds: float
+    latency: Latency
+    sweeps: int
+
+
 class Result(msgspec.Struct, frozen=True):
     """The fields of the kernel's ``LoadResult``; see there."""
 
@@ -59,6 +96,7 @@ class Result(msgspec.Struct, frozen=True):
     delivery_latency: Latency
     first_delivery_s: float
     cpu_seconds: float
+    broker_cpu_seconds: float
     reads: int
     writes: int
     redelivered: int
@@ -66,5 +104,11 @@ class Result(msgspec.Struct, frozen=True):
 
 def put(load: Load) -> Result:
     """Puts the load on the broker.  LoadError if it refuses, ends, loses, repeats or reorders anything."""
-    spec: dict[str, Any] = msgspec.structs.asdict(load)
+    spec: dict[str, Any] = msgspec.to_builtins(load)
     return msgspec.convert(run_load(spec), Result)
+
+
+def look_up(lookups: LookUp) -> LookUpResult:
+    """Looks up retained messages.  LoadError if the broker refuses, ends, loses or repeats anything."""
+    spec: dict[str, Any] = msgspec.to_builtins(lookups)
+    return msgspec.convert(look_up_retained(spec), LookUpResult)

@@ -9,6 +9,8 @@ from pathlib import Path
 from bench.broker import START_TIMEOUT_S, Broker
 from bench.session import BrokerError, Session
 
+# As many as any row has in its window; the default is 10.
+MQTT_PREFETCH = 100
 INSTALL = "apt-get install rabbitmq-server"
 
 
@@ -25,12 +27,17 @@ def port_mapper() -> Path | None:
 
 
 class RabbitMq(Broker):
-    name = "RabbitMQ"
+    fsync = "quorum queues sync, confirms of classic ones (all MQTT sessions) do not wait"
 
-    def __init__(self, directory: Path, port: int) -> None:
-        """Takes ``port`` for AMQP and the two below it for the port mapper and Erlang's distribution."""
+    def __init__(self, directory: Path, port: int, mqtt_port: int | None = None) -> None:
+        """Takes ``port`` for AMQP and the two below it for the port mapper and Erlang's distribution.
+
+        With ``mqtt_port`` its MQTT plugin listens there.
+        """
+        self.name = "RabbitMQ" if mqtt_port is None else "RabbitMQ MQTT"
         self.directory = directory
         self.port = port
+        self.mqtt_port = mqtt_port
         self._port_mapper: Session | None = None
 
     def missing(self) -> str | None:
@@ -39,7 +46,7 @@ class RabbitMq(Broker):
     def version(self) -> str:
         home = installed()
         release = re.sub(".*-", "", home.name) if home else "not installed"
-        return f"RabbitMQ {release}"
+        return f"{self.name} {release}"
 
     def queue_arguments(self, kind: str) -> dict[str, str]:
         return {"x-queue-type": kind}
@@ -65,21 +72,28 @@ class RabbitMq(Broker):
             "RABBITMQ_CTL_ERL_ARGS": "",
         }
 
+    def _config(self) -> str:
+        lines = [f"listeners.tcp.1 = 127.0.0.1:{self.port}", "log.console = false", "log.file.level = warning"]
+        if self.mqtt_port is not None:
+            lines += [f"mqtt.listeners.tcp.1 = 127.0.0.1:{self.mqtt_port}", f"mqtt.prefetch = {MQTT_PREFETCH}"]
+        return "".join(f"{line}\n" for line in lines)
+
     def _launch(self) -> Session:
         home, epmd = installed(), port_mapper()
         if home is None or epmd is None:
             raise BrokerError(f"{self.name} isn't installed: {INSTALL}")
         (self.directory / "mnesia").mkdir(exist_ok=True)
-        (self.directory / "enabled_plugins").write_text("[].\n")
-        (self.directory / "rabbitmq.conf").write_text(
-            f"listeners.tcp.1 = 127.0.0.1:{self.port}\nlog.console = false\nlog.file.level = warning\n"
-        )
+        plugins = "" if self.mqtt_port is None else "rabbitmq_mqtt"
+        (self.directory / "enabled_plugins").write_text(f"[{plugins}].\n")
+        (self.directory / "rabbitmq.conf").write_text(self._config())
         if self._port_mapper is None:
             command = [str(epmd), "-address", "127.0.0.1", "-port", str(self.port - 1)]
             self._port_mapper = Session("epmd", command, self.port - 1, self.directory / "epmd.log")
             self._port_mapper.wait_listening(START_TIMEOUT_S)
         command = [str(home / "sbin" / "rabbitmq-server")]
-        return Session(self.name, command, self.port, self.directory / "output.log", self._environment(home))
+        # Listeners of plugins come last.
+        ready = self.port if self.mqtt_port is None else self.mqtt_port
+        return Session(self.name, command, ready, self.directory / "output.log", self._environment(home))
 
     def stop(self) -> None:
         super().stop()

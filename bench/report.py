@@ -27,8 +27,8 @@ of every run was checked: none lost, none twice, none out of order.
 """
 
 TABLE = """
-| load | figure | us | {peer} | us / peer | required | aim | |
-|---|---|--:|--:|--:|--:|--:|---|
+| load | figure | us | peer | its figure | us / peer | required | aim | |
+|---|---|--:|---|--:|--:|--:|--:|---|
 """
 
 
@@ -63,11 +63,11 @@ def facts(brokers: Sequence[Broker], options: Options, fsync_us: Sequence[float]
         "machine": f"{processor()}, {memory_size()}, Linux {platform.release()}",
         "versions": ", ".join([broker.version() for broker in brokers] + [f"Python {platform.python_version()}"]),
         "kernel build": kernel.BUILD_PROFILE,
-        "fsync": "ours: every confirm waits for fdatasync (the default); "
-        "RabbitMQ: quorum queues sync, confirms of classic ones do not wait",
-        "fdatasync of 4 KiB alone": f"p50 {spread(fsync_us)} us, in the same runs",
+        "fsync": "; ".join(f"{'ours' if broker.is_ours else broker.name}: {broker.fsync}" for broker in brokers),
+        "fdatasync of 4 KiB alone": f"p50 {spread(fsync_us)} us, in the same runs" if fsync_us else "not measured",
         "runs": f"{runs}, {options.duration_s:g} s each, {options.warmup_s:g} s to warm up",
         "backlog": f"{options.backlog:,} messages",
+        "MQTT": f"{options.clients:,} idle clients, {options.retained:,} retained topics",
         "command": "python -m bench " + " ".join(sys.argv[1:]),
     }
 
@@ -96,7 +96,9 @@ def verdict(figure: Figure, compared: float | None, syncs: float | None) -> str:
     return "" if unjudged else "**not reached**"
 
 
-def line(row: Row, figure: Figure, runs: Runs, peer: str, ours: str) -> str:
+def line(row: Row, figure: Figure, runs: Runs, ours: str) -> str:
+    """A figure of a row, ours beside the figure's peer's."""
+    peer = figure.peer
     mine = runs.values.get(ours, {}).get(figure.key, [])
     theirs = runs.values.get(peer, {}).get(figure.key, [])
     middle = statistics.median(mine) if mine else None
@@ -106,6 +108,7 @@ def line(row: Row, figure: Figure, runs: Runs, peer: str, ours: str) -> str:
         row.title,
         f"{figure.title}, {figure.unit}",
         spread(mine) if mine else "not measured",
+        peer if theirs else "-",
         spread(theirs) if theirs else "-",
         f"{ratio:.2f}x" if ratio is not None else "-",
         goal(figure, figure.required, figure.required_syncs),
@@ -118,21 +121,20 @@ def line(row: Row, figure: Figure, runs: Runs, peer: str, ours: str) -> str:
 def write(
     path: Path, rows: Sequence[Row], measured: dict[str, Runs], brokers: Sequence[Broker], options: Options
 ) -> None:
-    """Writes the report of the rows that were measured; the last broker is ours."""
-    peers = [broker.name for broker in brokers[:-1]]
-    peer = peers[0] if peers else "peer (absent)"
-    ours = brokers[-1].name
+    """Writes the report of the rows that were measured."""
+    ours = next((broker.name for broker in brokers if broker.is_ours), "us")
     fsync_us = [value for runs in measured.values() for value in runs.fsync_us]
     text = HEAD.format(date=time.strftime("%Y-%m-%d"))
     text += "".join(f"| {name} | {value} |\n" for name, value in facts(brokers, options, fsync_us).items())
-    text += TABLE.format(peer=peer)
+    text += TABLE
     done = [row for row in rows if row.name in measured]
     for row in done:
-        text += "".join(line(row, figure, measured[row.name], peer, ours) for figure in row.figures)
+        text += "".join(line(row, figure, measured[row.name], ours) for figure in row.figures)
     text += "\n## Conditions\n\n"
     for row in done:
         fewer = f"; {row.runs_max} run(s) at most" if row.runs_max is not None else ""
-        text += f"- **{row.title}** (`ROW={row.name}`): {row.conditions}{fewer}.\n"
+        skipped = "".join(f"; not measured: {reason}" for reason in measured[row.name].skipped.values())
+        text += f"- **{row.title}** (`ROW={row.name}`): {row.conditions}{fewer}{skipped}.\n"
     if single := measured.get("single-16"):
         mine = single.values.get(ours, {}).get("p50", [])
         if mine:

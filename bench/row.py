@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
@@ -12,7 +13,10 @@ Measure = Callable[[Broker, "Options"], dict[str, float]]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """How long and how much.  ``backlog`` is in messages, ``journal`` in bytes, times in seconds."""
+    """How long and how much.  ``backlog`` is in messages, ``journal`` in bytes, times in seconds.
+
+    ``connections`` are idle ones of AMQP, ``clients`` of MQTT; ``retained`` counts topics.
+    """
 
     duration_s: float = 5.0
     warmup_s: float = 1.0
@@ -20,12 +24,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     backlog: int = 10_000_000
     journal: int = 1 << 30
     connections: int = 1000
+    clients: int = 10_000
+    retained: int = 1_000_000
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
     """One number of a row.
 
-    With ``against`` the number that counts is us / the peer, else ours alone.  ``required`` and ``aim`` are
+    With ``against`` the number that counts is us / ``peer``, else ours alone.  ``required`` and ``aim`` are
     at least this, or at most if ``smaller`` is better.  Where the disk is the bound, ``required_syncs`` times
     its own fdatasync p50 will do instead, and ``aim_syncs`` times that is the aim.
     """
@@ -33,6 +39,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     title: str
     unit: str
+    peer: str = "RabbitMQ"
     required: float | None = None
     aim: float | None = None
     required_syncs: float | None = None
@@ -47,7 +54,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """A load and its figures.
 
-    ``ours_only``: the peer isn't measured.  ``fresh``: each run starts with an empty broker of its own.
+    ``ours_only``: no peer is measured.  ``fresh``: each run starts with an empty broker of its own.
     """
 
     name: str
@@ -58,3 +65,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     ours_only: bool = False
     fresh: bool = False
     runs_max: int | None = None
+    protocol: Literal["amqp", "mqtt"] = "amqp"
+
+    @property
+    def peers(self) -> list[str]:
+        """The names of the brokers that are measured beside ours."""
+        return [] if self.ours_only else list(dict.fromkeys(figure.peer for figure in self.figures))

@@ -1,4 +1,4 @@
-"""The loads: every row of ``docs/performance.md`` about AMQP 0-9-1."""
+"""The loads: every row of ``docs/performance.md``; here those about AMQP 0-9-1."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from bench import backlog, memory
+from bench import backlog, memory, mqtt
 from bench.broker import Broker
-from bench.load import Load, put
+from bench.load import Amqp, Load, put
 from bench.row import Figure, Options, Row
 
 # What may be on its way to a consumer without confirms: enough that neither side waits for the other.
@@ -62,6 +62,7 @@ def measure_transient(size: int, broker: Broker, options: Options) -> dict[str, 
                 routing_keys=names,
                 queues=names,
                 size=size,
+                protocol=Amqp(),
                 backlog_max=transient_backlog(size),
                 warmup_s=options.warmup_s,
                 duration_s=options.duration_s,
@@ -78,11 +79,8 @@ def measure_window(size: int, window: int, broker: Broker, options: Options) -> 
                 routing_keys=names,
                 queues=names,
                 size=size,
-                persistent=True,
-                confirms=True,
+                protocol=Amqp(persistent=True, confirms=True, ack_every=ACK_EVERY, prefetch=PREFETCH),
                 window=window,
-                ack_every=ACK_EVERY,
-                prefetch=PREFETCH,
                 backlog_max=DURABLE_BACKLOG_MAX,
                 warmup_s=options.warmup_s,
                 duration_s=options.duration_s,
@@ -100,8 +98,7 @@ def measure_one_in_flight(connections: int, kind: str, broker: Broker, options: 
                 queues=names,
                 publishers=connections,
                 size=16,
-                persistent=True,
-                confirms=True,
+                protocol=Amqp(persistent=True, confirms=True),
                 window=1,
                 warmup_s=options.warmup_s,
                 duration_s=options.duration_s,
@@ -119,10 +116,10 @@ def measure_fan_out(size: int, broker: Broker, options: Options) -> dict[str, fl
         result = put(
             Load(
                 port=broker.port,
-                exchange=exchange,
                 routing_keys=[""],
                 queues=names,
                 size=size,
+                protocol=Amqp(exchange=exchange),
                 backlog_max=max(100, transient_backlog(size) // 10),
                 warmup_s=options.warmup_s,
                 duration_s=options.duration_s,
@@ -141,10 +138,10 @@ def measure_topic(broker: Broker, options: Options) -> dict[str, float]:
             result = put(
                 Load(
                     port=broker.port,
-                    exchange=exchange,
                     routing_keys=keys,
                     queues=names,
                     size=16,
+                    protocol=Amqp(exchange=exchange),
                     backlog_max=transient_backlog(16),
                     warmup_s=options.warmup_s,
                     duration_s=options.duration_s,
@@ -161,12 +158,9 @@ def measure_latency(broker: Broker, options: Options) -> dict[str, float]:
                 routing_keys=names,
                 queues=names,
                 size=1024,
-                persistent=True,
-                confirms=True,
+                protocol=Amqp(persistent=True, confirms=True, ack_every=10, prefetch=PREFETCH),
                 window=1,
                 rate=5000.0,
-                ack_every=10,
-                prefetch=PREFETCH,
                 warmup_s=options.warmup_s,
                 duration_s=options.duration_s,
             )
@@ -274,4 +268,4 @@ def latency_rows() -> list[Row]:
 
 def all_rows() -> list[Row]:
     """In the order of the report."""
-    return [*throughput_rows(), *latency_rows(), *backlog.rows(), *memory.rows()]
+    return [*throughput_rows(), *latency_rows(), *backlog.rows(), *memory.rows(), *mqtt.rows()]

@@ -74,6 +74,10 @@ class Session:
         lines = self.log.read_text(errors="replace").splitlines()[-15:] if self.log.exists() else []
         return "\n".join([f"the end of {self.log}:", *lines])
 
+    def pids(self) -> list[int]:
+        """Of all its processes."""
+        return [int(process) for process in members(self._process.pid)]
+
     def memory(self) -> int:
         """Bytes of memory of all its processes, shared pages in proportion."""
         total = 0
