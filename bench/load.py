@@ -9,6 +9,11 @@ import msgspec
 
 from kernel.generator import look_up_retained, run_load
 
+# What may be on its way to a consumer without confirms: enough that neither side waits for the other, and less
+# than what any broker drops.
+TRANSIENT_BACKLOG_BYTES = 4 << 20
+TRANSIENT_BACKLOG_MAX = 20_000
+
 
 class Amqp(msgspec.Struct, frozen=True, kw_only=True):
     """The fields of the kernel's ``AmqpSpec``; see there."""
@@ -100,6 +105,11 @@ class Result(msgspec.Struct, frozen=True):
     reads: int
     writes: int
     redelivered: int
+
+
+def transient_backlog(size: int) -> int:
+    """Messages of ``size`` bytes that may be on their way without confirms."""
+    return min(TRANSIENT_BACKLOG_MAX, TRANSIENT_BACKLOG_BYTES // size)
 
 
 def put(load: Load) -> Result:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench import retained, subscribers
 from bench.broker import Broker
-from bench.load import Load, Mqtt, Result, put
+from bench.load import TRANSIENT_BACKLOG_BYTES, TRANSIENT_BACKLOG_MAX, Load, Mqtt, Result, put, transient_backlog
 from bench.row import Figure, Measure, Options, Row
 
 MOSQUITTO = "Mosquitto"
@@ -17,8 +17,6 @@ RUMQTTD = "rumqttd"
 RABBITMQ = "RabbitMQ MQTT"
 
 WINDOW = 100
-# With QoS 0 what is on its way to a subscriber: Mosquitto drops what it can't write and has no room for.
-QOS0_BACKLOG_MAX = 5000
 # With QoS 1 and 2 a publish is confirmed before it is delivered: the subscriber may lag this far behind.
 BACKLOG_MAX = 2000
 FAN_OUT_BACKLOG_MAX = 500
@@ -56,11 +54,9 @@ def delivered(result: Result) -> dict[str, float]:
     return {"rate": result.received / result.seconds}
 
 
-def measure_one_to_one(
-    protocol: Mqtt, backlog_max: int, size: int, broker: Broker, options: Options
-) -> dict[str, float]:
+def measure_one_to_one(protocol: Mqtt, size: int, broker: Broker, options: Options) -> dict[str, float]:
     topics = [topic()]
-    window = WINDOW if protocol.qos else 0
+    window, backlog_max = (WINDOW, BACKLOG_MAX) if protocol.qos else (0, transient_backlog(size))
     fields = {"routing_keys": topics, "queues": topics, "window": window, "backlog_max": backlog_max}
     return delivered(run(broker, options, protocol, size=size, **fields))
 
@@ -129,7 +125,7 @@ def row(name: str, title: str, conditions: str, figures: list[Figure], measure: 
 
 
 def one_to_one_rows() -> list[Row]:
-    qos0 = f"on their way at most {QOS0_BACKLOG_MAX:,} messages"
+    qos0 = f"on their way at most {TRANSIENT_BACKLOG_BYTES >> 20} MiB and {TRANSIENT_BACKLOG_MAX:,} messages"
     qos1 = f"clean sessions, window {WINDOW}, the subscriber at most {BACKLOG_MAX:,} messages behind"
     durable = f"durable sessions, window {WINDOW}, the subscriber at most {BACKLOG_MAX:,} messages behind"
     goals = {
@@ -139,8 +135,8 @@ def one_to_one_rows() -> list[Row]:
         ("qos1", 1024): [rate(MOSQUITTO, 3, 5), rate(RUMQTTD, 1, 2)],
     }
     kinds = {
-        "qos0": ("QoS 0", qos0, partial(measure_one_to_one, Mqtt(qos=0), QOS0_BACKLOG_MAX)),
-        "qos1": ("QoS 1", qos1, partial(measure_one_to_one, Mqtt(qos=1), BACKLOG_MAX)),
+        "qos0": ("QoS 0", qos0, partial(measure_one_to_one, Mqtt(qos=0))),
+        "qos1": ("QoS 1", qos1, partial(measure_one_to_one, Mqtt(qos=1))),
     }
     clean = []
     for (kind, size), figures in goals.items():
@@ -153,14 +149,14 @@ def one_to_one_rows() -> list[Row]:
             "QoS 1, durable, 1 to 1, 16 B",
             f"{durable}; our PUBACK waits for fdatasync, Mosquitto's doesn't",
             [rate(PERSISTENT, 1, 3), rate(RABBITMQ, 10, 30)],
-            partial(measure_one_to_one, Mqtt(qos=1, clean_session=False), BACKLOG_MAX, 16),
+            partial(measure_one_to_one, Mqtt(qos=1, clean_session=False), 16),
         ),
         row(
             "qos2-16",
             "QoS 2, durable, 1 to 1, 16 B",
             f"{durable}; our PUBREC waits for fdatasync, Mosquitto's doesn't",
             [rate(PERSISTENT, 1, 2)],
-            partial(measure_one_to_one, Mqtt(qos=2, clean_session=False), BACKLOG_MAX, 16),
+            partial(measure_one_to_one, Mqtt(qos=2, clean_session=False), 16),
         ),
     ]
 

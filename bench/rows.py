@@ -9,12 +9,9 @@ from functools import partial
 
 from bench import backlog, memory, mqtt
 from bench.broker import Broker
-from bench.load import Amqp, Load, put
+from bench.load import TRANSIENT_BACKLOG_BYTES, TRANSIENT_BACKLOG_MAX, Amqp, Load, put, transient_backlog
 from bench.row import Figure, Options, Row
 
-# What may be on its way to a consumer without confirms: enough that neither side waits for the other.
-TRANSIENT_BACKLOG_BYTES = 4 << 20
-TRANSIENT_BACKLOG_MAX = 20_000
 DURABLE_BACKLOG_MAX = 50_000
 ACK_EVERY = 200
 PREFETCH = 2000
@@ -48,10 +45,6 @@ def bound(broker: Broker, kind: str, bindings: Sequence[tuple[str, str]]) -> Ite
     yield name
     with broker.client() as client:
         client.delete_exchange(name)
-
-
-def transient_backlog(size: int) -> int:
-    return min(TRANSIENT_BACKLOG_MAX, TRANSIENT_BACKLOG_BYTES // size)
 
 
 def measure_transient(size: int, broker: Broker, options: Options) -> dict[str, float]:

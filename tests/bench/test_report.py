@@ -6,40 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from bench.broker import Broker
-from bench.client import Client
+from bench.__main__ import all_brokers
 from bench.measure import Runs
 from bench.report import line, number, spread, write
 from bench.row import Figure, Options, Row
 from bench.rows import all_rows
-from bench.session import Session
+from tests.bench.absent import Absent
 
-THROUGHPUT = Figure(key="rate", title="throughput", unit="msg/s", required=15, aim=60)
-MEMORY = Figure(key="idle", title="memory", unit="MB", required=70, aim=50, against=False, smaller=True)
-
-
-class Absent(Broker):
-    """A broker that is only named."""
-
-    port = 0
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def version(self) -> str:
-        return f"{self.name} 1"
-
-    def missing(self) -> str | None:
-        return None
-
-    def queue_arguments(self, kind: str) -> dict[str, str]:
-        return {}
-
-    def client(self) -> Client:
-        raise AssertionError("nothing is measured here")
-
-    def _launch(self) -> Session:
-        raise AssertionError("nothing is started here")
+THROUGHPUT = Figure(key="rate", title="throughput", unit="msg/s", peer="peer", required=15, aim=60)
+MEMORY = Figure(key="idle", title="memory", unit="MB", peer="peer", required=70, aim=50, against=False, smaller=True)
 
 
 def row(figure: Figure, name: str = "load") -> Row:
@@ -49,19 +24,15 @@ def row(figure: Figure, name: str = "load") -> Row:
 def cells(
     figure: Figure, ours: list[float], theirs: list[float], name: str = "load", fsync_us: float = 1.0
 ) -> list[str]:
-    runs = Runs(name, {"us": {figure.key: ours}, "peer": {figure.key: theirs}}, [fsync_us])
+    runs = Runs(name, {"us": {figure.key: ours}, figure.peer: {figure.key: theirs}}, [fsync_us])
     return [
         cell.strip()
-        for cell in line(row(figure, name), figure, runs, "peer", "us")
-        .strip()
-        .removeprefix("|")
-        .removesuffix("|")
-        .split("|")
+        for cell in line(row(figure, name), figure, runs, "us").strip().removeprefix("|").removesuffix("|").split("|")
     ]
 
 
 def test_the_figures_of_the_table_are_all_there() -> None:
-    rows = {row.name: {figure.key: figure for figure in row.figures} for row in all_rows()}
+    rows = {row.name: {figure.key: figure for figure in row.figures} for row in all_rows() if row.protocol == "amqp"}
     required = {
         ("transient-16", "rate"): (15, 60),
         ("transient-1024", "rate"): (6, 12),
@@ -91,8 +62,53 @@ def test_the_figures_of_the_table_are_all_there() -> None:
         assert (figure.required, figure.aim) == goals, (name, key)
 
 
+def test_the_figures_of_the_mqtt_table_are_all_there() -> None:
+    figures = {
+        (row.name.removeprefix("mqtt-"), figure.key, figure.peer): (figure.required, figure.aim)
+        for row in all_rows()
+        if row.protocol == "mqtt"
+        for figure in row.figures
+    }
+    mosquitto, persistent, rumqttd, rabbitmq = "Mosquitto", "Mosquitto, persistent", "rumqttd", "RabbitMQ MQTT"
+    assert figures == {
+        ("qos0-16", "rate", mosquitto): (10, 30),
+        ("qos0-16", "rate", rumqttd): (3, 10),
+        ("qos0-1024", "rate", mosquitto): (4, 6),
+        ("qos0-1024", "rate", rumqttd): (1.5, 2),
+        ("qos1-16", "rate", mosquitto): (3, 6),
+        ("qos1-16", "rate", rumqttd): (1.2, 2),
+        ("qos1-1024", "rate", mosquitto): (3, 5),
+        ("qos1-1024", "rate", rumqttd): (1, 2),
+        ("durable-16", "rate", persistent): (1, 3),
+        ("durable-16", "rate", rabbitmq): (10, 30),
+        ("qos2-16", "rate", persistent): (1, 2),
+        ("pairs-16", "rate", mosquitto): (2, 4),
+        ("pairs-16", "rate", rumqttd): (0.8, 1.2),
+        ("fanout100-16", "rate", mosquitto): (10, 30),
+        ("fanout100-16", "rate", rumqttd): (1, 2),
+        ("fanout1000-16", "rate", mosquitto): (10, 30),
+        ("fanout1000-16", "rate", rumqttd): (1, 2),
+        ("sensors-16", "cpu", mosquitto): (1, 0.5),
+        ("latency-24", "p50", mosquitto): (1, 0.7),
+        ("latency-24", "p99", mosquitto): (1, 0.5),
+        ("subscribers", "weight", mosquitto): (6, 3),
+        ("subscribers", "connects", mosquitto): (0.7, 1),
+        ("retained", "weight", mosquitto): (300, 150),
+        ("retained", "p99", mosquitto): (0.1, 0.02),
+        ("retained", "p50", mosquitto): (None, None),
+        ("retained", "sweeps", mosquitto): (None, None),
+    }
+
+
+def test_every_peer_of_a_row_can_be_started(tmp_path: Path) -> None:
+    brokers = {broker.name: broker for broker in all_brokers(tmp_path, 20000)}
+    for row in all_rows():
+        for peer in row.peers:
+            assert brokers[peer].unable(row.protocol) is None, (row.name, peer)
+
+
 def test_a_ratio_is_of_medians_and_judged_by_its_direction() -> None:
-    assert cells(THROUGHPUT, [1600.0, 10.0, 1500.0], [100.0, 90.0, 1e6])[4:] == [
+    assert cells(THROUGHPUT, [1600.0, 10.0, 1500.0], [100.0, 90.0, 1e6])[5:] == [
         "15.00x",
         ">= 15x",
         ">= 60x",
@@ -103,18 +119,18 @@ def test_a_ratio_is_of_medians_and_judged_by_its_direction() -> None:
 
 
 def test_an_absolute_figure_is_ours_alone() -> None:
-    assert cells(MEMORY, [69.0], [107.0])[4:] == ["0.64x", "<= 70 MB", "<= 50 MB", "reached"]
-    assert cells(MEMORY, [71.0], [])[3:] == ["-", "-", "<= 70 MB", "<= 50 MB", "**not reached**"]
+    assert cells(MEMORY, [69.0], [107.0])[5:] == ["0.64x", "<= 70 MB", "<= 50 MB", "reached"]
+    assert cells(MEMORY, [71.0], [])[3:] == ["-", "-", "-", "<= 70 MB", "<= 50 MB", "**not reached**"]
 
 
 def test_what_was_not_measured_is_said() -> None:
     assert cells(THROUGHPUT, [], [100.0])[2] == "not measured"
-    assert cells(THROUGHPUT, [1600.0], [])[4:] == ["-", ">= 15x", ">= 60x", ""]
+    assert cells(THROUGHPUT, [1600.0], [])[5:] == ["-", ">= 15x", ">= 60x", ""]
 
 
 @pytest.mark.parametrize(("fsync_us", "verdict"), [(200.0, "reached"), (199.0, "**not reached**")])
 def test_one_in_flight_may_be_measured_by_the_disk_instead(fsync_us: float, verdict: str) -> None:
-    p50 = Figure(key="p50", title="p50", unit="us", required=0.6, required_syncs=2.5, smaller=True)
+    p50 = Figure(key="p50", title="p50", unit="us", peer="peer", required=0.6, required_syncs=2.5, smaller=True)
     assert cells(p50, [500.0], [500.0], "single-16", fsync_us)[-1] == verdict
 
 
@@ -140,7 +156,16 @@ def test_the_report_names_machine_versions_and_conditions(tmp_path: Path) -> Non
     loads = [row(THROUGHPUT)]
     measured = {"load": Runs("load", {"us": {"rate": [1600.0]}, "peer": {"rate": [100.0]}}, [230.0])}
     path = tmp_path / "docs" / "performance.md"
-    write(path, loads, measured, [Absent("peer"), Absent("us")], Options())
+    write(path, loads, measured, [Absent("peer"), Absent("us", is_ours=True)], Options())
     text = path.read_text()
     for words in ("peer 1, us 1", "kernel build", "p50 230 us", "fdatasync", "16.00x", "`ROW=load`", "machine"):
         assert words in text
+
+
+def test_who_was_not_measured_and_why_is_said(tmp_path: Path) -> None:
+    runs = Runs("load", {"peer": {"rate": [100.0]}}, [230.0], {"us": "us has no MQTT listener"})
+    path = tmp_path / "performance.md"
+    write(path, [row(THROUGHPUT)], {"load": runs}, [Absent("peer"), Absent("us", is_ours=True)], Options())
+    text = path.read_text()
+    assert "| not measured | peer | 100 | - |" in text
+    assert "; not measured: us has no MQTT listener." in text
