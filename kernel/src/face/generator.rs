@@ -28,6 +28,7 @@ impl<'py> FromPyObject<'_, 'py> for Pattern {
 }
 
 /// Does `work` without the GIL. A signal (Ctrl-C) ends it, and is raised instead of its outcome.
+#[allow(clippy::redundant_closure_for_method_calls)] // the method itself is not general enough
 fn interruptible<T: Send>(
     py: Python<'_>,
     work: impl FnOnce(&mut dyn FnMut() -> bool) -> Result<T, String> + Send,
