@@ -134,6 +134,9 @@ class PollerMachine(RuleBasedStateMachine):
             if not peer.hung_up:
                 peer.write(len(peer.unsent))
         self.flush()
+        # A socket that is full has nothing to wait for until somebody reads.
+        for peer in self.peers:
+            peer.read()
         while self.poller.wait(0):
             self.round()
             for peer in self.peers:
