@@ -259,10 +259,10 @@ pub fn look_up(
         }
         for event in &events {
             match event.data.u64() {
-                SWEEPER => receive(&mut sweeper, &mut scratch, |bytes, answers| {
+                SWEEPER => sweeper.receive(&mut scratch, |bytes, answers| {
                     sweep.take(bytes, pace.asking, answers)
                 })?,
-                LOOKER => receive(&mut looker, &mut scratch, |bytes, answers| {
+                LOOKER => looker.receive(&mut scratch, |bytes, answers| {
                     asked.take(bytes, now(), answers)
                 })?,
                 _ => {
@@ -277,14 +277,6 @@ pub fn look_up(
         latency: Latency::of(&asked.latencies),
         sweeps: sweep.sweeps,
     })
-}
-
-fn receive(
-    socket: &mut Socket,
-    scratch: &mut Vec<u8>,
-    take: impl FnMut(&[u8], &mut Vec<u8>) -> Result<usize, String>,
-) -> Result<(), String> {
-    socket.receive(scratch, take)
 }
 
 fn hang_up(sockets: [Socket; 2]) {
