@@ -44,7 +44,8 @@ def test_every_method_that_is_served_is_in_a_transcript() -> None:
 
 def test_every_reply_and_every_refusal_is_in_a_transcript() -> None:
     text = "".join(path.read_text() for path in TRANSCRIPTS)
-    ours = [reply for reply in Reply.__args__ if reply.__module__ == replies.__name__]
+    unasked = {replies.ScramChallenge}  # no AMQP client is offered SCRAM
+    ours = [reply for reply in Reply.__args__ if reply.__module__ == replies.__name__ and reply not in unasked]
     refusals = [refusal for refusal in Refusal if refusal is not Refusal.CLIENT_ID_TAKEN]  # no AMQP client has one
     names = [reply.__name__ for reply in ours] + [refusal.name for refusal in refusals]
     assert [name for name in names if name not in text] == []
