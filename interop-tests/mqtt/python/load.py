@@ -14,6 +14,16 @@ SESSION_EXPIRY_S = 3600
 RECONNECT_S = 0.1
 
 
+class Rememberer(mqtt.Client):
+    """paho 2.2 forgets at its second try to reconnect that it had sent PUBREL, and publishes such messages anew."""
+
+    def _messages_reconnect_reset_out(self) -> None:
+        released = [m for m in self._out_messages.values() if m.state == mqtt.mqtt_ms_resend_pubrel]
+        super()._messages_reconnect_reset_out()
+        for message in released:
+            message.state = mqtt.mqtt_ms_resend_pubrel
+
+
 class LastingClient:
     """Its session begins anew with its first connection and then lives as long as the object."""
 
@@ -24,7 +34,7 @@ class LastingClient:
         self._failed: str | None = None
         parts = urlsplit(url)
         version5 = level == "5"
-        self.client = client = mqtt.Client(
+        self.client = client = Rememberer(
             mqtt.CallbackAPIVersion.VERSION2,
             client_id,
             clean_session=None if version5 else False,  # nobody had this name before
