@@ -31,7 +31,7 @@ class Authentication:
         """Raises ProtocolViolation: there is no such method here."""
         method = connect.properties["authentication_method"]
         if method != METHOD:
-            raise ProtocolViolation(ReasonCode.BAD_AUTHENTICATION_METHOD, f"no method {method!r} here, but {METHOD}")
+            raise ProtocolViolation(ReasonCode.BAD_AUTHENTICATION_METHOD, f"the only method here is {METHOD}")
         self._settings = settings
         self._loopback = loopback
         self._user_name = connect.user_name

@@ -7,6 +7,7 @@ import msgspec
 from broker.model.client_sessions import NEVER, AttachSession, Will
 from broker.model.names import ClientId, UserName, VhostName
 from kernel import FLAG_EXACTLY_ONCE, FLAG_PERSISTENT, FLAG_RETAIN, ORIGIN_MQTT, MessageRun
+from protocols.mqtt.packet_codec import PACKET_SIZE_MAX
 from protocols.mqtt.packets import Connack, Connect
 from protocols.mqtt.packets import Will as WillPacket
 from protocols.mqtt.properties import Holder, Properties, properties_encoder
@@ -26,8 +27,6 @@ RECEIVE_MAX_DEFAULT = 65_535
 NOT_OF_THE_MESSAGE = ("message_expiry_interval", "will_delay_interval")
 """Kept beside a will's properties, or no property of what is published."""
 _encode_properties = properties_encoder(Holder.PUBLISH)
-PACKET_SIZE_MAX = 268_435_460
-"""Of a client that names no Maximum Packet Size: the most that can be written (MQTT 5 2.1.4)."""
 
 
 class Login(msgspec.Struct, frozen=True, gc=False):

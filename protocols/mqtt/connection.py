@@ -19,11 +19,11 @@ from broker.model.commands import Command
 from broker.model.names import UserName
 from broker.model.refusals import Refusal
 from broker.model.replies import Reply
-from kernel import FLAG_RETAIN, MqttDecoder, PacketIds, PublishEncoder, Receipts, TopicAliases, encode_acks
+from kernel import FLAG_RETAIN, MessageRun, MqttDecoder, PacketIds, PublishEncoder, TopicAliases, encode_acks
 from protocols.adapter import Frame, Output, Ready
 from protocols.mqtt.authenticating import Authentication
 from protocols.mqtt.connecting import Agreement, accepted, agree, attach_command, login_of, session_expiry
-from protocols.mqtt.packet_codec import decode_packet, encode_packet
+from protocols.mqtt.packet_codec import PACKET_SIZE_MAX, decode_packet, encode_packet
 from protocols.mqtt.packet_type import PacketType
 from protocols.mqtt.packets import (
     Auth,
@@ -36,16 +36,16 @@ from protocols.mqtt.packets import (
     Subscribe,
     Unsubscribe,
 )
+from protocols.mqtt.properties import Properties
 from protocols.mqtt.reason_codes import CARRIERS, RETURN_CODES, ReasonCode
-from protocols.mqtt.refusals import REASONS
+from protocols.mqtt.refusals import reason_for
 from protocols.mqtt.settings import CONNECT_SIZE_MAX, KEEP_ALIVE_FACTOR, MqttSettings
 from protocols.mqtt.subscribing import Asked, read_subscribe, read_unsubscribe, suback, unsuback
+from protocols.mqtt.unacknowledged import FAILED, Unacknowledged
 from protocols.mqtt.version import Version
 from protocols.mqtt.violation import ProtocolViolation, protocol_error
 
 PUBACK, PUBREC, PUBREL, PUBCOMP = PacketType.PUBACK, PacketType.PUBREC, PacketType.PUBREL, PacketType.PUBCOMP
-FAILED = 0x80
-"""The least reason code that says something failed."""
 
 
 class State(enum.Enum):
@@ -76,15 +76,13 @@ class MqttAdapter:
         "_encoder",
         "_login_at",
         "_loopback",
-        "_next_tag",
         "_now_ms",
         "_output",
-        "_receipts",
         "_received_at",
         "_resumed",
         "_settings",
         "_state",
-        "_unreleased",
+        "_unacknowledged",
         "_version",
     )
 
@@ -119,11 +117,7 @@ class MqttAdapter:
         self._commands: list[Command] = []
         self._answers: deque[Asked] = deque()
         """SUBSCRIBE and UNSUBSCRIBE packets that the core has not answered."""
-        self._receipts: dict[int, Receipts] = {}
-        """Of QoS 1 and of QoS 2: what was published and not confirmed."""
-        self._next_tag = 1
-        self._unreleased = 0
-        """QoS 2 publishes that are not over."""
+        self._unacknowledged = Unacknowledged()
         self._closing = False
         self._resumed = False
 
@@ -152,7 +146,7 @@ class MqttAdapter:
         for reply in received:
             if self._state is State.CLOSED:
                 return
-            _REPLIES[type(reply)](self, reply, now)
+            REPLIES[type(reply)](self, reply, now)
 
     def receive_timeout(self, now: float) -> None:
         """The deadline has come: too early a call does nothing."""
@@ -190,35 +184,39 @@ class MqttAdapter:
 
     def _receive_publishes(self, frame: kernel.Publishes) -> None:
         self._check_open()
-        messages = frame.messages
-        if messages.flags & FLAG_RETAIN and not self._settings.retain_available:
-            raise ProtocolViolation(ReasonCode.RETAIN_NOT_SUPPORTED, "there are no retained messages here")
-        if not frame.qos:
-            self._commands.append(commands.Publish(cs.NO_CHANNEL, messages))
+        fault = self._first_fault(frame)
+        if fault is None:
+            self._publish(frame.qos, frame.messages, frame.packet_ids)
             return
-        receipts = self._receipts.get(frame.qos)
-        if receipts is None:
-            receipts = self._receipts[frame.qos] = Receipts()
-        tag = self._next_tag
-        self._next_tag += messages.count
-        receipts.push(tag, frame.packet_ids)
-        if frame.qos == 1:
-            self._commands.append(commands.Publish(cs.NO_CHANNEL, messages, tag))
-        else:
-            self._unreleased += messages.count
-            self._commands.append(cs.PublishOnce(messages, frame.packet_ids, tag))
-        self._check_receive_maximum()
+        # What came before it counts, however the bytes were cut.
+        position, violation = fault
+        if position:
+            packet_ids = PacketIds.of(frame.packet_ids.to_list()[:position])
+            self._publish(frame.qos, frame.messages.before(position), packet_ids)
+        raise violation
 
-    def _check_receive_maximum(self) -> None:
-        settings = self._settings
-        if self._version is not Version.MQTT_5 or not settings.enforce_receive_maximum:
-            return
-        unacknowledged = self._unreleased
-        if 1 in self._receipts:
-            unacknowledged += len(self._receipts[1])
-        if unacknowledged > settings.receive_maximum:
-            detail = f"{unacknowledged} publishes unacknowledged of {settings.receive_maximum}"
-            raise ProtocolViolation(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, detail)
+    def _first_fault(self, frame: kernel.Publishes) -> tuple[int, ProtocolViolation] | None:
+        """The first message that may not be published, and why."""
+        messages, settings = frame.messages, self._settings
+        retained = None
+        if messages.flags & FLAG_RETAIN and not settings.retain_available:
+            retained = messages.first_with_flag(FLAG_RETAIN)
+        exceeding = None
+        if frame.qos and self._version is Version.MQTT_5 and settings.enforce_receive_maximum:
+            exceeding = self._unacknowledged.first_exceeding(frame.qos, frame.packet_ids, settings.receive_maximum)
+        if exceeding is not None and (retained is None or exceeding < retained):
+            detail = f"more than {settings.receive_maximum} publishes are unacknowledged"
+            return exceeding, ProtocolViolation(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, detail)
+        if retained is not None:
+            detail = "there are no retained messages here"
+            return retained, ProtocolViolation(ReasonCode.RETAIN_NOT_SUPPORTED, detail)
+        return None
+
+    def _publish(self, qos: int, messages: MessageRun, packet_ids: PacketIds) -> None:
+        if qos:
+            self._commands.append(self._unacknowledged.publish(qos, messages, packet_ids))
+        else:
+            self._commands.append(commands.Publish(cs.NO_CHANNEL, messages))
 
     def _check_open(self) -> None:
         """The decoder goes on before CONNACK if AUTH is to come, and nothing else ([MQTT-3.1.2-30])."""
@@ -253,9 +251,9 @@ class MqttAdapter:
         self._connect = connect
         self._version = connect.protocol_level
         settings = self._settings
+        self._agreement = agree(connect, settings)
         if "authentication_method" in connect.properties:
             self._authentication = Authentication(connect, settings, loopback=self._loopback)
-        self._agreement = agree(connect, settings)
         self._login_at = self._received_at
         self._state = State.LOGGING_IN
         if self._authentication is not None:
@@ -325,7 +323,10 @@ class MqttAdapter:
             if agreement.topic_alias_max:
                 self._aliases = TopicAliases(agreement.topic_alias_max)
         proof = self._authentication.proof if self._authentication is not None else {}
-        self._send(accepted(connect, agreement, settings, reply.client_id, reply.present, proof))
+        if not self._send(accepted(connect, agreement, settings, reply.client_id, reply.present, proof)):
+            self._commands.append(cs.DetachSession(send_will=False))
+            self._refuse_connect(ReasonCode.PACKET_TOO_LARGE)
+            return
         self._connect = None
         self._state = State.OPEN
         self._received_at = now
@@ -339,11 +340,16 @@ class MqttAdapter:
         self._state = State.LOGIN_REFUSED
         self._deadline = self._login_at + self._settings.login_failure_delay_s
 
-    def _refuse_connect(self, reason: ReasonCode) -> None:
+    def _refuse_connect(self, reason: ReasonCode, detail: str = "") -> None:
         """CONNACK in the client's version, if it has a word for it."""
         if self._version is Version.MQTT_5 or (self._version is not None and reason in RETURN_CODES):
-            self._send(Connack(False, reason))
+            self._send(Connack(False, reason, self._reason_string(detail)))
         self._close()
+
+    def _reason_string(self, detail: str) -> Properties:
+        """For a client that did not ask to be spared (MQTT 5 3.1.2.11.7)."""
+        spared = self._agreement is not None and not self._agreement.problem_information
+        return {"reason_string": detail} if detail and not spared else {}
 
     # After CONNACK.
 
@@ -382,7 +388,7 @@ class MqttAdapter:
         self._settle(reply.tags, 0)
 
     def _receive_reject(self, reply: replies.Reject, now: float) -> None:
-        reason = REASONS[reply.refusal]
+        reason = reason_for(reply.refusal, PUBACK)
         if self._version is not Version.MQTT_5:
             if reason is not ReasonCode.NOT_AUTHORIZED or self._settings.disconnect_on_unauthorized:
                 self._close()
@@ -391,15 +397,9 @@ class MqttAdapter:
         self._settle(reply.tags, reason)
 
     def _settle(self, tags: Sequence[replies.TagRange], reason: int) -> None:
-        """What may be acknowledged now, in the order in which it came ([MQTT-4.6.0-2])."""
         assert self._version is not None
-        for qos, receipts in self._receipts.items():
-            kind = PUBACK if qos == 1 else PUBREC
-            for first, last in tags:
-                for settled, packet_ids in receipts.settle(first, last, reason):
-                    self._output.append(encode_acks(kind, packet_ids, settled, self._version))
-                    if kind is PUBREC and settled >= FAILED:
-                        self._unreleased -= len(packet_ids)
+        for kind, settled, packet_ids in self._unacknowledged.settle(tags, reason):
+            self._output.append(encode_acks(kind, packet_ids, settled, self._version))
 
     def _receive_delivery(self, reply: cs.DeliverPublishes, now: float) -> None:
         agreement = self._agreement
@@ -425,7 +425,7 @@ class MqttAdapter:
         self._send_acks(PUBREL, reply.packet_ids, reply.unknown)
 
     def _receive_released(self, reply: cs.Released, now: float) -> None:
-        self._unreleased -= len(reply.packet_ids)
+        self._unacknowledged.release(reply)
         self._send_acks(PUBCOMP, reply.packet_ids, reply.unknown)
 
     def _send_acks(self, kind: PacketType, packet_ids: PacketIds, unknown: PacketIds) -> None:
@@ -437,10 +437,15 @@ class MqttAdapter:
             self._output.append(encode_acks(kind, unknown, reason, self._version))
 
     def _receive_subscribed(self, reply: cs.Subscribed, now: float) -> None:
-        self._send(suback(self._answers.popleft(), reply.refusals))
+        self._answer(suback(self._answers.popleft(), reply.refusals))
 
     def _receive_unsubscribed(self, reply: cs.Unsubscribed, now: float) -> None:
-        self._send(unsuback(self._answers.popleft(), reply.found))
+        self._answer(unsuback(self._answers.popleft(), reply.found))
+
+    def _answer(self, packet: Packet) -> None:
+        """One that the client waits for: larger than it takes, it would wait for ever."""
+        if not self._send(packet):
+            self._leave(ReasonCode.PACKET_TOO_LARGE)
 
     def _receive_taken(self, reply: cs.SessionTaken, now: float) -> None:
         self._leave(ReasonCode.SESSION_TAKEN_OVER)
@@ -455,9 +460,9 @@ class MqttAdapter:
         if reply.refusal is Refusal.LOGIN_REFUSED:
             self._refuse_login()
         elif self._state is State.ATTACHING:
-            self._refuse_connect(REASONS[reply.refusal])
+            self._refuse_connect(reason_for(reply.refusal, PacketType.CONNACK))
         else:
-            self._leave(REASONS[reply.refusal])
+            self._leave(reason_for(reply.refusal, PacketType.DISCONNECT))
 
     def _ignore(self, reply: Reply, now: float) -> None:
         """That publishers are held back, which MQTT has no word for: they aren't read."""
@@ -467,16 +472,17 @@ class MqttAdapter:
     def _fail(self, violation: ProtocolViolation) -> None:
         """In MQTT 5 its reason is told before the close; MQTT 3 has words for a bad CONNECT only."""
         if self._state is State.OPEN:
-            self._leave(violation.reason_code)
-        elif self._state is State.CONNECTING or self._connect is not None:
+            self._leave(violation.reason_code, violation.detail)
+        else:
             self._version = self._version or violation.version
             # What is wrong with a packet that comes where only AUTH may, CONNACK has no word for.
             allowed = PacketType.CONNACK in CARRIERS[violation.reason_code]
-            self._refuse_connect(violation.reason_code if allowed else ReasonCode.PROTOCOL_ERROR)
+            reason = violation.reason_code if allowed else ReasonCode.PROTOCOL_ERROR
+            self._refuse_connect(reason, violation.detail)
 
-    def _leave(self, reason: ReasonCode) -> None:
+    def _leave(self, reason: ReasonCode, detail: str = "") -> None:
         if self._version is Version.MQTT_5 and self._state is State.OPEN:
-            self._send(Disconnect(reason))
+            self._send(Disconnect(reason, self._reason_string(detail)))
         self._close()
 
     def _close(self) -> None:
@@ -484,15 +490,14 @@ class MqttAdapter:
         self._deadline = None
         self._closing = True
 
-    def _send(self, packet: Packet) -> None:
+    def _send(self, packet: Packet) -> bool:
+        """False: the client takes none that is so large ([MQTT-3.1.2-24])."""
         assert self._version is not None
-        agreement = self._agreement
-        if agreement is None:
-            self._output.append(encode_packet(packet, self._version))
-            return
-        encoded = encode_packet(packet, self._version, agreement.packet_size_max)
+        size_max = PACKET_SIZE_MAX if self._agreement is None else self._agreement.packet_size_max
+        encoded = encode_packet(packet, self._version, size_max)
         if encoded:
             self._output.append(encoded)
+        return bool(encoded)
 
 
 _FRAMES: dict[type, Callable[[MqttAdapter, Any], None]] = {
@@ -514,7 +519,7 @@ PACKETS: dict[tuple[State, type[Packet]], Callable[[MqttAdapter, Any], None]] = 
 }
 """What a packet does in a state; any other is a protocol error."""
 
-_REPLIES: dict[type, Callable[[MqttAdapter, Any, float], None]] = {
+REPLIES: dict[type, Callable[[MqttAdapter, Any, float], None]] = {
     cs.DeliverPublishes: MqttAdapter._receive_delivery,
     replies.Confirm: MqttAdapter._receive_confirm,
     replies.Reject: MqttAdapter._receive_reject,
@@ -532,3 +537,4 @@ _REPLIES: dict[type, Callable[[MqttAdapter, Any, float], None]] = {
     replies.Refuse: MqttAdapter._receive_refusal,
     replies.CloseConnection: MqttAdapter._receive_close,
 }
+"""What a reply of the core does."""

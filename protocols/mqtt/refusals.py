@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from broker.model.refusals import Refusal
-from protocols.mqtt.reason_codes import ReasonCode
+from protocols.mqtt.packet_type import PacketType
+from protocols.mqtt.reason_codes import CARRIERS, ReasonCode
 
 REASONS: dict[Refusal, ReasonCode] = {
     Refusal.ACCESS_REFUSED: ReasonCode.NOT_AUTHORIZED,
@@ -21,3 +22,9 @@ REASONS: dict[Refusal, ReasonCode] = {
     Refusal.NO_ROUTE: ReasonCode.NO_MATCHING_SUBSCRIBERS,
     Refusal.RESOURCE_ERROR: ReasonCode.QUOTA_EXCEEDED,
 }
+
+
+def reason_for(refusal: Refusal, packet_type: PacketType) -> ReasonCode:
+    """The code that such a packet says it with."""
+    reason = REASONS[refusal]
+    return reason if packet_type in CARRIERS[reason] else ReasonCode.UNSPECIFIED_ERROR

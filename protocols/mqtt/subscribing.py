@@ -8,9 +8,10 @@ import msgspec
 
 from broker.model.client_sessions import SubscriptionSpec
 from broker.model.refusals import Refusal
+from protocols.mqtt.packet_type import PacketType
 from protocols.mqtt.packets import Suback, Subscribe, SubscriptionRequest, Unsuback, Unsubscribe
 from protocols.mqtt.reason_codes import ReasonCode
-from protocols.mqtt.refusals import REASONS
+from protocols.mqtt.refusals import reason_for
 from protocols.mqtt.topic_filter import TopicFilter, is_shared, parse_filter
 from protocols.mqtt.violation import protocol_error
 
@@ -57,7 +58,7 @@ def suback(asked: Asked, refusals: Sequence[Refusal | None]) -> Suback:
     for reason in asked.reasons:
         if reason is None:
             qos, refusal = next(said)
-            reason = ReasonCode(qos) if refusal is None else REASONS[refusal]
+            reason = ReasonCode(qos) if refusal is None else reason_for(refusal, PacketType.SUBACK)
         codes.append(reason)
     return Suback(asked.packet_id, tuple(codes))
 

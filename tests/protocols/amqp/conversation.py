@@ -24,8 +24,6 @@ import shlex
 import struct
 from typing import Any
 
-import msgspec
-
 from broker.model import replies
 from broker.model.names import ConsumerTag
 from broker.model.refusals import Refusal
@@ -46,6 +44,7 @@ from protocols.amqp.methods import (
     Method,
 )
 from protocols.amqp.settings import AmqpSettings
+from tests.protocols.transcript import conversation, replayed, split, struct_text
 
 METHODS_BY_NAME = {name: method for method, name in METHOD_NAMES.items()}
 CONTENT_METHODS = (BasicDeliver, BasicGetOk, BasicReturn)
@@ -193,21 +192,10 @@ def _text(value: Any) -> str:
     return text if text and not set(text) & set(" '\"\\") else '"' + text.replace('"', '\\"') + '"'
 
 
-def struct_text(value: Any) -> str:
-    """A struct in the shape that makes it, without what has its default."""
+def _kernel_text(value: Any) -> str | None:
     if isinstance(value, MessageRun):
         return "[" + ", ".join(f"{x.decode()}/{k.decode()}:{b.decode()}" for x, k, _, b, _, _ in value.rows()) + "]"
-    if not isinstance(value, msgspec.Struct):
-        return f"{type(value).__name__}.{value.name}" if hasattr(value, "name") else repr(value)
-    parts: list[str] = []
-    positional = True
-    for field in msgspec.structs.fields(value):
-        argument = getattr(value, field.name)
-        if field.required or (argument != field.default and argument != {}):
-            parts.append(struct_text(argument) if positional else f"{field.name}={struct_text(argument)}")
-        else:
-            positional = False
-    return f"{type(value).__name__}({', '.join(parts)})"
+    return None
 
 
 # The conversation.
@@ -272,7 +260,7 @@ class Conversation:
         lines: list[str] = []
         while True:
             ready = self.adapter.take_ready()
-            lines += [f"asks: {struct_text(command)}" for command in ready.commands]
+            lines += [f"asks: {struct_text(command, _kernel_text)}" for command in ready.commands]
             lines += server_lines(b"".join(bytes(part) for part in ready.output))
             if not ready.resumed:
                 break
@@ -297,18 +285,8 @@ class Conversation:
             case "C" if words == ["end"]:
                 return self.hangs_up()
             case "C":
-                return self.sends(b"".join(_client_line(part) for part in _split(words, "+")))
+                return self.sends(b"".join(_client_line(part) for part in split(words, "+")))
         raise AssertionError(f"nobody says {line!r}")
-
-
-def _split(words: list[str], separator: str) -> list[list[str]]:
-    parts: list[list[str]] = [[]]
-    for word in words:
-        if word == separator:
-            parts.append([])
-        else:
-            parts[-1].append(word)
-    return parts
 
 
 def started(settings: AmqpSettings | None = None) -> Conversation:
@@ -340,28 +318,6 @@ def opened(
             f"S: {number} channel.open-ok",
         ]
     return talk
-
-
-STIMULI = ("C:", "core:", "time:")
-
-
-def replayed(transcript: str, talk: Conversation) -> str:
-    """The transcript as it really goes: what is said is kept, what is done about it is written anew."""
-    lines: list[str] = []
-    for line in transcript.strip().splitlines():
-        line = line.strip()
-        if line.startswith(STIMULI):
-            lines += [line, *(f"    {done}" for done in talk.reads(line))]
-        elif not line or line.startswith("#"):
-            lines.append(line)
-    return "\n".join(lines) + "\n"
-
-
-def conversation(talk: Conversation, transcript: str) -> None:
-    """Asserts that a conversation goes exactly as written."""
-    expected = [line.strip() for line in transcript.strip().splitlines()]
-    actual = [line.strip() for line in replayed(transcript, talk).splitlines()]
-    assert actual == expected, "it went:\n" + "\n".join(actual)
 
 
 __all__ = ["ConsumerTag", "Conversation", "conversation", "opened", "replayed"]

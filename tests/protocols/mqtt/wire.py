@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from protocols.mqtt.data_types import encode_variable_byte_integer
 from protocols.mqtt.packet_codec import decode_packet
 from protocols.mqtt.packet_type import Sender
 from protocols.mqtt.packets import Packet
@@ -53,3 +54,8 @@ def properties(*parts: bytes) -> bytes:
     joined = b"".join(parts)
     assert len(joined) < 0x80
     return bytes((len(joined),)) + joined
+
+
+def remaining_length(size: int) -> bytes:
+    """How a packet says how long it is."""
+    return encode_variable_byte_integer(size)
