@@ -29,6 +29,7 @@ WITHOUT = {
         "server_keep_alive", "session_expiry", "topic_alias_to_broker", "topic_alias_to_client", "will_on_request",
     },
     "aiomqtt-3.1.1": {"ping"},
+    "HiveMQ-3.1.1": {"scram_login"},
 }  # fmt: skip
 """What a client does not do, or does not tell."""
 
@@ -39,6 +40,7 @@ OURS_ONLY = {
     "subscribe_not_authorised": "tells it in no SUBACK",
     "receive_maximum": "sends two messages for one acknowledgement",
     "response_information": "has none",
+    "scram_login": "has no authentication method",
     "retain_handling": "sends retained messages to shared subscriptions",
     "subscription_identifiers": "a copy for each subscription",
     "takeover_reason": "hangs up without a word",

@@ -36,6 +36,10 @@ final class Version5Device extends Device {
         return connect.send().isSessionPresent();
     }
 
+    void connect(Scram mechanism) {
+        client.toBlocking().connectWith().enhancedAuth(mechanism).send();
+    }
+
     @Override
     void subscribe(String filter, int qos) {
         var suback = client.toBlocking().subscribeWith().topicFilter(filter).qos(MqttQos.fromCode(qos)).send();
