@@ -19,15 +19,20 @@ class ScramClient:
     def first(self) -> bytes:
         return (self.header + self.bare).encode()
 
-    def final(self, server_first: bytes, extension: str = "") -> bytes:
-        """What answers the challenge; afterwards ``server_proof`` is what the server is to say."""
+    def final(
+        self, server_first: bytes, extension: str = "", header: str | None = None, nonce: str | None = None
+    ) -> bytes:
+        """What answers the challenge; afterwards ``server_proof`` is what the server is to say.
+
+        With another header or nonce than was agreed on the proof speaks of that one.
+        """
         fields = dict(field.split("=", 1) for field in server_first.decode().split(","))
         assert fields["r"].startswith(self.nonce)
         assert len(fields["r"]) >= len(self.nonce) + 18
         salted = hashlib.pbkdf2_hmac("sha256", self.password.encode(), base64.b64decode(fields["s"]), int(fields["i"]))
         client_key = hmac.digest(salted, b"Client Key", "sha256")
-        header = base64.b64encode(self.header.encode()).decode()
-        without_proof = f"c={header},r={fields['r']}{extension}"
+        encoded = base64.b64encode((header or self.header).encode()).decode()
+        without_proof = f"c={encoded},r={nonce or fields['r']}{extension}"
         spoken = f"{self.bare},{server_first.decode()},{without_proof}".encode()
         signature = hmac.digest(hashlib.sha256(client_key).digest(), spoken, "sha256")
         proof = bytes(a ^ b for a, b in zip(client_key, signature, strict=True))

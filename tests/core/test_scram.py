@@ -157,6 +157,15 @@ def test_a_proof_that_is_wrong_anywhere_is_refused(node: Node, wrong: str) -> No
     assert reply.refusal is Refusal.LOGIN_REFUSED
 
 
+@pytest.mark.parametrize(("header", "nonce"), [("y,,", None), ("p=tls-exporter,,", None), (None, "another")])
+def test_a_proof_of_what_was_not_agreed_on_is_refused(node: Node, header: str | None, nonce: str | None) -> None:
+    session = node.broker.open_session()
+    client = ScramClient(ALICE, "päss")
+    final = client.final(challenged(session, client, ALICE), header=header, nonce=nonce)
+    assert isinstance(answered(session, final), r.Refuse)
+    assert session.scram is None, "there is one try for a challenge"
+
+
 @pytest.mark.parametrize(("header", "extension"), [("y,,", ""), ("n,,", ",x=later"), ("y,,", ",x=1,Z=2")])
 def test_what_the_proof_speaks_of_is_accepted(node: Node, header: str, extension: str) -> None:
     session = node.broker.open_session()
