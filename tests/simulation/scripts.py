@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from protocols.amqp.methods import (
+    BasicConsume,
+    BasicConsumeOk,
     BasicGet,
     BasicGetEmpty,
     BasicGetOk,
@@ -21,7 +23,7 @@ from protocols.amqp.methods import (
 )
 from tests.simulation.client import UNCONFIRMED_COUNT_MAX, Client, Script
 from tests.simulation.ledger import Outcome
-from tests.simulation.plan import EVERYONE, EXCHANGE
+from tests.simulation.plan import EVERYONE, EXCHANGE, LEAST
 
 FIRST = 1
 
@@ -166,6 +168,9 @@ def drainer(client: Client) -> Script:
     yield from client.declare(FIRST)
     for queue in client.world.plan.queues:
         yield from client.consume(channel, queue, 0)
+    if client.world.plan.mqtt:
+        client.send(FIRST, BasicConsume(0, LEAST, LEAST, no_ack=True))
+        yield (BasicConsumeOk,)
     while not client.world.drained:
         if channel.unsettled:
             client.settle(channel, max(channel.unsettled), Outcome.ACK, True)

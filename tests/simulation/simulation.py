@@ -9,25 +9,31 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
 from broker.core.outbox import OUTBOX_BASE
+from broker.core.retained import RETAINED_BASE
 from kernel.disk import SimDisk
 from kernel.journal import Damage, Journal
 from tests.simulation.client import Client, World
 from tests.simulation.ledger import Broken
 from tests.simulation.link import Link, SimTransport
+from tests.simulation.mqtt_client import Latecomer, Publisher, Subscriber
+from tests.simulation.mqtt_ledger import MqttLedger
 from tests.simulation.node import PEER, PEER_OF_CLIENTS, STORE, Node
-from tests.simulation.plan import draw_plan
+from tests.simulation.plan import LEAST, draw_plan, with_mqtt
 from tests.simulation.scripts import consumer, drainer, getter, publisher, tinkerer
 from tests.simulation.trace import Trace
 
+AnyClient: TypeAlias = Client | Publisher | Subscriber
 CAPACITY = 1 << 40
 WALL_START_MS = 1_800_000_000_000
 ROUND_US = 5_000
 HEALING_ROUNDS_MAX = 4_000
+WITH_MQTT = (0, 4)
+"""Two seeds in five have clients of MQTT, those with these remainders; the others keep their draws."""
 TINKERED = 3
 """One seed in so many has somebody who makes and deletes queues; not drawn, so that the others keep their draws."""
 QUIET_ROUNDS = 40
@@ -50,18 +56,21 @@ class Report(msgspec.Struct):
 class Simulation:
     """Everything a seed leads to.  ``run`` raises Broken, or whatever falls."""
 
-    def __init__(self, seed: int, echo: bool = False, **plan: Any) -> None:
-        """``plan``: what of the plan isn't left to the seed."""
+    def __init__(self, seed: int, echo: bool = False, mqtt: bool | None = None, **plan: Any) -> None:
+        """``mqtt`` and ``plan``: what isn't left to the seed."""
         self.seed = seed
         self.random = random.Random(seed)
-        self.plan = msgspec.structs.replace(draw_plan(self.random), **plan)
+        drawn = draw_plan(self.random)
+        if seed % 5 in WITH_MQTT if mqtt is None else mqtt:
+            drawn = with_mqtt(drawn, self.random)
+        self.plan = msgspec.structs.replace(drawn, **plan)
         self.trace = Trace(echo)
         self.now_us = 0
         self.disk = SimDisk(CAPACITY)
         self.capacity = CAPACITY
         self.world = World(self.plan, self.random, self.trace, self.now_ms)
         self.node: Node | None = None
-        self.links: list[tuple[Client, SimTransport]] = []
+        self.links: list[tuple[AnyClient, SimTransport]] = []
         self.reads: list[Callable[[], object]] = []
         self.fault_counts: dict[str, int] = {}
         self.power_cut = False
@@ -69,11 +78,16 @@ class Simulation:
         self._stopping = False
         self._stop_by_us = 0
         self._closed_cleanly = False
+        self._closed_rows: list[list[tuple[bytes, bytes]]] | None = None
+        """Of clients' sessions, when the node was closed; None: it fell."""
         scripts = [publisher] * self.plan.publisher_count + [consumer] * self.plan.consumer_count
         scripts += [getter] * self.plan.getter_count + [tinkerer] * (seed % TINKERED == 0)
-        self.clients = [
+        self.clients: list[AnyClient] = [
             Client(f"{script.__name__}{number}", self.world, script) for number, script in enumerate(scripts)
         ]
+        for number, of_client in enumerate(self.plan.mqtt):
+            kind = Subscriber if of_client.filters else Publisher
+            self.clients.append(kind(f"mqtt{number}", self.world, of_client))
         self.trace.note(f"seed {seed}: {self.plan}")
 
     # ---- time
@@ -178,6 +192,9 @@ class Simulation:
             node.engine.ring()
         elif node.boot(self.now):
             self.trace.note("the node serves")
+            if self._closed_rows not in (None, node.restored):
+                raise Broken("I7", "clients' sessions are not what they were at the clean close")
+            self._closed_rows = None
 
     def client_step(self) -> None:
         for client in self.clients:
@@ -186,7 +203,7 @@ class Simulation:
     def draw_size(self) -> int:
         return self.random.choice([1, 7, 100, 2000, 65536, 65536])
 
-    def move(self, client: Client, what: int, size: int) -> None:
+    def move(self, client: AnyClient, what: int, size: int) -> None:
         """Bytes go one way or the other, or the client does something."""
         link = client.link
         if link is None:
@@ -205,7 +222,7 @@ class Simulation:
         elif transport is not None and transport.can_read():
             transport.read(size)
 
-    def connect(self, client: Client) -> None:
+    def connect(self, client: AnyClient) -> None:
         node = self.node
         if node is None or node.engine is None or self._stopping:
             return
@@ -213,7 +230,7 @@ class Simulation:
         if not engine.admission.admit(PEER_OF_CLIENTS.address):
             raise Broken("I26", "a connection was not let in")
         link = Link()
-        opened = node.opened(PEER_OF_CLIENTS, self.now)
+        opened = node.opened(client.protocol, PEER_OF_CLIENTS, self.now)
 
         def open_transport(token: int) -> SimTransport:
             transport = SimTransport(link, token, opened.decoder, engine, engine.buffers)
@@ -275,6 +292,7 @@ class Simulation:
         self.trace.note(how)
         self.fault_counts[how] = self.fault_counts.get(how, 0) + 1
         self.node = None
+        self._closed_rows = None
         self.reads.clear()
         self._stopping = False
         for _, transport in self.links:
@@ -317,13 +335,16 @@ class Simulation:
         engine.abandon(self.now)
         for _ in range(100):
             self.pass_time(ROUND_US)
+            rows = node.client_rows()
             engine.round(self.now)
             node.write()
             node.sync()
+            if rows != node.client_rows():
+                continue  # there may be more to take in
             if not engine.due and not engine.core.holding and node.journal.synced == node.journal.submitted:
                 break
         node.check_replay()
-        expected = [(shard.id, shard.applied_index, shard.state_hash()) for shard in node.shards[1:]]
+        through = [(shard.id, shard.applied_index) for shard in node.shards[1:]]
         try:
             closed = node.journal.close()
         except OSError as error:
@@ -334,11 +355,14 @@ class Simulation:
         self.power_cut = False
         if closed:
             self._closed_cleanly = True
-            self.check_flips(expected)
+            self._closed_rows = rows
+            self.check_flips(through)
 
-    def check_flips(self, expected: list[tuple[int, int, int]]) -> None:
+    def check_flips(self, through: list[tuple[int, int]]) -> None:
         """I8: after a clean close a bit flipped in what is live is refused, and any other changes nothing."""
         names = [name for name in self.disk.names() if name.startswith(("journal", "checkpoint", "manifest"))]
+        whole = Journal.open_on(self.disk.copy(), PEER, STORE, self.plan.file_size)
+        expected = [whole.replayed_hash(*shard) for shard in through]
         for _ in range(4):
             disk = self.disk.copy()
             name = self.random.choice(names)
@@ -349,7 +373,7 @@ class Simulation:
             disk.flip_bit(name, position, bit)
             try:
                 journal = Journal.open_on(disk, PEER, STORE, self.plan.file_size)
-                found = [(id, through, journal.replayed_hash(id, through)) for id, through, _ in expected]
+                found = [journal.replayed_hash(*shard) for shard in through]
             except (Damage, OSError) as refused:
                 self.trace.note(f"bit {bit} of {name}:{position} is refused: {refused}")
                 continue
@@ -429,15 +453,27 @@ class Simulation:
             self.crash()
         for client in self.clients:
             client.deaf_until_us = 0
-        leaving = list(self.clients)
+        staying = [client for client in self.clients if isinstance(client, Subscriber)]
+        leaving = [client for client in self.clients if client not in staying]
         self.converge("clients finish", lambda: all(client.idle for client in leaving))
         last = Client("drainer", self.world, drainer)
-        self.clients = [last]
+        self.clients = [last, *staying]
         self.drain()
         self.world.drained = True
-        self.converge("the drainer goes", lambda: last.idle)
+        self.converge("the drainer goes", lambda: all(client.idle for client in self.clients))
         self.world.ledger.finish()
+        if self.world.mqtt is not None:
+            self.heal_mqtt(self.world.mqtt)
         self.check_end()
+
+    def heal_mqtt(self, ledger: MqttLedger) -> None:
+        """The last one comes to see what is retained; the node may have fallen before."""
+        if self.random.random() < 0.5:
+            self.crash()
+        latecomer = Latecomer("latecomer", self.world)
+        self.clients = [latecomer]
+        self.converge("the last one is sent what is retained", lambda: latecomer.idle)
+        ledger.finish()
 
     def converge(self, what: str, done: Callable[[], bool]) -> None:
         for _ in range(HEALING_ROUNDS_MAX):
@@ -447,15 +483,19 @@ class Simulation:
         raise Broken("I25", f"{what}: not within {HEALING_ROUNDS_MAX * ROUND_US / 1e6} s")
 
     def drain(self) -> None:
-        ledger = self.world.ledger
-        quiet, seen = 0, ledger.seen_count
+        quiet, seen = 0, self.seen_count
         for _ in range(HEALING_ROUNDS_MAX):
             self.calm_round()
-            quiet = 0 if ledger.seen_count != seen else quiet + 1
-            seen = ledger.seen_count
+            quiet = 0 if self.seen_count != seen else quiet + 1
+            seen = self.seen_count
             if quiet > QUIET_ROUNDS and not self.left_over():
                 return
         raise Broken("I25", f"the queues are not empty in the end: {self.left_over()}")
+
+    @property
+    def seen_count(self) -> int:
+        mqtt = self.world.mqtt
+        return self.world.ledger.seen_count + (0 if mqtt is None else mqtt.taken_count)
 
     def left_over(self) -> dict[str, tuple[int, int, int]]:
         """What the plan's queues and the outboxes hold: (ready, held, under way)."""
@@ -463,15 +503,16 @@ class Simulation:
         if node is None or node.broker is None:
             return {"the node": (0, 0, 0)}
         back = node.broker.back
+        drained = {*self.plan.queues, LEAST, *(client.name for client in self.clients)}
         left = {}
         for shard in (*node.shards, back.volatile.kernel):
             for queue in shard.queue_ids():
                 counts = shard.counts(queue)
                 if queue in back.queues:
-                    wanted = back.queues[queue][1].name in self.plan.queues
+                    wanted = back.queues[queue][1].name in drained
                 else:
-                    wanted = queue & OUTBOX_BASE != 0
-                    if not wanted:
+                    wanted = OUTBOX_BASE <= queue < RETAINED_BASE
+                    if queue < OUTBOX_BASE:
                         left[f"orphan {queue}"] = counts
                 if wanted and any(counts):
                     left[str(queue)] = counts
@@ -487,7 +528,7 @@ class Simulation:
             for what in (0, 3, 2, 1):
                 if client.link is None and (client.idle and was is not None):
                     break
-                if client.link is not None or not (self.world.healing and client.name != "drainer"):
+                if client.link is not None or client.wants_link:
                     self.move(client, what, 1 << 20)
             self.engine_step(True)
         self.engine_step(True)
