@@ -117,16 +117,16 @@ class Attaching:
     def _log(self, client: ClientSession) -> None:
         """That it is attached, and its will, outlive us before it is told so."""
         will, delay_s = will_of(self._command.will, encode_record_batch)
-        number = client.propose(s.Attached(client.id, self._command.expiry_s, will, delay_s))
+        command = self._command
+        number = client.propose(s.Attached(client.id, command.expiry_s, will, delay_s, command.queue_length_max))
         client.shard.when_applied(number, Waiter(lambda: self._finish(client)))
 
     def _finish(self, client: ClientSession) -> None:
         front, back, command = self._front, self._front.back, self._command
-        settings = QueueSettings(length_max=command.queue_length_max)
         if client.id not in back.clients.sessions:  # its vhost was deleted meanwhile
             self._refuse(Refused(Refusal.NOT_FOUND, "the session is gone"))
             return
-        client.queue.settings = settings
+        client.queue.settings = QueueSettings(length_max=command.queue_length_max)
         attachment = Attachment(client, front, command.receive_max)
         client.attachment = attachment
         if front.closed:
@@ -137,14 +137,18 @@ class Attaching:
         back.traffic.attached += 1
         transient = back.clients.open_transient(client)
         attachment.transient.queue_id = transient.id
-        back.clients.end_turn(self.key)
-        front.go_on(self._channel, lambda: front.say(SessionAttached(self.key[1], self._present)))
-        owed = client.inflight.owed()
-        if len(owed):
-            front.say(ReleaseDue(owed, NO_IDS))
+        # All of this before anybody else's turn, and before what the client said meanwhile: either may detach it.
         transient.add_consumer(attachment.transient)
         client.queue.add_consumer(attachment.persistent)
         client.shard.dirty[client.queue.id] = None
+        front.go_on(self._channel, lambda: self._tell(client))
+        back.clients.end_turn(self.key)
+
+    def _tell(self, client: ClientSession) -> None:
+        self._front.say(SessionAttached(self.key[1], self._present))
+        owed = client.inflight.owed()
+        if len(owed):
+            self._front.say(ReleaseDue(owed, NO_IDS))
 
     def _refuse(self, refused: Refused) -> None:
         self._front.back.clients.end_turn(self.key)

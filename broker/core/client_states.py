@@ -30,6 +30,7 @@ class Attached(msgspec.Struct, frozen=True, tag=True):
     expiry_s: int
     will: bytes | None
     will_delay_s: int
+    queue_length_max: int = 1000
 
 
 class Detached(msgspec.Struct, frozen=True, tag=True):
@@ -103,6 +104,7 @@ class ClientState(msgspec.Struct):
     will: bytes | None = None
     will_delay_s: int = 0
     will_at_ms: int = 0
+    queue_length_max: int = 1000
 
 
 class PacketIdState(msgspec.Struct):
@@ -129,7 +131,11 @@ class ClientStates:
         match command:
             case Attached():
                 self.states[session] = ClientState(
-                    True, command.expiry_s, will=command.will, will_delay_s=command.will_delay_s
+                    True,
+                    command.expiry_s,
+                    will=command.will,
+                    will_delay_s=command.will_delay_s,
+                    queue_length_max=command.queue_length_max,
                 )
                 self.ids.setdefault(session, PacketIdState())
                 self._write_state(session)

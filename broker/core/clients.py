@@ -230,9 +230,11 @@ class Clients:
             state = states.states.get(client.id)
             client.receive_subscriptions(self._back.topology.subscriptions(row))
             if state is None:
-                self.delete(client)  # died before anybody was attached
+                client.over = True  # died before anybody was attached
+                self.delete(client)
                 continue
             client.restore_ids(states.ids[client.id])
+            client.queue.settings = QueueSettings(length_max=state.queue_length_max)
             if state.attached:
                 client.propose(s.Detached(client.id, True, None))
             else:

@@ -86,10 +86,11 @@ def release(front: ClientFront, channel: Channel, command: Release) -> None:
     known = [packet_id for packet_id in ids if client.taken.pop(packet_id, 0) is None]
     unknown = PacketIds.of([packet_id for packet_id in ids if packet_id not in known]) if known != ids else NO_IDS
     reply = Released(PacketIds.of(known), unknown)
-    if not client.durable or not known:
+    if not client.durable:
         front.say(reply)
         return
-    number = client.propose(s.Released(client.id, known))
+    # What is unknown may be on its way to be released: PUBCOMP says that the id is free, also after a crash.
+    number = client.propose(s.Released(client.id, known)) if known else client.shard.kernel.barrier()
     client.shard.when_applied(number, Waiter(lambda: front.say(reply)))
 
 
