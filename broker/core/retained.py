@@ -33,7 +33,7 @@ PACE_MS = 5
 class Lookup:
     """One new subscription's."""
 
-    __slots__ = ("client", "filter", "place", "qos", "sequences")
+    __slots__ = ("asked", "at_once", "client", "filter", "place", "qos", "sequences")
 
     def __init__(self, client: ClientSession, spec: SubscriptionSpec) -> None:
         self.client = client
@@ -42,7 +42,15 @@ class Lookup:
         self.place: bytes | None = b""
         """Where to go on; None: nowhere."""
         self.sequences: list[int] = []
-        """Of the page that is to be fetched."""
+        """Of the page that is to be fetched, or of what is left of it."""
+        self.at_once = PAGE
+        """How many of them; fewer where a page is larger than what is kept in memory."""
+        self.asked = False
+        """These were to be read first, and should be there when it comes again."""
+
+    @property
+    def over(self) -> bool:
+        return self.place is None and not self.sequences
 
 
 class Retained:
@@ -115,7 +123,7 @@ class Retained:
             elif not self._send_page(lookup, now_ms):
                 self._lookups.append(lookup)
                 continue  # told when it was read
-            elif lookup.place is None:
+            elif lookup.over:
                 continue
             else:
                 waits = True
@@ -135,10 +143,15 @@ class Retained:
         if not lookup.sequences:
             assert lookup.place is not None
             lookup.sequences, lookup.place = self.index.page(lookup.filter, lookup.place, PAGE)
-        messages = self.index.fetch(self.shard.kernel, lookup.sequences, now_ms)
+        part = lookup.sequences[: lookup.at_once]
+        messages = self.index.fetch(self.shard.kernel, part, now_ms)
         if messages is None:
+            if lookup.asked:  # read, and gone again to make room for the others
+                lookup.at_once = max(len(part) // 2, 1)
+            lookup.asked = True
             return False
-        lookup.sequences = []
+        lookup.asked = False
+        lookup.sequences = lookup.sequences[len(part) :]
         if messages.count:
             send_to(lookup.client, messages, lookup.qos)
         return True

@@ -103,3 +103,22 @@ def test_a_session_that_nobody_was_ever_attached_to_is_no_session(node: Node) ->
     back.lose()
     assert Client(again).attach(clean=False, expiry_s=DAY_S)
     again.journal.abandon()
+
+
+def test_retained_messages_that_are_not_in_memory_at_once_are_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.core.node.CACHE_SIZE", 4096)
+    node = Node(tmp_path)
+    publisher = Client(node, "p")
+    publisher.attach()
+    for number in range(12):
+        publisher.publish(f"{number}" + 2000 * ".", topic=f"r/{number}", retain=True)
+    for started in (node, node.crashed()):
+        subscriber = Client(started)
+        subscriber.attach()
+        subscriber.subscribe("r/#")
+        for _ in range(20):
+            started.wait(10)
+        assert sorted(int(body.rstrip(".")) for body in subscriber.bodies()) == list(range(12))
+        started.journal.abandon()

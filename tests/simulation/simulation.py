@@ -335,11 +335,11 @@ class Simulation:
         engine.abandon(self.now)
         for _ in range(100):
             self.pass_time(ROUND_US)
-            submitted = node.journal.submitted
+            synced = node.journal.synced
             engine.round(self.now)
             node.write()
             node.sync()
-            if self.plan.mqtt and submitted != node.journal.submitted:
+            if self.plan.mqtt and synced != node.journal.synced:
                 continue  # what was written is to be taken in
             if not engine.due and not engine.core.holding and node.journal.synced == node.journal.submitted:
                 break
