@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from broker.core.client_session import ClientSession
 from broker.core.clients import Clients
 from broker.core.meta import Answer, Meta
-from broker.core.outbox import OUTBOX_BASE, Outbox
+from broker.core.outbox import CLIENT_OUTBOX_BASE, OUTBOX_BASE, Outbox
 from broker.core.outcomes import Applied, Outcome
 from broker.core.publishing import RouteTable
 from broker.core.queue import Queue
@@ -203,8 +203,9 @@ class Back:
         for table in self._route_tables.values():
             table.forget()
 
-    def outbox(self, shard: Shard, vhost: VhostName) -> int:
-        id = OUTBOX_BASE + self.topology.vhost_id(vhost)
+    def outbox(self, shard: Shard, vhost: VhostName, base: int = OUTBOX_BASE) -> int:
+        """The queue id of what leaves the shard for others: dead letters, or what clients publish."""
+        id = base + self.topology.vhost_id(vhost)
         if id not in shard.queues:
             if not shard.kernel.has_queue(id):
                 shard.kernel.create_queue(id)
@@ -234,8 +235,9 @@ class Back:
         for command in self.topology.unfinished():
             self.submit(command)
         for shard, vhost in itertools.product(self.logged, self.topology.vhosts()):
-            if shard.kernel.has_queue(OUTBOX_BASE + self.topology.vhost_id(vhost)):
-                self.outbox(shard, vhost)
+            for base in (OUTBOX_BASE, CLIENT_OUTBOX_BASE):
+                if shard.kernel.has_queue(base + self.topology.vhost_id(vhost)):
+                    self.outbox(shard, vhost, base)
             if shard.kernel.has_queue(RETAINED_BASE + self.topology.vhost_id(vhost)):
                 self.retained(vhost)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from broker.core import client_states as s
 from broker.core.client_session import ClientSession
 from broker.core.meta import Answer
+from broker.core.outbox import CLIENT_OUTBOX_BASE
 from broker.core.permissions import Principal
 from broker.core.queue import Queue
 from broker.core.shard import Shard
@@ -203,7 +204,7 @@ class Clients:
         if not self._may_publish(client):
             client.propose(sent)
             return
-        outbox = self._back.outbox(client.shard, client.row.vhost)
+        outbox = self._back.outbox(client.shard, client.row.vhost, CLIENT_OUTBOX_BASE)
         client.shard.kernel.accept(messages, outbox, s.encode_client_command(sent))
 
     # ---- the log

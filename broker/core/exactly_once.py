@@ -12,6 +12,7 @@ from broker.core import client_states as s
 from broker.core.channel import Channel, Publication
 from broker.core.client_session import PUBACK, PUBREC, ClientSession
 from broker.core.front import ClientFront
+from broker.core.outbox import CLIENT_OUTBOX_BASE
 from broker.core.waiter import Waiter
 from broker.model import commands as c
 from broker.model.client_sessions import Acknowledge, PublishOnce, Release, Released, ReleaseDue
@@ -58,7 +59,7 @@ def _take(
         if client.durable:
             client.propose(s.TakenIn(client.id, ids))
         return
-    outbox = front.back.outbox(client.shard, client.row.vhost)
+    outbox = front.back.outbox(client.shard, client.row.vhost, CLIENT_OUTBOX_BASE)
     command = s.encode_client_command(s.TakenIn(client.id, ids))
     number = client.shard.kernel.accept(messages, outbox, command)
     _owe(front, channel, client, number, (first_tag, first_tag + len(ids) - 1))

@@ -19,6 +19,8 @@ MOVED_COUNT_MAX = 1024
 MOVED_SIZE_MAX = 512 << 10
 OUTBOX_BASE = 1 << 62
 """Outboxes' queue ids: above every id that is given to a queue."""
+CLIENT_OUTBOX_BASE = OUTBOX_BASE + (1 << 60)
+"""Those of what MQTT clients publish: a run has one form, and among dead letters of AMQP it would become theirs."""
 MOVES_PEER = (1 << 64) - 1
 """Less the shard's number, the peer under which a shard sends moves; nodes' ids are drawn below 2^63."""
 

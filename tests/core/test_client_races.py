@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from broker.model import client_sessions as cs
-from broker.model.names import ClientId
+from broker.model import commands as c
+from broker.model.names import ClientId, DeliveryTag
 from kernel import PacketIds
-from tests.core.clients import Client
-from tests.core.node import Node
+from tests.core.clients import Client, published
+from tests.core.node import CHANNEL, Node, consume, declare, publish
 
 DAY_S = 86_400
 
@@ -103,6 +104,23 @@ def test_a_session_that_nobody_was_ever_attached_to_is_no_session(node: Node) ->
     back.lose()
     assert Client(again).attach(clean=False, expiry_s=DAY_S)
     again.journal.abandon()
+
+
+def test_what_is_published_once_keeps_its_topic_beside_dead_letters(node: Node) -> None:
+    """Both leave their shard for others, and did so in one run, which has one form: AMQP's."""
+    session = node.session()
+    node.ask(session, *(declare(name, x_dead_letter_exchange="amq.direct") for name in ("0", "1")))
+    for name in ("0", "1"):
+        node.ask(session, publish("dead", key=name), consume(name, tag=name))
+    publisher, subscriber = Client(node, "p"), Client(node)
+    publisher.attach(clean=False, expiry_s=DAY_S)
+    subscriber.attach()
+    subscriber.subscribe("#", qos=2)
+    session.submit([c.Settle(CHANNEL, DeliveryTag(1), DeliveryTag(2), c.Outcome.REJECTED)])
+    messages = published("1", topic="a.b/c", qos=2)
+    publisher.session.submit([cs.PublishOnce(messages, PacketIds.of([1]), 1)])
+    delivered = [reply.deliveries for reply in subscriber.run() if isinstance(reply, cs.DeliverPublishes)]
+    assert [run.routing_key(0) for run in delivered] == [b"a.b/c"]
 
 
 def test_retained_messages_that_are_not_in_memory_at_once_are_sent(

@@ -71,16 +71,21 @@ def deleter(client: Client) -> Script:
     yield from client.close()
 
 
+def amqp_clients(simulation: Simulation) -> list[Client]:
+    return [client for client in simulation.clients if isinstance(client, Client)]
+
+
 @pytest.mark.slow
 def test_after_a_failed_sync_nothing_is_confirmed_and_a_restart_is_clean() -> None:
     simulation = calm(publisher)
     ledger = simulation.world.ledger
+    (publishing,) = amqp_clients(simulation)
     go_on(simulation, lambda: ledger.confirmed_count > 20)
     node = simulation.node
     assert node is not None
     for name in simulation.disk.names():
         simulation.disk.fail_sync_once(name)
-    go_on(simulation, lambda: node.poisoned and simulation.clients[0].blocked)
+    go_on(simulation, lambda: node.poisoned and publishing.blocked)
     confirmed = ledger.confirmed_count
     for _ in range(100):
         simulation.calm_round()
@@ -95,7 +100,7 @@ def test_after_a_failed_sync_nothing_is_confirmed_and_a_restart_is_clean() -> No
 def test_a_full_disk_stops_publishers_only_and_heals() -> None:
     simulation = calm(publisher, acker, deleter)
     ledger = simulation.world.ledger
-    publishing, acking, deleting = simulation.clients
+    publishing, acking, deleting = amqp_clients(simulation)
     go_on(simulation, lambda: ledger.confirmed_count > 200 and deleting.link is not None)
     node = simulation.node
     assert node is not None
