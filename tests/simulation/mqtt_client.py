@@ -20,6 +20,7 @@ FAILED = 0x80
 """The least reason code that says something failed."""
 UNKNOWN = 0x92
 """PUBCOMP's, of an id that is released already."""
+TAKEN_OVER = 0x8E
 LEAVING = (3, 0x88, 0x8B)
 """The broker is on its way out: 3.1.1's and 5's code in CONNACK, and DISCONNECT's."""
 INFLIGHT_MAX = 8
@@ -53,6 +54,7 @@ class MqttClient:
         """There is a session that the broker told of."""
         self._uncertain = False
         """Whether the session is the one that is known can't be told: the next one is asked for anew."""
+        self._last_link: Link | None = None
         self._heard_ms = 0
         """When the session was attached for certain."""
 
@@ -73,7 +75,9 @@ class MqttClient:
 
     def begin(self, link: Link) -> None:
         """It is connected, and says so."""
-        self.link = link
+        if self._last_link is not None and self._uncertain:
+            self._last_link.to_node.clear()  # what would end a session does not arrive after all
+        self.link = self._last_link = link
         self._incoming = Incoming(self.plan.version)
         self.open = False
         self._acks.clear()
@@ -126,7 +130,9 @@ class MqttClient:
         if packet.kind == wire.CONNACK:
             self._receive_connack(packet)
         elif packet.kind == wire.DISCONNECT:
-            self.expect(packet.reason in LEAVING, "M10", f"DISCONNECT {packet.reason:#x}")
+            # An older connection's CONNECT may be read after this one's: whose the session is then, nobody knows.
+            self.expect(packet.reason in (*LEAVING, TAKEN_OVER), "M10", f"DISCONNECT {packet.reason:#x}")
+            self._uncertain |= packet.reason == TAKEN_OVER and self.plan.expiry_s != wire.NEVER
             self.lose()
         else:
             unknown = packet.kind == PUBCOMP and packet.reason == UNKNOWN

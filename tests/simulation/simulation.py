@@ -485,7 +485,8 @@ class Simulation:
 
     def drain(self) -> None:
         quiet, seen = 0, self.seen_count
-        for _ in range(HEALING_ROUNDS_MAX):
+        # A subscriber that takes one at a time takes a few rounds for each.
+        for _ in range(HEALING_ROUNDS_MAX * (4 if self.plan.mqtt else 1)):
             self.calm_round()
             quiet = 0 if self.seen_count != seen else quiet + 1
             seen = self.seen_count
