@@ -55,8 +55,8 @@ class MqttClient:
         self._uncertain = False
         """Whether the session is the one that is known can't be told: the next one is asked for anew."""
         self._last_link: Link | None = None
-        self._heard_ms = 0
-        """When the session was attached for certain."""
+        self._asked_ms = self._attached_ms = 0
+        """When CONNECT was sent, and when one that was answered was: the session was not over then."""
 
     # ---- the connection
 
@@ -81,7 +81,7 @@ class MqttClient:
         self._incoming = Incoming(self.plan.version)
         self.open = False
         self._acks.clear()
-        plan = self.plan
+        plan, self._asked_ms = self.plan, self.world.now_ms()
         self._clean = not plan.durable or self._uncertain or (plan.expiry_s == 1 and self.world.random.random() < 0.1)
         if self._clean:
             self.lose_session()
@@ -93,7 +93,7 @@ class MqttClient:
     @property
     def _may_have_expired(self) -> bool:
         expiry_s = self.plan.expiry_s
-        return expiry_s != wire.NEVER and self.world.now_ms() >= self._heard_ms + expiry_s * 1000
+        return expiry_s != wire.NEVER and self.world.now_ms() >= self._attached_ms + expiry_s * 1000
 
     def lose(self) -> None:
         """The connection is over, for whatever reason."""
@@ -137,7 +137,6 @@ class MqttClient:
         else:
             unknown = packet.kind == PUBCOMP and packet.reason == UNKNOWN
             self.expect(self.open and (packet.reason < FAILED or unknown), "M10", packet)
-            self._heard_ms = self.world.now_ms()
             self.receive(packet)
 
     def _receive_connack(self, packet: Packet) -> None:
@@ -155,7 +154,7 @@ class MqttClient:
         self.open = True
         self._uncertain = False
         self._acknowledged = self.plan.durable
-        self._heard_ms = self.world.now_ms()
+        self._attached_ms = self._asked_ms
         self.resume()
 
     def expect(self, holds: bool, invariant: str, what: object) -> None:
