@@ -21,12 +21,11 @@ from broker.model.client_sessions import (
     ReleaseDue,
     SessionAttached,
 )
-from broker.model.names import ClientId, ExchangeName
+from broker.model.names import ClientId
 from broker.model.queue_settings import QueueSettings
 from broker.model.refusals import Refusal
 from broker.model.replies import Authenticated
 from kernel import PacketIds, encode_record_batch
-from routing.subscriptions import MQTT_EXCHANGE
 
 NO_IDS = PacketIds.of([])
 
@@ -45,8 +44,7 @@ def attach(front: ClientFront, channel: Channel, command: AttachSession) -> None
     assert front.principal is not None
     client_id = command.client_id or ClientId(_generated(front.back.random_bytes(ENTROPY_SIZE)))
     if command.will is not None:
-        exchange = ExchangeName(MQTT_EXCHANGE.decode())
-        refused = front.back.topology.admit_publish(front.principal, vhost, exchange)
+        refused = front.admit_keys(command.will.messages)
         if refused is not None:
             front.refuse(channel, refused)
             return

@@ -48,9 +48,13 @@ def publish_once(front: ClientFront, channel: Channel, command: PublishOnce) -> 
 def _take(
     front: ClientFront, channel: Channel, client: ClientSession, messages: MessageRun, ids: list[int], first_tag: int
 ) -> None:
-    refused = front.admit_keys(messages)
-    if refused is not None:
-        front.say(Reject(channel.number, [(first_tag, first_tag + len(ids) - 1)], refused.refusal))
+    if front.admit_keys(messages) is not None:
+        for start, part, refused in front.admitted_parts(messages):
+            tag, end = first_tag + start, start + part.count
+            if refused is None:
+                _take(front, channel, client, part, ids[start:end], tag)
+            else:
+                front.say(Reject(channel.number, [(tag, tag + part.count - 1)], refused.refusal))
         return
     client.taken.update(dict.fromkeys(ids))
     if not client.durable or client.no_local:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from broker.core.back import Back
@@ -65,6 +65,9 @@ class ClientFront(Front, Protocol):
 
     def admit_keys(self, messages: MessageRun) -> Refused | None:
         """Why some of these may not be published; None: all may."""
+
+    def admitted_parts(self, messages: MessageRun) -> Iterator[tuple[int, MessageRun, Refused | None]]:
+        """What may be published and what may not, in turns: where in the run it begins, and why not."""
 
     def lose_client(self) -> None:
         """Its client session is another's now, or gone."""

@@ -6,7 +6,8 @@ commands of its channel only; confirms and deliveries run free.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from broker.core import attaching, authenticating, consuming, declaring, exactly_once, subscribing
@@ -280,6 +281,21 @@ class Session:
         refusals = (self._refused_publish(key) for key in keys)
         return next((refused for refused in refusals if refused is not None), None)
 
+    def admitted_parts(self, messages: MessageRun) -> Iterator[tuple[int, MessageRun, Refused | None]]:
+        """What may be published and what may not, in turns: where in the run it begins, and why not."""
+        keys = messages.keys()
+        refusals = [self._refused_publish(key) for key in keys]
+        admitted = [key for key, refused in enumerate(refusals) if refused is None]
+        rest = messages.select(admitted)
+        end = 0
+        for refused, part in itertools.groupby(range(messages.count), lambda index: refusals[messages.key(index)]):
+            start, end = end, end + len(list(part))
+            if refused is not None:
+                yield start, messages.before(end).after(start), refused
+            else:
+                yield start, rest.before(end - start), None
+                rest = rest.after(end - start)
+
     def _refused_publish(self, key: Key) -> Refused | None:
         """Why it may not publish there; what it may is remembered as long as rights stand."""
         exchange = key[0]
@@ -302,13 +318,17 @@ class Session:
     def _refuse_publish(self, channel: Channel, command: c.Publish, position: int, refused: Refused | None) -> None:
         """What came before the message at fault counts; the rest of the run does not.
 
-        A client's run is rejected whole: its protocol goes on after a no.
+        A client's protocol goes on after a no: what it may publish is published, and the rest rejected.
         """
         if self.client is not None:
             assert refused is not None, "an exchange of ours is there"
-            if command.first_tag:
-                tags = [(command.first_tag, command.first_tag + command.messages.count - 1)]
-                self.say(r.Reject(command.channel, tags, refused.refusal))
+            for start, part, refused_part in self.admitted_parts(command.messages):
+                first_tag = command.first_tag and command.first_tag + start
+                if refused_part is None:
+                    self.publish(channel, c.Publish(command.channel, part, first_tag))
+                elif first_tag:
+                    tags = [(first_tag, first_tag + part.count - 1)]
+                    self.say(r.Reject(command.channel, tags, refused_part.refusal))
             return
         before = command.messages.before_key(position)
         if before.count:

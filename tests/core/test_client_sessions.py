@@ -13,7 +13,7 @@ from broker.model import commands as c
 from broker.model import replies as r
 from broker.model.names import ClientId, UserName, VhostName
 from broker.model.refusals import Refusal
-from kernel import PacketIds
+from kernel import ORIGIN_MQTT, MessageRun, PacketIds
 from tests.core.clients import PUBCOMP, PUBREC, Client, published
 from tests.core.node import Node, confirmed
 
@@ -400,3 +400,42 @@ def test_many_retained_messages_come_by_pages_and_delay_nobody(node: Node) -> No
         node.wait(10)
         everything.run()
     assert sorted(int(body) for body in everything.bodies()) == list(range(3000))
+
+
+def mixed(*topics: str, qos: int) -> MessageRun:
+    rows = [row for topic in topics for row in published(topic, topic=topic, qos=qos).rows()]
+    return MessageRun.of(0, rows, ORIGIN_MQTT)
+
+
+MIXED = ("a", "$SYS/x", "b", "a", "$SYS/y", "$SYS/x", "c")
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+@pytest.mark.parametrize("durable", [True, False])
+def test_of_a_run_only_what_may_not_be_published_is_rejected(node: Node, qos: int, durable: bool) -> None:
+    """How publishes fell into runs is the network's doing."""
+    subscriber = attached(node, "s")
+    subscriber.subscribe("#")
+    publisher = attached(node, "p", clean=False, expiry_s=DAY_S if durable else 0)
+    messages = mixed(*MIXED, qos=qos)
+    replies = publisher.ask(
+        cs.PublishOnce(messages, PacketIds.of(range(1, 8)), 1)
+        if qos == 2
+        else c.Publish(cs.NO_CHANNEL, messages, 1 if qos else 0)
+    )
+    assert sorted(subscriber.bodies()) == ["a", "a", "b", "c"]
+    rejected = [tags for reply in replies if isinstance(reply, r.Reject) for tags in reply.tags]
+    assert (sorted(confirmed(replies)), rejected) == (([1, 3, 4, 7], [(2, 2), (5, 6)]) if qos else ([], []))
+    if qos == 2:
+        released = publisher.ask(cs.Release(PacketIds.of([1, 2])))
+        assert [(x.packet_ids.to_list(), x.unknown.to_list()) for x in released if isinstance(x, cs.Released)] == [
+            ([1], [2])
+        ]
+
+
+def test_a_will_on_a_topic_of_the_brokers_is_refused(node: Node) -> None:
+    client = Client(node, "c")
+    will = cs.Will(published("I am the broker", topic="$SYS/broker/version"))
+    replies = client.ask(cs.AttachSession(ClientId("c"), True, 0, 10, will))
+    assert [reply.refusal for reply in replies if isinstance(reply, r.Refuse)] == [Refusal.ACCESS_REFUSED]
+    assert not Client(node, "c").attach(clean=False)
