@@ -1,4 +1,5 @@
-"""A core that keeps the order it promises and decides nothing: for laws about an adapter between a client and a core.
+"""An adapter with a core that keeps the order it promises and decides nothing: for laws about what is between a client
+and a core.
 
 What has an answer is answered in its order, whenever the test says so, by its success or by its refusal.
 """
@@ -6,7 +7,7 @@ What has an answer is answered in its order, whenever the test says so, by its s
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from broker.model import client_sessions as cs
@@ -15,10 +16,18 @@ from broker.model.commands import Command
 from broker.model.names import ClientId
 from broker.model.refusals import Refusal
 from broker.model.replies import Reply
-from kernel import Grant, PacketIds
-from tests.protocols.mqtt.conversation import deliveries
+from kernel import Grant, MqttDecoder, PacketIds, PublishEncoder
+from protocols.mqtt.connection import MqttAdapter
+from protocols.mqtt.packet_codec import encode_packet
+from protocols.mqtt.packets import Connect, Pingreq
+from protocols.mqtt.settings import MqttSettings
+from protocols.mqtt.version import Version
+from tests.protocols.mqtt.conversation import deliveries, publish, server_lines
 
+V5 = Version.MQTT_5
 PUBREC = 5
+REFUSED_V3 = b"\x20\x02"
+"""A CONNACK in MQTT 3: to a version that is not spoken."""
 LOGIN = (
     commands.Authenticate,
     cs.AuthenticateAnonymous,
@@ -104,3 +113,115 @@ class CoreDouble:
             packet_ids = PacketIds.of([(self._next_id + number - 1) % 65_535 + 1 for number in range(count)])
             self._next_id += count
         return [cs.DeliverPublishes(run, packet_ids, Grant(qos, False, [1]))]
+
+
+SETTINGS = MqttSettings(receive_maximum=6, packet_size_max=5_000, topic_alias_maximum=3)
+
+
+def opening(version: Version, **options: Any) -> bytes:
+    return encode_packet(Connect(version, "c", **options), version)
+
+
+class Connection:
+    """An adapter between its decoder and a core, with all that it ever did."""
+
+    def __init__(self, settings: MqttSettings = SETTINGS, *, answering: tuple[type, ...] = LOGIN) -> None:
+        self.decoder = MqttDecoder()
+        self.adapter = MqttAdapter(self.decoder, PublishEncoder(), settings, lambda: 0, loopback=True, now=0.0)
+        self.core = CoreDouble()
+        self.answering = answering
+        self.commands: list[Command] = []
+        self.output = b""
+        self.closing = False
+
+    def receive(self, data: bytes) -> None:
+        if self.decoder.stopped:
+            return  # it waits for what the core does not say
+        self.adapter.receive_data(data, 0.0)
+        self.settle()
+
+    def say(self, said: Sequence[Reply]) -> None:
+        self.adapter.receive_replies(said, 0.0)
+        self.settle()
+
+    def settle(self) -> None:
+        """Goes on until nothing is to be done at once."""
+        while True:
+            ready = self.adapter.take_ready()
+            self.commands += ready.commands
+            self.output += b"".join(bytes(part) for part in ready.output)
+            self.closing = ready.closing
+            self.core.receive(ready.commands)
+            if ready.resumed:
+                self.adapter.receive_frames(self.decoder.resume(), 0.0)
+            elif not self._answer():
+                return
+
+    def _answer(self) -> bool:
+        """What holds back whatever follows is answered before what is left for the end."""
+        pending = self.core.pending
+        due = next((command for command in pending if isinstance(command, self.answering)), None)
+        if due is None:
+            return False
+        pending.remove(due)
+        pending.appendleft(due)
+        self.adapter.receive_replies(self.core.answer(), 0.0)
+        return True
+
+    def finish(self) -> None:
+        """The core answers all that is left."""
+        while self.core.pending:
+            self.say(self.core.answer())
+
+    @property
+    def version(self) -> Version:
+        if self.decoder.version:
+            return Version(self.decoder.version)
+        return Version.MQTT_3_1_1 if self.output.startswith(REFUSED_V3) else V5
+
+
+def flat(given_commands: list[Command]) -> list[Any]:
+    """Commands with runs undone: only run lengths may differ."""
+    result: list[Any] = []
+    for command in given_commands:
+        match command:
+            case commands.Publish() | cs.PublishOnce():
+                packet_ids = getattr(command, "packet_ids", None)
+                tag = command.first_tag
+                for index, row in enumerate(command.messages.rows()):
+                    one = packet_ids.to_list()[index] if packet_ids is not None else None
+                    result.append((type(command), tag and tag + index, one, row))
+            case cs.Acknowledge():
+                result += [(cs.Acknowledge, command.kind, packet_id) for packet_id in command.packet_ids.to_list()]
+            case cs.Release():
+                result += [(cs.Release, packet_id) for packet_id in command.packet_ids.to_list()]
+            case cs.AttachSession(will=will) if will is not None:
+                result.append((command.client_id, command.expiry_s, will.delay_s, will.messages.rows()))
+            case _:
+                result.append(command)
+    return result
+
+
+def assert_same(cut: Connection, whole: Connection) -> None:
+    assert flat(cut.commands) == flat(whole.commands)
+    assert cut.output == whole.output
+    assert cut.closing == whole.closing
+    cut.finish()
+    whole.finish()
+    assert cut.output == whole.output
+    assert cut.closing == whole.closing
+
+
+def assert_well_behaved(connection: Connection) -> None:
+    """What it says are whole packets that a server may send, and after its end it says and asks nothing more."""
+    server_lines(connection.output, connection.version)
+    if not connection.core.attached:
+        assert all(isinstance(command, (*LOGIN, cs.DetachSession)) for command in connection.commands)
+    if connection.closing:
+        said, asked = connection.output, len(connection.commands)
+        connection.receive(opening(V5) + publish(V5) + encode_packet(Pingreq(), V5))
+        connection.say([replies.CloseConnection("no"), cs.SessionTaken()])
+        connection.adapter.receive_timeout(1e9)
+        connection.settle()
+        assert connection.output == said
+        assert len(connection.commands) == asked

@@ -2,22 +2,14 @@
 
 ``python -m tests.protocols.mqtt.fuzz [--seconds 60] [--seed N] [--keep] [FILE...]``
 
-Starts from ``corpus/``, where an input is the first byte of a packet, a byte for version and sender, and the body.  An
-input that takes a step from one line to another that none before took joins the corpus; ``--keep`` writes those that
-are worth it back.  An input that breaks a law is written to ``target/fuzz/broken`` and named; ``FILE`` checks it again.
+Starts from ``corpus/``, where an input is the first byte of a packet, a byte for version and sender, and the body.
+``FILE`` checks an input again.  ``fuzzing.py`` has the rest.
 """
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 import random
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import Any, TypeAlias
 
 from protocols.mqtt.packet_codec import decode_packet, encode_packet
 from protocols.mqtt.packet_type import PacketType, Sender
@@ -27,16 +19,11 @@ from protocols.mqtt.reason_codes import ReasonCode
 from protocols.mqtt.topic_filter import TopicFilter, parse_filter
 from protocols.mqtt.version import Version
 from protocols.mqtt.violation import ProtocolViolation
+from tests.protocols.mqtt.fuzzing import TELLING, Target, main
 
-ROOT = Path(__file__).parents[3]
 CORPUS = Path(__file__).parent / "corpus"
-TRACED = str(ROOT / "protocols" / "mqtt")
-SIZE_MAX = 4_096
 VERSIONS = (None, *Version)
-TELLING = (0, 1, 2, 3, 4, 0x10, 0x18, 0x20, 0x23, 0x24, 0x2B, 0x2F, 0x40, 0x7F, 0x80, 0x81, 0x9F, 0xC2, 0xED, 0xFF)
 IDENTIFIERS = tuple(row.identifier for row in PROPERTIES.values())
-Steps: TypeAlias = set[tuple[int, int, int]]
-"""Code, line before, line."""
 
 
 def encode_input(packet: bytes, version: Version | None, sender: Sender, body: bytes) -> bytes:
@@ -85,137 +72,15 @@ def _check_filters(packet: Packet) -> None:
             assert parsed.filter
 
 
-def steps_of(data: bytes) -> Steps:
-    """Checks the input, and tells which steps from line to line it took."""
-    steps: Steps = set()
-
-    def trace_call(frame: FrameType, event: str, argument: Any) -> Callable[..., Any] | None:
-        if not frame.f_code.co_filename.startswith(TRACED):
-            return None
-        code, before = id(frame.f_code), 0
-
-        def trace_line(frame: FrameType, event: str, argument: Any) -> Any:
-            nonlocal before
-            steps.add((code, before, frame.f_lineno))
-            before = frame.f_lineno
-            return trace_line
-
-        return trace_line
-
-    sys.settrace(trace_call)
-    try:
-        check(data)
-    finally:
-        sys.settrace(None)
-    return steps
-
-
-def _change(out: bytearray, at: int, other: bytes, rng: random.Random) -> None:
-    if at < len(out):
-        change = rng.choice((out[at] ^ 1 << rng.randrange(8), rng.choice(TELLING), out[at] + rng.randint(-2, 2)))
-        out[at] = change & 0xFF
-
-
-def _insert(out: bytearray, at: int, other: bytes, rng: random.Random) -> None:
-    out.insert(at, rng.choice(TELLING))
-
-
 def _insert_property(out: bytearray, at: int, other: bytes, rng: random.Random) -> None:
     out[at:at] = bytes((rng.choice(IDENTIFIERS), 0, rng.randrange(4), *rng.choices(TELLING, k=3)))
-
-
-def _delete(out: bytearray, at: int, other: bytes, rng: random.Random) -> None:
-    del out[at : at + rng.randint(1, 8)]
-
-
-def _double(out: bytearray, at: int, other: bytes, rng: random.Random) -> None:
-    out[at:at] = out[at : at + rng.randint(1, 32)]
-
-
-def _lend(out: bytearray, at: int, other: bytes, rng: random.Random) -> None:
-    start = rng.randrange(len(other) + 1)
-    out[at:at] = other[start : start + rng.randint(1, 32)]
 
 
 def _retype(out: bytearray, at: int, other: bytes, rng: random.Random) -> None:
     out[:2] = bytes((rng.choice((*out[:1], rng.randrange(256))), rng.randrange(8)))
 
 
-MUTATIONS = (_change, _change, _change, _insert, _insert_property, _delete, _double, _lend, _retype)
-
-
-def mutate(data: bytes, other: bytes, rng: random.Random) -> bytes:
-    """A changed copy; ``other`` lends bytes."""
-    out = bytearray(data)
-    for _ in range(rng.randint(1, 4)):
-        rng.choice(MUTATIONS)(out, rng.randrange(len(out) + 1), other, rng)
-    return bytes(out[:SIZE_MAX])
-
-
-def fuzz(seconds: float, seed: int, keep: bool) -> None:
-    corpus: list[bytes] = []
-    seen: Steps = set()
-    for data in [path.read_bytes() for path in sorted(CORPUS.iterdir())]:
-        took = _checked(data)
-        corpus.append(data)
-        seen |= took
-    first_count, first_steps = len(corpus), len(seen)
-    rng, count, end = random.Random(seed), 0, time.monotonic() + seconds
-    while time.monotonic() < end:
-        # The newer an input, the likelier it is at the edge of what is known.
-        newest = max(rng.randrange(len(corpus)), rng.randrange(len(corpus)))
-        data = mutate(corpus[newest], rng.choice(corpus), rng)
-        took = _checked(data)
-        if not took <= seen:
-            seen |= took
-            corpus.append(data)
-        count += 1
-    grown = f"{first_steps} -> {len(seen)} steps, corpus {first_count} -> {len(corpus)}"
-    print(f"{count} inputs in {seconds:g} s, seed {seed}: {grown}; all laws hold")
-    if keep:
-        _keep(corpus)
-
-
-def _checked(data: bytes) -> Steps:
-    """Its steps.  What breaks a law is raised on, and the input kept."""
-    holds = False
-    try:
-        steps = steps_of(data)
-        holds = True
-    finally:
-        if not holds:
-            folder = ROOT / "target" / "fuzz" / "broken"
-            folder.mkdir(parents=True, exist_ok=True)
-            path = folder / hashlib.sha256(data).hexdigest()[:16]
-            path.write_bytes(data)
-            print(f"a law is broken: {path}")
-    return steps
-
-
-def _keep(corpus: list[bytes]) -> None:
-    """Writes the smallest inputs that together take every step."""
-    seen: Steps = set()
-    for path in CORPUS.iterdir():
-        path.unlink()
-    for data in sorted(corpus, key=len):
-        took = steps_of(data)
-        if not took <= seen:
-            seen |= took
-            (CORPUS / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Coverage-guided fuzzing of the MQTT packet codec.")
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=time.time_ns())
-    parser.add_argument("--keep", action="store_true")
-    parser.add_argument("files", nargs="*", type=Path)
-    arguments = parser.parse_args()
-    for path in arguments.files:
-        check(path.read_bytes())
-    if not arguments.files:
-        fuzz(arguments.seconds, arguments.seed, arguments.keep)
-
+TARGET = Target("the MQTT packet codec", CORPUS, check, (_insert_property, _retype))
 
 if __name__ == "__main__":
-    main()
+    main(TARGET)

@@ -1,4 +1,4 @@
-"""The fuzzer's corpus keeps the laws, and what it finds in DRAGOMAN_TEST_FUZZ_S seconds (``make test-long``) does."""
+"""The fuzzers' corpora keep the laws, and what they find in DRAGOMAN_TEST_FUZZ_S seconds (``make test-long``) does."""
 
 from __future__ import annotations
 
@@ -8,22 +8,26 @@ import sys
 
 import pytest
 
-from tests.protocols.mqtt import fuzz
+from tests.protocols.mqtt import fuzz, fuzz_adapter
+from tests.protocols.mqtt.fuzzing import ROOT, Target
 
 SECONDS = int(os.environ.get("DRAGOMAN_TEST_FUZZ_S", "0"))
+TARGETS = [(fuzz.__name__, fuzz.TARGET), (fuzz_adapter.__name__, fuzz_adapter.TARGET)]
 
 
-def test_the_corpus_keeps_the_laws() -> None:
-    paths = sorted(fuzz.CORPUS.iterdir())
+@pytest.mark.parametrize(("module", "target"), TARGETS)
+def test_the_corpus_keeps_the_laws(module: str, target: Target) -> None:
+    paths = sorted(target.corpus.iterdir())
     assert paths
     for path in paths:
-        fuzz.check(path.read_bytes())
+        target.check(path.read_bytes())
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(SECONDS == 0, reason="set DRAGOMAN_TEST_FUZZ_S, or make test-long")
-def test_no_input_that_fuzzing_finds_breaks_a_law() -> None:
-    command = [sys.executable, "-m", "tests.protocols.mqtt.fuzz", "--seconds", str(SECONDS)]
-    done = subprocess.run(command, cwd=fuzz.ROOT, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(("module", "target"), TARGETS)
+def test_no_input_that_fuzzing_finds_breaks_a_law(module: str, target: Target) -> None:
+    command = [sys.executable, "-m", module, "--seconds", str(SECONDS)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "all laws hold" in done.stdout

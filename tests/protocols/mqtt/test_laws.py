@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,18 +12,14 @@ from hypothesis import strategies as st
 
 import kernel
 from broker.model import client_sessions as cs
-from broker.model import commands, replies
-from broker.model.commands import Command
+from broker.model import replies
 from broker.model.refusals import Refusal
-from broker.model.replies import Reply
-from kernel import MqttDecoder, PacketIds, PublishEncoder
-from protocols.mqtt.connection import MqttAdapter
+from kernel import PacketIds
 from protocols.mqtt.packet_codec import encode_packet
 from protocols.mqtt.packet_type import PacketType, Sender
 from protocols.mqtt.packets import (
     PACKETS,
     Auth,
-    Connect,
     Disconnect,
     Pingreq,
     Puback,
@@ -39,20 +34,21 @@ from protocols.mqtt.properties import Holder, Properties
 from protocols.mqtt.reason_codes import ReasonCode
 from protocols.mqtt.settings import MqttSettings
 from protocols.mqtt.version import Version
-from tests.protocols.mqtt.conversation import messages, packet, publish, server_lines, server_packets
-from tests.protocols.mqtt.core_double import LOGIN, CoreDouble
+from tests.protocols.mqtt.conversation import messages, packet, publish, server_packets
+from tests.protocols.mqtt.core_double import (
+    SETTINGS,
+    Connection,
+    assert_same,
+    assert_well_behaved,
+    opening,
+)
 from tests.protocols.mqtt.drawn_packets import packets_of, properties_of
 
 V5 = Version.MQTT_5
-SETTINGS = MqttSettings(receive_maximum=6, packet_size_max=5_000, topic_alias_maximum=3)
 NO_RETAIN = MqttSettings(receive_maximum=3, retain_available=False)
 versions = st.sampled_from(list(Version))
 topics = st.sampled_from(["a", "a/b", "$SYS/x", "long/" * 20, "é"])
 ids = st.integers(1, 6)
-
-
-def opening(version: Version, **options: Any) -> bytes:
-    return encode_packet(Connect(version, "c", **options), version)
 
 
 SCRAM = {"authentication_method": "SCRAM-SHA-256", "authentication_data": b"n,,n=me,r=abc"}
@@ -123,94 +119,6 @@ def streams(draw: st.DrawFn) -> list[bytes]:
     return [first, *draw(st.lists(one, max_size=20))]
 
 
-class Connection:
-    """An adapter between its decoder and a core, with all that it ever did."""
-
-    def __init__(self, settings: MqttSettings = SETTINGS, *, answering: tuple[type, ...] = LOGIN) -> None:
-        self.decoder = MqttDecoder()
-        self.adapter = MqttAdapter(self.decoder, PublishEncoder(), settings, lambda: 0, loopback=True, now=0.0)
-        self.core = CoreDouble()
-        self.answering = answering
-        self.commands: list[Command] = []
-        self.output = b""
-        self.closing = False
-
-    def receive(self, data: bytes) -> None:
-        if self.decoder.stopped:
-            return  # it waits for what the core does not say
-        self.adapter.receive_data(data, 0.0)
-        self.settle()
-
-    def say(self, said: Sequence[Reply]) -> None:
-        self.adapter.receive_replies(said, 0.0)
-        self.settle()
-
-    def settle(self) -> None:
-        """Goes on until nothing is to be done at once."""
-        while True:
-            ready = self.adapter.take_ready()
-            self.commands += ready.commands
-            self.output += b"".join(bytes(part) for part in ready.output)
-            self.closing = ready.closing
-            self.core.receive(ready.commands)
-            if ready.resumed:
-                self.adapter.receive_frames(self.decoder.resume(), 0.0)
-            elif not self._answer():
-                return
-
-    def _answer(self) -> bool:
-        """What holds back whatever follows is answered before what is left for the end."""
-        pending = self.core.pending
-        due = next((command for command in pending if isinstance(command, self.answering)), None)
-        if due is None:
-            return False
-        pending.remove(due)
-        pending.appendleft(due)
-        self.adapter.receive_replies(self.core.answer(), 0.0)
-        return True
-
-    def finish(self) -> None:
-        """The core answers all that is left."""
-        while self.core.pending:
-            self.say(self.core.answer())
-
-    @property
-    def version(self) -> Version:
-        return Version(self.decoder.version) if self.decoder.version else V5
-
-
-def flat(given_commands: list[Command]) -> list[Any]:
-    """Commands with runs undone: only run lengths may differ."""
-    result: list[Any] = []
-    for command in given_commands:
-        match command:
-            case commands.Publish() | cs.PublishOnce():
-                packet_ids = getattr(command, "packet_ids", None)
-                tag = command.first_tag
-                for index, row in enumerate(command.messages.rows()):
-                    one = packet_ids.to_list()[index] if packet_ids is not None else None
-                    result.append((type(command), tag and tag + index, one, row))
-            case cs.Acknowledge():
-                result += [(cs.Acknowledge, command.kind, packet_id) for packet_id in command.packet_ids.to_list()]
-            case cs.Release():
-                result += [(cs.Release, packet_id) for packet_id in command.packet_ids.to_list()]
-            case cs.AttachSession(will=will) if will is not None:
-                result.append((command.client_id, command.expiry_s, will.delay_s, will.messages.rows()))
-            case _:
-                result.append(command)
-    return result
-
-
-def assert_same(cut: Connection, whole: Connection) -> None:
-    assert flat(cut.commands) == flat(whole.commands)
-    assert cut.output == whole.output
-    assert cut.closing == whole.closing
-    cut.finish()
-    whole.finish()
-    assert cut.output == whole.output
-    assert cut.closing == whole.closing
-
-
 @pytest.mark.parametrize("settings", [SETTINGS, NO_RETAIN])
 @given(parts=streams(), data=st.data())
 def test_how_the_bytes_are_cut_does_not_matter(settings: MqttSettings, parts: list[bytes], data: st.DataObject) -> None:
@@ -231,21 +139,6 @@ def test_byte_by_byte_is_the_same_too(parts: list[bytes]) -> None:
     for octet in stream:
         cut.receive(bytes((octet,)))
     assert_same(cut, whole)
-
-
-def assert_well_behaved(connection: Connection) -> None:
-    """What it says are whole packets that a server may send, and after its end it says and asks nothing more."""
-    server_lines(connection.output, connection.version)
-    if not connection.core.attached:
-        assert all(isinstance(command, (*LOGIN, cs.DetachSession)) for command in connection.commands)
-    if connection.closing:
-        said, asked = connection.output, len(connection.commands)
-        connection.receive(opening(V5) + publish(V5) + encode_packet(Pingreq(), V5))
-        connection.say([replies.CloseConnection("no"), cs.SessionTaken()])
-        connection.adapter.receive_timeout(1e9)
-        connection.settle()
-        assert connection.output == said
-        assert len(connection.commands) == asked
 
 
 BEFORE = [
