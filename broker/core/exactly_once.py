@@ -7,6 +7,8 @@ release, the settle with the release that is owed.  Of any other it is in memory
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import compress
+from operator import not_
 
 from broker.core import client_states as s
 from broker.core.channel import Channel, Publication
@@ -88,8 +90,10 @@ def release(front: ClientFront, channel: Channel, command: Release) -> None:
     if client is None:
         return
     ids = command.packet_ids.to_list()
-    known = [packet_id for packet_id in ids if client.taken.pop(packet_id, 0) is None]
-    unknown = PacketIds.of([packet_id for packet_id in ids if packet_id not in known]) if known != ids else NO_IDS
+    there = [client.taken.pop(packet_id, 0) is None for packet_id in ids]
+    known = list(compress(ids, there))
+    # One that comes twice is unknown then, and each is answered.
+    unknown = NO_IDS if all(there) else PacketIds.of(list(compress(ids, map(not_, there))))
     reply = Released(PacketIds.of(known), unknown)
     if not client.durable:
         front.say(reply)

@@ -94,11 +94,13 @@ class CoreDouble:
         return [replies.Reject(cs.NO_CHANNEL, tags, refusal)]
 
     def _release(self, command: cs.Release, refusal: Refusal | None) -> list[Reply]:
-        ids = list(dict.fromkeys(command.packet_ids.to_list()))
-        known = [packet_id for packet_id in ids if packet_id in self.taken]
-        unknown = [packet_id for packet_id in ids if packet_id not in self.taken]
-        self.taken.difference_update(known)
-        return [cs.Released(PacketIds.of(known), PacketIds.of(unknown))]
+        """One by one, so that it is the same however they fell into runs."""
+        said: list[Reply] = []
+        for packet_id in command.packet_ids.to_list():
+            one, none = PacketIds.of([packet_id]), PacketIds.of([])
+            said.append(cs.Released(one, none) if packet_id in self.taken else cs.Released(none, one))
+            self.taken.discard(packet_id)
+        return said
 
     def _acknowledge(self, command: cs.Acknowledge, refusal: Refusal | None) -> list[Reply]:
         return [cs.ReleaseDue(command.packet_ids, PacketIds.of([]))] if command.kind == PUBREC else []
