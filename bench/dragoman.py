@@ -10,7 +10,7 @@ from bench.broker import Broker
 from bench.session import Session
 
 # Whether our broker has an MQTT listener: until then its column of MQTT rows is skipped.
-HAS_MQTT = False
+HAS_MQTT = True
 
 CONFIG = """\
 message_queue:

@@ -821,6 +821,12 @@ class Shard:
         """Changed queues, dropped queues, own commands applied through (0: none), commands (index, ms, bytes)."""
     def unpin(self, from_: int) -> int: ...
 
+def busy_shards(shards: Sequence[Shard]) -> list[int]:
+    """Which of them gathered something that is not proposed, or have effects that were not taken."""
+
+def any_urgent(shards: Sequence[Shard]) -> bool:
+    """Somebody waits for what one of them gathered, and it can be proposed."""
+
 @final
 class RetainedIndex:
     """Topics and their last messages in one queue of a shard (kernel/src/retained.rs)."""
@@ -836,8 +842,8 @@ class RetainedIndex:
         """When the next one does; 0: none."""
     def page(self, filter: bytes, from_: bytes, count: int) -> tuple[list[int], bytes | None]:
         """Sequences of up to ``count`` topics that match, and where to go on; ``from_`` empty: the beginning."""
-    def fetch(self, shard: Shard, sequences: Sequence[int], now_ms: int) -> MessageRun | None:
-        """Their messages, to be sent to a new subscription.  None: they must be read first."""
+    def fetch(self, shard: Shard, sequences: Sequence[int], now_ms: int) -> tuple[MessageRun, int]:
+        """The messages of the first sequences that are in memory, for a new subscription; how many those are."""
 
 @final
 class Unsettled:

@@ -28,7 +28,7 @@ from broker.core.topology_rows import QueueRow
 from broker.core.traffic import Traffic
 from broker.model.client_sessions import SubscriptionSpec
 from broker.model.names import QueueId, ShardId, VhostName
-from kernel import MessageRun
+from kernel import MessageRun, any_urgent, busy_shards
 
 RowKey = tuple[VhostName, str]
 DATA_SHARD_FIRST = 1
@@ -59,6 +59,7 @@ class Back:
         self.logged = logged
         self.volatile = volatile
         self.shards = [meta, *logged, volatile]
+        self._kernels = [shard.kernel for shard in self.shards]
         self.topology = topology
         self.meta = Meta(meta, topology, self._receive_outcome)
         self.queues: dict[int, tuple[Shard, Queue]] = {}
@@ -269,19 +270,21 @@ class Back:
 
     def step(self, now: float) -> None:
         """Proposes, takes in what was applied, dispatches, until nothing more comes of it at once."""
-        shards = self.shards
+        shards, kernels = self.shards, self._kernels
         again = True
         while again:
-            again = False
-            for shard in shards:
+            for number in busy_shards(kernels):
+                shard = shards[number]
                 shard.propose(now, self.now_ms)
                 commands = shard.receive_effects()
                 if commands:
                     self.receive_commands(shard, commands)
+            again = False
+            for shard in shards:
                 if shard.dirty:
                     shard.dispatch(self.now_ms)
                     again = True
-            again = again or self.has_work()
+            again = again or any_urgent(kernels)
 
     def receive_commands(self, shard: Shard, commands: list[tuple[int, int, bytes]]) -> None:
         """What was committed: in the meta shard the topology's, in any other its clients' sessions'."""
@@ -292,9 +295,7 @@ class Back:
 
     def has_work(self) -> bool:
         """A step would do something at once."""
-        if self.volatile.kernel.pending:
-            return True
-        return any(shard.dirty or (shard.logged and shard.kernel.urgent) for shard in self.shards)
+        return any_urgent(self._kernels) or any(shard.dirty for shard in self.shards)
 
     def take_wanted_reads(self) -> list[tuple[Shard, list[int]]]:
         """Entries that shards want in memory again; whoever reads them calls for a step after."""

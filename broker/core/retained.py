@@ -7,6 +7,7 @@ subscribes to everything delays nobody.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable
 
@@ -22,10 +23,15 @@ RETAINED_BASE = (1 << 62) + (1 << 61)
 COUNT_MAX = 10_000_000
 SIZE_MAX = 16 << 30
 """Of a vhost's retained messages, and bytes of their bodies: new topics beyond are not retained."""
-PAGE = 256
-"""Messages looked up in one go."""
+FOUND_MAX = 65_536
+"""Sequences that a lookup finds before it fetches them in the order in which they lie in the log: topics come in
+another order, and what is not in memory would be read again for every page."""
+FIND_COUNT = 4096
+"""Topics found in one go."""
+PAGE = 1024
+"""Messages fetched in one go."""
 QUEUED_MAX = 64
-"""Messages that wait in a session's queue when its next page is looked up."""
+"""Messages that wait in a session's queue when its next page is fetched."""
 PACE_MS = 5
 """How long a lookup waits that found its session's queues full."""
 
@@ -33,7 +39,7 @@ PACE_MS = 5
 class Lookup:
     """One new subscription's."""
 
-    __slots__ = ("asked", "at_once", "client", "filter", "place", "qos", "sequences")
+    __slots__ = ("client", "filter", "finding", "place", "qos", "sequences")
 
     def __init__(self, client: ClientSession, spec: SubscriptionSpec) -> None:
         self.client = client
@@ -41,16 +47,9 @@ class Lookup:
         self.qos = spec.qos
         self.place: bytes | None = b""
         """Where to go on; None: nowhere."""
-        self.sequences: list[int] = []
-        """Of the page that is to be fetched, or of what is left of it."""
-        self.at_once = PAGE
-        """How many of them; fewer where a page is larger than what is kept in memory."""
-        self.asked = False
-        """These were to be read first, and should be there when it comes again."""
-
-    @property
-    def over(self) -> bool:
-        return self.place is None and not self.sequences
+        self.finding: list[int] = []
+        self.sequences: deque[int] = deque()
+        """Found, and to be fetched."""
 
 
 class Retained:
@@ -112,24 +111,38 @@ class Retained:
         return True
 
     def _go_on(self, now_ms: int) -> None:
-        """A page for each lookup; those that are not over come again."""
-        waits = False
+        """A step of each lookup; those that are not over come again, in the next round at the earliest."""
+        again_ms = None
         for _ in range(len(self._lookups)):
             lookup = self._lookups.popleft()
             if lookup.client.attachment is None:
                 continue  # what it will be sent, it will subscribe to anew
-            if not self._has_room(lookup):
-                waits = True
-            elif not self._send_page(lookup, now_ms):
+            wait_ms = self._step(lookup, now_ms)
+            if wait_ms is not None:
+                again_ms = wait_ms if again_ms is None else min(again_ms, wait_ms)
+            if lookup.place is not None or lookup.sequences:
                 self._lookups.append(lookup)
-                continue  # told when it was read
-            elif lookup.over:
-                continue
-            else:
-                waits = True
-            self._lookups.append(lookup)
-        if waits:
-            self._schedule(now_ms + PACE_MS)
+        if again_ms is not None:
+            self._schedule(now_ms + again_ms)
+
+    def _step(self, lookup: Lookup, now_ms: int) -> int | None:
+        """When to come again, in ms; None: told when something was read."""
+        if not lookup.sequences:
+            self._find(lookup)
+        elif not self._has_room(lookup):
+            return PACE_MS
+        elif not self._send_page(lookup, now_ms):
+            return None
+        return 0
+
+    def _find(self, lookup: Lookup) -> None:
+        assert lookup.place is not None
+        found, lookup.place = self.index.page(lookup.filter, lookup.place, FIND_COUNT)
+        lookup.finding += found
+        if lookup.place is None or len(lookup.finding) >= FOUND_MAX:
+            lookup.finding.sort()
+            lookup.sequences.extend(lookup.finding)
+            lookup.finding = []
 
     def _has_room(self, lookup: Lookup) -> bool:
         client = lookup.client
@@ -139,22 +152,14 @@ class Retained:
         return queued <= QUEUED_MAX
 
     def _send_page(self, lookup: Lookup, now_ms: int) -> bool:
-        """False: it must be read first."""
-        if not lookup.sequences:
-            assert lookup.place is not None
-            lookup.sequences, lookup.place = self.index.page(lookup.filter, lookup.place, PAGE)
-        part = lookup.sequences[: lookup.at_once]
-        messages = self.index.fetch(self.shard.kernel, part, now_ms)
-        if messages is None:
-            if lookup.asked:  # read, and gone again to make room for the others
-                lookup.at_once = max(len(part) // 2, 1)
-            lookup.asked = True
-            return False
-        lookup.asked = False
-        lookup.sequences = lookup.sequences[len(part) :]
+        """False: what comes next must be read first."""
+        page = list(itertools.islice(lookup.sequences, PAGE))
+        messages, count = self.index.fetch(self.shard.kernel, page, now_ms)
+        for _ in range(count):
+            lookup.sequences.popleft()
         if messages.count:
             send_to(lookup.client, messages, lookup.qos)
-        return True
+        return count > 0
 
     def _set_timer(self, now_ms: int) -> None:
         expires_ms = self.index.expires_ms

@@ -22,6 +22,12 @@ from kernel.poller import Poller
 
 TURN_S = 0.002
 """Rounds in a row, until other tasks (new connections, the admin API) get their turn."""
+LINGER_US = 1000
+"""How long the thread waits at the poller itself before it goes to sleep in trio, if it had something to do a moment ago.
+With 2,000 small messages a second two wakes of three end here, and each saves what trio's sleep costs; other tasks get
+their turn so much later at most."""
+LINGER_AFTER_S = 0.005
+"""What a moment is."""
 GOODBYE_TIMEOUT_S = 5.0
 """For clients to answer the goodbye."""
 SYNC_TIMEOUT_S = 10.0
@@ -61,6 +67,7 @@ class Rounds(Generic[SessionT]):
         self._synced = engine.syncs.synced
         self._phase_ends_at = math.inf
         self._turn_ends_at = 0.0
+        self._linger_until = 0.0
         self._sleeping: trio.CancelScope | None = None
         engine.wake = self._wake
 
@@ -75,6 +82,7 @@ class Rounds(Generic[SessionT]):
             if engine.wanted_reads:
                 reads, engine.wanted_reads = engine.wanted_reads, []
                 self._begin_reads(reads)
+                self._linger_until = 0.0  # their threads tell trio
             if self.phase is not Phase.SERVING:
                 self._go_on_stopping(now)
 
@@ -119,13 +127,29 @@ class Rounds(Generic[SessionT]):
                 await trio.lowlevel.checkpoint()
             else:
                 await self._sleep()
-        elif self._engine.due or self._poller.pending or self._poller.wait(0) or self._wait_for_sync(self._poller):
+        elif (
+            self._engine.due
+            or self._poller.pending
+            or self._poller.wait(0)
+            or self._wait_for_sync(self._poller)
+            or self._linger(self._poller)
+        ):
             if self._clock() >= self._turn_ends_at:
                 await trio.lowlevel.checkpoint()
                 self._turn_ends_at = self._clock() + TURN_S
         else:
             await self._sleep()
-            self._turn_ends_at = self._clock() + TURN_S
+            now = self._clock()
+            self._turn_ends_at = now + TURN_S
+            self._linger_until = now + LINGER_AFTER_S
+
+    def _linger(self, poller: Poller) -> bool:
+        """Waits for the next little thing without trio, as long as they come one after the other."""
+        if self._spare_cpu is None or self._clock() >= self._linger_until:
+            return False
+        hit = poller.wait(LINGER_US)
+        self._linger_until = self._clock() + LINGER_AFTER_S if hit else 0.0
+        return hit
 
     def _wait_for_sync(self, poller: Poller) -> bool:
         if self._spare_cpu is None:

@@ -210,7 +210,15 @@ impl Shard {
 
     /// Somebody waits for what was gathered, and it can be proposed.
     pub fn is_urgent(&self) -> bool {
+        if self.group.is_none() {
+            return self.has_pending();
+        }
         self.pending.urgent && !self.is_full()
+    }
+
+    /// Something was gathered that is not proposed, or happened that nobody was told of.
+    pub fn is_busy(&self) -> bool {
+        self.has_effects || self.has_pending()
     }
 
     pub fn has_pending(&self) -> bool {

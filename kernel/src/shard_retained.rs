@@ -68,23 +68,26 @@ impl Shard {
         }
     }
 
-    /// The messages of these sequences, to be sent to a new subscription: flagged as such, with what is left of their
-    /// time. Those gone meanwhile are left out. None: some are not in memory, and wanted.
+    /// The messages of the first of these sequences that are in memory, and how many sequences those are: to be sent to
+    /// a new subscription, flagged as such, with what is left of their time. What is gone meanwhile is left out; the
+    /// first that is not in memory is wanted, with what comes after it.
     pub fn fetch_retained(
         &mut self,
         queue: u64,
         sequences: &[u64],
         now_ms: u64,
-    ) -> Option<MessageRun> {
+    ) -> (MessageRun, usize) {
         let mut found = DeliveryRun::default();
-        let mut missing = false;
+        let mut count = 0;
         for sequence in sequences {
             match self.peek(queue, *sequence, *sequence) {
                 Some((run, _)) => found.parts.extend(run.parts),
-                None => missing |= self.holds(queue, *sequence),
+                None if self.holds(queue, *sequence) => break,
+                None => {}
             }
+            count += 1;
         }
-        (!missing).then(|| replayed(&found, now_ms))
+        (replayed(&found, now_ms), count)
     }
 
     fn queue_size(&self, queue: u64) -> u64 {

@@ -70,11 +70,9 @@ impl PyRetainedIndex {
         )
     }
 
-    fn fetch(&self, shard: &PyShard, sequences: Vec<u64>, now_ms: u64) -> Option<PyMessageRun> {
-        let run = shard
-            .lock()
-            .fetch_retained(self.queue, &sequences, now_ms)?;
-        Some(PyMessageRun::new(0, Arc::new(run)))
+    fn fetch(&self, shard: &PyShard, sequences: Vec<u64>, now_ms: u64) -> (PyMessageRun, usize) {
+        let (run, count) = shard.lock().fetch_retained(self.queue, &sequences, now_ms);
+        (PyMessageRun::new(0, Arc::new(run)), count)
     }
 }
 

@@ -508,8 +508,24 @@ impl PyUnsettled {
     }
 }
 
+/// Which of a node's shards want to be looked at: one call for all of them in each round.
+#[pyfunction]
+fn busy_shards(shards: Vec<PyRef<'_, PyShard>>) -> Vec<usize> {
+    let busy = shards.iter().enumerate();
+    busy.filter(|(_, shard)| shard.lock().is_busy())
+        .map(|(number, _)| number)
+        .collect()
+}
+
+#[pyfunction]
+fn any_urgent(shards: Vec<PyRef<'_, PyShard>>) -> bool {
+    shards.iter().any(|shard| shard.lock().is_urgent())
+}
+
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyRoute>()?;
+    m.add_function(wrap_pyfunction!(busy_shards, m)?)?;
+    m.add_function(wrap_pyfunction!(any_urgent, m)?)?;
     m.add_class::<PyShard>()?;
     m.add_class::<PyUnsettled>()?;
     Ok(())
