@@ -64,7 +64,6 @@ class Retained:
         """Messages that were over the limits."""
         self._schedule = schedule
         self._timer_ms = 0
-        self._loaded = False
         self._lookups: deque[Lookup] = deque()
 
     @property
@@ -107,7 +106,6 @@ class Retained:
             self.refused_count += over
             if not count:
                 break
-        self._loaded = True
         return True
 
     def _go_on(self, now_ms: int) -> None:
