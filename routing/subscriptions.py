@@ -39,7 +39,8 @@ class SubscriptionTable:
         self._trie = TopicTrie()
         self._by_key: dict[SubscriptionKey, int] = {}
         self._by_number: dict[int, Subscription] = {}
-        self._by_session: dict[ClientSessionId, dict[int, None]] = {}
+        self._by_session: dict[ClientSessionId, int | dict[int, None]] = {}
+        """Their numbers: most sessions have one subscription, and a dict takes 232 bytes."""
         self._next_number = 0
         self.shared_count = 0
 
@@ -54,7 +55,7 @@ class SubscriptionTable:
         self._next_number += 1
         self._by_key[key] = number
         self._by_number[number] = subscription
-        self._by_session.setdefault(subscription.session, {})[number] = None
+        self._add_to_session(subscription.session, number)
         self.shared_count += subscription.share is not None
         self._trie.insert(filter_levels(subscription.filter.encode()), number)
         return True
@@ -66,10 +67,7 @@ class SubscriptionTable:
             return False
         del self._by_number[number]
         self.shared_count -= share is not None
-        numbers = self._by_session[session]
-        del numbers[number]
-        if not numbers:
-            del self._by_session[session]
+        self._take_from_session(session, number)
         self._trie.remove(filter_levels(filter.encode()), number)
         return True
 
@@ -79,7 +77,25 @@ class SubscriptionTable:
 
     def of_session(self, session: ClientSessionId) -> list[Subscription]:
         """In the order in which they were made."""
-        return [self._by_number[number] for number in self._by_session.get(session, ())]
+        numbers = self._by_session.get(session, ())
+        return [self._by_number[number] for number in ((numbers,) if isinstance(numbers, int) else numbers)]
+
+    def _add_to_session(self, session: ClientSessionId, number: int) -> None:
+        numbers = self._by_session.get(session)
+        if numbers is None:
+            self._by_session[session] = number
+        elif isinstance(numbers, int):
+            self._by_session[session] = {numbers: None, number: None}
+        else:
+            numbers[number] = None
+
+    def _take_from_session(self, session: ClientSessionId, number: int) -> None:
+        numbers = self._by_session[session]
+        if isinstance(numbers, dict):
+            del numbers[number]
+            if numbers:
+                return
+        del self._by_session[session]
 
     def match(self, routing_key: bytes) -> list[Subscription]:
         """Those a message with this key goes to, in the order in which they were made.

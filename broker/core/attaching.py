@@ -8,7 +8,7 @@ from broker.core import client_states as s
 from broker.core.attachment import Attachment
 from broker.core.channel import Channel
 from broker.core.client_session import ClientSession
-from broker.core.clients import ClientKey, will_of
+from broker.core.clients import ClientKey, settings_of, will_of
 from broker.core.declaring import ENTROPY_SIZE, vhost_of
 from broker.core.front import ClientFront
 from broker.core.outcomes import Outcome, Refused
@@ -22,7 +22,6 @@ from broker.model.client_sessions import (
     SessionAttached,
 )
 from broker.model.names import ClientId
-from broker.model.queue_settings import QueueSettings
 from broker.model.refusals import Refusal
 from broker.model.replies import Authenticated
 from kernel import PacketIds, encode_record_batch
@@ -124,7 +123,7 @@ class Attaching:
         if client.id not in back.clients.sessions:  # its vhost was deleted meanwhile
             self._refuse(Refused(Refusal.NOT_FOUND, "the session is gone"))
             return
-        client.queue.settings = QueueSettings(length_max=command.queue_length_max)
+        client.queue.settings = settings_of(command.queue_length_max)
         attachment = Attachment(client, front, command.receive_max)
         client.attachment = attachment
         if front.closed:

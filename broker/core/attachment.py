@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from broker.core.client_session import ClientSession
+from broker.core.client_session import QOS_0, QOS_2, ClientSession
 from broker.core.consumer import UNBOUNDED, Consumer
 from broker.model.client_sessions import DeliverPublishes
 from broker.model.names import ConsumerTag
@@ -45,10 +45,11 @@ class Attachment:
         traffic.sent_size += deliveries.size
         persistent = consumer is self.persistent
         packet_ids: PacketIds | None = self.client.inflight.push(sequences) if persistent else None
-        grants = self.client.grants(persistent)
+        grants = self.client.grants
         asked: Grant | list[Grant] | None = grants.only
         if asked is None:
-            asked = [grants.find(topic) for topic in deliveries.topics()]
+            unmatched = QOS_2 if persistent else QOS_0
+            asked = [grants.find(topic) or unmatched for topic in deliveries.topics()]
         front.say(DeliverPublishes(deliveries, packet_ids, asked))
 
     def starve(self, consumer: Consumer) -> None:

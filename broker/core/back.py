@@ -183,9 +183,7 @@ class Back:
     def _lead(self, shard: Shard, row: QueueRow) -> None:
         settings = row.settings
         outbox = self.outbox(shard, row.vhost) if settings.dead_letter_exchange is not None else 0
-        queue = Queue(shard.kernel, row.queue_id, row.vhost, row.spec.name, settings, outbox)
-        queue.schedule = lambda deadline_ms: self.schedule(deadline_ms, shard, row.queue_id)
-        queue.unused = lambda: self.delete(queue)
+        queue = Queue(self, shard.kernel, row.queue_id, row.vhost, row.spec.name, settings, outbox)
         queue.auto_delete = row.spec.auto_delete
         queue.used_ms = self.now_ms
         shard.queues[row.queue_id] = queue
@@ -247,6 +245,15 @@ class Back:
     def schedule(self, deadline_ms: int, shard: Shard, queue_id: int) -> None:
         """Has the queue looked at when wall time is there."""
         heapq.heappush(self._timers, (deadline_ms, next(self._timer_turn), shard, queue_id))
+
+    def schedule_queue(self, queue: Queue, deadline_ms: int) -> None:
+        self.schedule(deadline_ms, self.queues[queue.id][0], queue.id)
+
+    def receive_unused(self, queue: Queue) -> None:
+        self.delete(queue)
+
+    def receive_dropped(self, queue: Queue, count: int) -> None:
+        """Clients' queues are counted, as MQTT brokers do."""
 
     @property
     def next_deadline_ms(self) -> int | None:

@@ -7,6 +7,7 @@ they are the same after a crash.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -33,42 +34,69 @@ PUBREC = 5
 class Grants:
     """What a session's subscriptions ask for, by topic: the highest QoS, all their ids (MQTT 5 3.3.4)."""
 
-    def __init__(self, subscriptions: Sequence[Subscription], unmatched: Grant) -> None:
+    __slots__ = ("_remembered", "_subscriptions", "_trie", "only")
+
+    def __init__(self, subscriptions: Sequence[Subscription]) -> None:
         self._subscriptions = subscriptions
-        self._unmatched = unmatched
-        self._remembered: dict[bytes, Grant] = {}
+        self._remembered: dict[bytes, Grant | None] = {}
         self._trie: TopicTrie | None = None
         self.only = _grant_of(subscriptions) if len(subscriptions) == 1 else None
         """That of every topic, if there is one subscription."""
 
-    def find(self, topic: bytes) -> Grant:
-        grant = self._remembered.get(topic)
-        if grant is None:
-            if len(self._remembered) >= GRANTS_REMEMBERED_MAX:
-                self._remembered.clear()
-            grant = self._remembered[topic] = self._match(topic)
+    def find(self, topic: bytes) -> Grant | None:
+        """None: no subscription matches."""
+        if topic in self._remembered:
+            return self._remembered[topic]
+        if len(self._remembered) >= GRANTS_REMEMBERED_MAX:
+            self._remembered.clear()
+        grant = self._remembered[topic] = self._match(topic)
         return grant
 
-    def _match(self, topic: bytes) -> Grant:
+    def _match(self, topic: bytes) -> Grant | None:
         if self._trie is None:
             self._trie = TopicTrie()
             for number, subscription in enumerate(self._subscriptions):
                 self._trie.insert(filter_levels(subscription.filter.encode()), number)
         levels = name_levels(routing_key_of_topic(topic))
         numbers = self._trie.match(levels, leading_wildcards=not topic.startswith(b"$"))
-        return _grant_of([self._subscriptions[number] for number in numbers]) if numbers else self._unmatched
+        return _grant_of([self._subscriptions[number] for number in numbers]) if numbers else None
+
+
+NO_GRANTS = Grants(())
+"""Those of a session without subscriptions."""
 
 
 def _grant_of(subscriptions: Sequence[Subscription]) -> Grant:
-    return Grant(
-        max(subscription.qos for subscription in subscriptions),
-        any(subscription.retain_as_published for subscription in subscriptions),
-        [subscription.id for subscription in subscriptions if subscription.id],
-    )
+    qos = max(subscription.qos for subscription in subscriptions)
+    retain_as_published = any(subscription.retain_as_published for subscription in subscriptions)
+    ids = [subscription.id for subscription in subscriptions if subscription.id]
+    return Grant(qos, retain_as_published, ids) if ids else _plain_grant(qos, retain_as_published)
+
+
+@functools.cache
+def _plain_grant(qos: int, retain_as_published: bool) -> Grant:
+    """Without subscription ids there are six."""
+    return Grant(qos, retain_as_published, ())
 
 
 class ClientSession:
     """One session."""
+
+    __slots__ = (
+        "attachment",
+        "grants",
+        "id",
+        "inflight",
+        "no_local",
+        "over",
+        "queue",
+        "row",
+        "shard",
+        "shares",
+        "taken",
+        "transient",
+        "will",
+    )
 
     def __init__(self, row: ClientSessionRow, shard: Shard, queue: Queue) -> None:
         self.row = row
@@ -88,7 +116,7 @@ class ClientSession:
         """Its client left, and it was to last no longer."""
         self.shares = False
         self.no_local = False
-        self._grants = {True: Grants((), QOS_2), False: Grants((), QOS_0)}
+        self.grants = NO_GRANTS
 
     @property
     def durable(self) -> bool:
@@ -96,12 +124,9 @@ class ClientSession:
 
     def receive_subscriptions(self, subscriptions: Sequence[Subscription]) -> None:
         """They changed."""
-        self._grants = {True: Grants(subscriptions, QOS_2), False: Grants(subscriptions, QOS_0)}
+        self.grants = Grants(subscriptions) if subscriptions else NO_GRANTS
         self.shares = any(each.share is not None for each in subscriptions)
         self.no_local = any(each.no_local for each in subscriptions)
-
-    def grants(self, persistent: bool) -> Grants:
-        return self._grants[persistent]
 
     def restore_ids(self, ids: PacketIdState) -> None:
         """From the log, at the start."""

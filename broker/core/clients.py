@@ -6,6 +6,7 @@ anybody acts on it (``client_states.py``); the other's lies in memory.
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 from collections import deque
@@ -34,6 +35,15 @@ TRANSIENT_LENGTH_MAX = 65_536
 """QoS 0 messages kept for a client that doesn't read; what is older is dropped."""
 QUEUE_LENGTH_MAX = 1000
 """QoS 1 and 2 messages kept for a client, until it says otherwise when it attaches."""
+
+SETTINGS_REMEMBERED_MAX = 256
+
+
+@functools.lru_cache(SETTINGS_REMEMBERED_MAX)
+def settings_of(length_max: int) -> QueueSettings:
+    """Of a client's queue: most have the same."""
+    return QueueSettings(length_max=length_max)
+
 
 ClientKey = tuple[VhostName, ClientId]
 
@@ -104,15 +114,19 @@ class Clients:
 
     def _queue(self, shard: Shard, row: ClientSessionRow, queue_id: QueueId, length_max: int) -> Queue:
         name = QueueName(row.client_id)
-        queue = Queue(shard.kernel, queue_id, row.vhost, name, QueueSettings(length_max=length_max), 0)
-        queue.schedule = lambda deadline_ms: self._back.schedule(deadline_ms, shard, queue_id)
-        queue.dropped = self._count_dropped
+        queue = Queue(self, shard.kernel, queue_id, row.vhost, name, settings_of(length_max), 0)
         shard.queues[queue_id] = queue
         shard.dirty[queue_id] = None
         self._back.queues[queue_id] = (shard, queue)
         return queue
 
-    def _count_dropped(self, count: int) -> None:
+    def schedule_queue(self, queue: Queue, deadline_ms: int) -> None:
+        self._back.schedule_queue(queue, deadline_ms)
+
+    def receive_unused(self, queue: Queue) -> None:
+        """It lasts as long as its session."""
+
+    def receive_dropped(self, queue: Queue, count: int) -> None:
         self._back.traffic.dropped += count
 
     def open_transient(self, client: ClientSession) -> Queue:
@@ -235,7 +249,7 @@ class Clients:
                 self.delete(client)
                 continue
             client.restore_ids(states.ids[client.id])
-            client.queue.settings = QueueSettings(length_max=state.queue_length_max)
+            client.queue.settings = settings_of(state.queue_length_max)
             if state.attached:
                 client.propose(s.Detached(client.id, True, None))
             else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from broker.core.consumer import UNBOUNDED, Consumer
 from broker.model.names import QueueId, QueueName, VhostName
@@ -30,16 +31,57 @@ Getter = Callable[["Queue"], bool]
 """A basic.get that waits for a read or for a mark; False: still to wait."""
 
 
-def _never(deadline_ms: int) -> None:
-    """A queue that nobody wakes."""
+NO_GETTERS: deque[Getter] = deque(maxlen=0)
+NONE_DYING: deque[tuple[int, int, int]] = deque(maxlen=0)
+"""What most queues have, shared: an empty deque takes 760 bytes."""
+
+
+class QueueOwner(Protocol):
+    """Whoever made a queue, as the queue knows it."""
+
+    def schedule_queue(self, queue: Queue, deadline_ms: int) -> None:
+        """It is to be dispatched at this wall time."""
+
+    def receive_unused(self, queue: Queue) -> None:
+        """Nobody used it for as long as x-expires says."""
+
+    def receive_dropped(self, queue: Queue, count: int) -> None:
+        """So many messages were dropped because it was full."""
 
 
 class Queue:
     """One queue, led here."""
 
+    __slots__ = (
+        "_dying",
+        "_getters",
+        "_ranks",
+        "_timer_ms",
+        "_turn",
+        "auto_delete",
+        "closing",
+        "had_consumers",
+        "id",
+        "kernel",
+        "name",
+        "outbox",
+        "owner",
+        "settings",
+        "used_ms",
+        "vhost",
+    )
+
     def __init__(
-        self, kernel: Shard, id: QueueId, vhost: VhostName, name: QueueName, settings: QueueSettings, outbox: int
+        self,
+        owner: QueueOwner,
+        kernel: Shard,
+        id: QueueId,
+        vhost: VhostName,
+        name: QueueName,
+        settings: QueueSettings,
+        outbox: int,
     ) -> None:
+        self.owner = owner
         self.kernel = kernel
         self.id = id
         self.vhost = vhost
@@ -54,16 +96,10 @@ class Queue:
         """When it was last declared, got from or left by a consumer: x-expires counts from then."""
         self.auto_delete = False
         self.had_consumers = False
-        self.schedule: Callable[[int], None] = _never
-        """Asks for a dispatch at this wall time."""
-        self.unused: Callable[[], None] = lambda: None
-        """Told when nobody used it for as long as x-expires says."""
-        self.dropped: Callable[[int], None] = lambda count: None
-        """Told how many messages were dropped because it was full."""
         self._timer_ms = 0
         self._turn = 0
-        self._getters: deque[Getter] = deque()
-        self._dying: deque[tuple[int, int, int]] = deque()
+        self._getters = NO_GETTERS
+        self._dying = NONE_DYING
 
     # ---- consumers
 
@@ -152,13 +188,13 @@ class Queue:
         if expires_ms is not None and not self._ranks and not self.closing:
             unused_ms = self.used_ms + expires_ms
             if unused_ms <= now_ms:
-                self.unused()
+                self.owner.receive_unused(self)
                 return
             deadline_ms = min(deadline_ms or unused_ms, unused_ms)
         if self._timer_ms <= now_ms or 0 < deadline_ms < self._timer_ms:
             self._timer_ms = deadline_ms
             if deadline_ms:
-                self.schedule(deadline_ms)
+                self.owner.schedule_queue(self, deadline_ms)
 
     def _deliver(self, consumers: list[Consumer], ready: int) -> int:
         """Hands out to consumers of one rank; how many are left for the next, 0 if none can be had now."""
@@ -195,6 +231,8 @@ class Queue:
         return taken[0], taken[1], self.ready_count
 
     def wait_to_get(self, getter: Getter) -> None:
+        if self._getters is NO_GETTERS:
+            self._getters = deque()
         self._getters.append(getter)
 
     def lose_getters(self) -> None:
@@ -239,7 +277,7 @@ class Queue:
         if settings.length_max is not None:
             excess = self.ready_count - settings.length_max
         if excess > 0:
-            self.dropped(excess)
+            self.owner.receive_dropped(self, excess)
             for first, last in self.kernel.check_out(self.id, excess):
                 self._end(first, last, OVERFLOWED)
         if settings.size_max is not None:
@@ -253,6 +291,8 @@ class Queue:
         if self.settings.dead_letter_exchange is None:
             self.kernel.settle(self.id, first, last, outcome)
             return
+        if self._dying is NONE_DYING:
+            self._dying = deque()
         for start in range(first, last + 1, BURIED_COUNT_MAX):
             self._dying.append((start, min(start + BURIED_COUNT_MAX - 1, last), outcome))
 

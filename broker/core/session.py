@@ -41,10 +41,34 @@ UNCONFIRMED_COUNT_MAX = 4096
 """Runs that wait for a commit, likewise."""
 NO_CHANNEL = ChannelNumber(0)
 SYS_KEY = b"$SYS"
+NOT_ASKED: tuple[int, set[bytes]] = (-1, set())
+"""Where a session may publish, before it has: the rights of no generation."""
 
 
 class Session:
     """One connection, as the core knows it."""
+
+    __slots__ = (
+        "_busy",
+        "_held_count",
+        "_owing",
+        "_replies",
+        "_routes",
+        "_starved",
+        "_writable",
+        "back",
+        "blocked",
+        "channels",
+        "client",
+        "closed",
+        "id",
+        "principal",
+        "publishing",
+        "room",
+        "scram",
+        "unconfirmed",
+        "vhost",
+    )
 
     def __init__(self, back: Back, id: SessionId, busy: dict[Session, None]) -> None:
         self.back = back
@@ -65,7 +89,7 @@ class Session:
         self._owing: dict[Channel, None] = {}
         self._starved: dict[int, None] = {}
         self._routes: RouteTable | None = None
-        self._writable: tuple[int, set[bytes]] = (-1, set())
+        self._writable = NOT_ASKED
         self._held_count = 0
 
     # ---- the connection's side
@@ -79,7 +103,7 @@ class Session:
                 assert type(command) is c.OpenChannel, command
                 channels[command.channel] = Channel(command.channel)
             elif channel.waiting:
-                channel.held.append(command)
+                channel.hold((command,))
                 self._held_count += 1
             else:
                 HANDLERS[type(command)](self, channel, command)
@@ -172,7 +196,7 @@ class Session:
             return
         finish()
         while channel.held and not channel.waiting:
-            command = channel.held.popleft()
+            command = channel.take_held()
             self._held_count -= 1
             HANDLERS[type(command)](self, channel, command)
 
@@ -413,7 +437,7 @@ class Session:
         self.end_channel(channel)
         closing = self.channels[channel.number] = Channel(channel.number)
         closing.waiting = True
-        closing.held.extend(later)
+        closing.hold(later)
         self._held_count += len(later)
 
         def finish() -> None:

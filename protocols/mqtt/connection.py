@@ -115,9 +115,10 @@ class MqttAdapter:
         self._deadline: float | None = now + settings.handshake_timeout_s
         self._output: list[Output] = []
         self._commands: list[Command] = []
-        self._answers: deque[Asked] = deque()
+        self._answers: deque[Asked] | None = None
         """SUBSCRIBE and UNSUBSCRIBE packets that the core has not answered."""
-        self._unacknowledged = Unacknowledged()
+        self._unacknowledged: Unacknowledged | None = None
+        """Once it has published with QoS 1 or 2: many clients only listen."""
         self._closing = False
         self._resumed = False
 
@@ -203,7 +204,7 @@ class MqttAdapter:
             retained = messages.first_with_flag(FLAG_RETAIN)
         exceeding = None
         if frame.qos and self._version is Version.MQTT_5 and settings.enforce_receive_maximum:
-            exceeding = self._unacknowledged.first_exceeding(frame.qos, frame.packet_ids, settings.receive_maximum)
+            exceeding = self._publishes.first_exceeding(frame.qos, frame.packet_ids, settings.receive_maximum)
         if exceeding is not None and (retained is None or exceeding < retained):
             detail = f"more than {settings.receive_maximum} publishes are unacknowledged"
             return exceeding, ProtocolViolation(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, detail)
@@ -214,9 +215,16 @@ class MqttAdapter:
 
     def _publish(self, qos: int, messages: MessageRun, packet_ids: PacketIds) -> None:
         if qos:
-            self._commands.append(self._unacknowledged.publish(qos, messages, packet_ids))
+            self._commands.append(self._publishes.publish(qos, messages, packet_ids))
         else:
             self._commands.append(commands.Publish(cs.NO_CHANNEL, messages))
+
+    @property
+    def _publishes(self) -> Unacknowledged:
+        unacknowledged = self._unacknowledged
+        if unacknowledged is None:
+            unacknowledged = self._unacknowledged = Unacknowledged()
+        return unacknowledged
 
     def _check_open(self) -> None:
         """The decoder goes on before CONNACK if AUTH is to come, and nothing else ([MQTT-3.1.2-30])."""
@@ -355,13 +363,13 @@ class MqttAdapter:
 
     def _receive_subscribe(self, packet: Subscribe) -> None:
         asked, specs = read_subscribe(packet)
-        self._answers.append(asked)
+        self._owe(asked)
         ids = packet.properties.get("subscription_identifiers", ())
         self._commands.append(cs.Subscribe(specs, ids[0] if ids else 0))
 
     def _receive_unsubscribe(self, packet: Unsubscribe) -> None:
         asked, filters = read_unsubscribe(packet)
-        self._answers.append(asked)
+        self._owe(asked)
         self._commands.append(cs.Unsubscribe(filters))
 
     def _receive_ping(self, packet: Pingreq) -> None:
@@ -398,7 +406,7 @@ class MqttAdapter:
 
     def _settle(self, tags: Sequence[replies.TagRange], reason: int) -> None:
         assert self._version is not None
-        for kind, settled, packet_ids in self._unacknowledged.settle(tags, reason):
+        for kind, settled, packet_ids in self._publishes.settle(tags, reason):
             self._output.append(encode_acks(kind, packet_ids, settled, self._version))
 
     def _receive_delivery(self, reply: cs.DeliverPublishes, now: float) -> None:
@@ -425,7 +433,7 @@ class MqttAdapter:
         self._send_acks(PUBREL, reply.packet_ids, reply.unknown)
 
     def _receive_released(self, reply: cs.Released, now: float) -> None:
-        self._unacknowledged.release(reply)
+        self._publishes.release(reply)
         self._send_acks(PUBCOMP, reply.packet_ids, reply.unknown)
 
     def _send_acks(self, kind: PacketType, packet_ids: PacketIds, unknown: PacketIds) -> None:
@@ -437,10 +445,22 @@ class MqttAdapter:
             self._output.append(encode_acks(kind, unknown, reason, self._version))
 
     def _receive_subscribed(self, reply: cs.Subscribed, now: float) -> None:
-        self._answer(suback(self._answers.popleft(), reply.refusals))
+        self._answer(suback(self._take_owed(), reply.refusals))
 
     def _receive_unsubscribed(self, reply: cs.Unsubscribed, now: float) -> None:
-        self._answer(unsuback(self._answers.popleft(), reply.found))
+        self._answer(unsuback(self._take_owed(), reply.found))
+
+    def _owe(self, asked: Asked) -> None:
+        if self._answers is None:
+            self._answers = deque()
+        self._answers.append(asked)
+
+    def _take_owed(self) -> Asked:
+        assert self._answers is not None
+        asked = self._answers.popleft()
+        if not self._answers:
+            self._answers = None
+        return asked
 
     def _answer(self, packet: Packet) -> None:
         """One that the client waits for: larger than it takes, it would wait for ever."""
