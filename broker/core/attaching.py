@@ -8,7 +8,7 @@ from broker.core import client_states as s
 from broker.core.attachment import Attachment
 from broker.core.channel import Channel
 from broker.core.client_session import ClientSession
-from broker.core.clients import ClientKey, settings_of, will_of
+from broker.core.clients import ClientKey, will_of
 from broker.core.declaring import ENTROPY_SIZE, vhost_of
 from broker.core.front import ClientFront
 from broker.core.outcomes import Outcome, Refused
@@ -123,7 +123,7 @@ class Attaching:
         if client.id not in back.clients.sessions:  # its vhost was deleted meanwhile
             self._refuse(Refused(Refusal.NOT_FOUND, "the session is gone"))
             return
-        client.queue.settings = settings_of(command.queue_length_max)
+        client.bound_queue(command.queue_length_max)
         attachment = Attachment(client, front, command.receive_max)
         client.attachment = attachment
         if front.closed:
@@ -132,12 +132,11 @@ class Attaching:
             return
         front.client = client
         back.traffic.attached += 1
-        transient = back.clients.open_transient(client)
-        attachment.transient.queue_id = transient.id
-        # All of this before anybody else's turn, and before what the client said meanwhile: either may detach it.
-        transient.add_consumer(attachment.transient)
-        client.queue.add_consumer(attachment.persistent)
-        client.shard.dirty[client.queue.id] = None
+        back.forget_routes(client.row.vhost)
+        # Before anybody else's turn, and before what the client said meanwhile: either may detach it.
+        if client.queue is not None:
+            attachment.serve(client.queue)
+            client.shard.dirty[client.queue.id] = None
         front.go_on(self._channel, lambda: self._tell(client))
         back.clients.end_turn(self.key)
 

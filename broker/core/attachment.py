@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from broker.core.client_session import QOS_0, QOS_2, ClientSession
 from broker.core.consumer import UNBOUNDED, Consumer
+from broker.core.queue import Queue
 from broker.model.client_sessions import DeliverPublishes
 from broker.model.names import ConsumerTag
 from kernel import DeliveryRun, Grant, PacketIds
@@ -19,14 +20,26 @@ NO_TAG = ConsumerTag("")
 class Attachment:
     """While a client is connected."""
 
-    __slots__ = ("client", "front", "persistent", "transient")
+    __slots__ = ("_receive_max", "client", "front", "persistent", "transient")
 
     def __init__(self, client: ClientSession, front: ClientFront, receive_max: int) -> None:
         self.client = client
         self.front = front
-        credit = max(receive_max - client.inflight.outstanding, 0)
-        self.persistent = self._consumer(client.queue.id, False, credit)
-        self.transient = self._consumer(0, True, None)
+        self._receive_max = receive_max
+        self.persistent: Consumer | None = None
+        """Of the queue of QoS 1 and 2, once that is served."""
+        self.transient: Consumer | None = None
+
+    def serve(self, queue: Queue) -> None:
+        """The client is sent what is in the session's queue of QoS 1 and 2."""
+        credit = max(self._receive_max - self.client.inflight.outstanding, 0)
+        self.persistent = self._consumer(queue.id, False, credit)
+        queue.add_consumer(self.persistent)
+
+    def serve_transient(self, queue: Queue) -> None:
+        """And what is in that of QoS 0."""
+        self.transient = self._consumer(queue.id, True, None)
+        queue.add_consumer(self.transient)
 
     def _consumer(self, queue_id: int, no_ack: bool, credit: int | None) -> Consumer:
         return Consumer(self, 0, 0, NO_TAG, queue_id, no_ack, True, credit)
@@ -67,5 +80,6 @@ class Attachment:
 
     def give_credit(self, count: int) -> None:
         """So many may be sent again."""
+        assert self.persistent is not None, "what was sent came from there"
         self.persistent.credit += count
-        self.client.shard.dirty[self.client.queue.id] = None
+        self.client.shard.dirty[self.persistent.queue_id] = None

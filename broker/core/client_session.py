@@ -1,7 +1,8 @@
 """A client's session at its shard's leader: its queues, its window, whom it is attached to.
 
 QoS 1 and 2 wait in a queue of the session's shard, logged if the session is durable; QoS 0 in a volatile one, which is
-there while the client is (MQTT orders within a QoS only).  Packet ids follow from the first queue's sequences, so that
+there while the client is (MQTT orders within a QoS only).  A volatile queue is made when something is first routed to
+it: most clients of many are sent nothing for long.  Packet ids follow from the first queue's sequences, so that
 they are the same after a crash.
 """
 
@@ -9,13 +10,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from broker.core.client_states import ClientCommand, PacketIdState, encode_client_command
 from broker.core.queue import ACCEPTED, Queue
 from broker.core.shard import Shard
 from broker.core.topology_rows import ClientSessionRow
 from broker.model.client_sessions import Will
+from broker.model.queue_settings import QueueSettings
 from kernel import Grant, Inflight, PacketIds, TopicTrie, filter_levels, routing_key_of_topic
 from routing.subscriptions import Subscription
 from routing.topic import name_levels
@@ -27,8 +29,15 @@ GRANTS_REMEMBERED_MAX = 1024
 QOS_0 = Grant(0, False, ())
 QOS_2 = Grant(2, False, ())
 """What is still to be sent of a subscription that is gone."""
+SETTINGS_REMEMBERED_MAX = 256
 PUBACK = 4
 PUBREC = 5
+
+
+@functools.lru_cache(SETTINGS_REMEMBERED_MAX)
+def settings_of(length_max: int) -> QueueSettings:
+    """Of a client's queue: most have the same."""
+    return QueueSettings(length_max=length_max)
 
 
 class Grants:
@@ -79,14 +88,26 @@ def _plain_grant(qos: int, retain_as_published: bool) -> Grant:
     return Grant(qos, retain_as_published, ())
 
 
+class QueueMaker(Protocol):
+    """Who makes a session's queues."""
+
+    def make_queue(self, client: ClientSession) -> Queue:
+        """That of QoS 1 and 2; an attached client is its consumer."""
+
+    def make_transient(self, client: ClientSession) -> Queue:
+        """That of QoS 0, of an attached client."""
+
+
 class ClientSession:
     """One session."""
 
     __slots__ = (
+        "_maker",
         "attachment",
         "grants",
         "id",
         "inflight",
+        "length_max",
         "no_local",
         "over",
         "queue",
@@ -98,14 +119,17 @@ class ClientSession:
         "will",
     )
 
-    def __init__(self, row: ClientSessionRow, shard: Shard, queue: Queue) -> None:
+    def __init__(self, row: ClientSessionRow, shard: Shard, length_max: int, maker: QueueMaker) -> None:
         self.row = row
         self.id = row.session_id
         self.shard = shard
-        self.queue = queue
-        """Of QoS 1 and 2."""
+        self.length_max = length_max
+        """Of the queue of QoS 1 and 2."""
+        self.queue: Queue | None = None
+        """Of QoS 1 and 2, if it is made; a durable session's is."""
         self.transient: Queue | None = None
-        """Of QoS 0, while a client is attached."""
+        """Of QoS 0, if it is made, while a client is attached."""
+        self._maker = maker
         self.attachment: Attachment | None = None
         self.inflight = Inflight()
         self.taken: dict[int, None] = {}
@@ -121,6 +145,28 @@ class ClientSession:
     @property
     def durable(self) -> bool:
         return self.row.durable
+
+    def open_queue(self) -> Queue:
+        if self.queue is None:
+            self.queue = self._maker.make_queue(self)
+        return self.queue
+
+    def open_transient(self) -> Queue:
+        if self.transient is None:
+            self.transient = self._maker.make_transient(self)
+        return self.transient
+
+    def bound_queue(self, length_max: int) -> None:
+        """Its queue keeps so many messages."""
+        self.length_max = length_max
+        if self.queue is not None:
+            self.queue.settings = settings_of(length_max)
+
+    @property
+    def queued(self) -> int:
+        """Messages that wait for the client, or are on their way to its queues."""
+        queues = [queue for queue in (self.queue, self.transient) if queue is not None]
+        return sum(queue.ready_count + queue.under_way_count for queue in queues)
 
     def receive_subscriptions(self, subscriptions: Sequence[Subscription]) -> None:
         """They changed."""
@@ -141,11 +187,11 @@ class ClientSession:
         """The client has these; how many they are."""
         count = 0
         for first, last in ranges:
-            self.shard.kernel.settle(self.queue.id, first, last, ACCEPTED)
+            self.shard.kernel.settle(self.row.queue_id, first, last, ACCEPTED)
             count += last - first + 1
         return count
 
     def come_back(self) -> None:
         """What was sent and not acknowledged is to be sent again, flagged."""
         for first, last in self.inflight.take_sent():
-            self.shard.kernel.give_back(self.queue.id, first, last)
+            self.shard.kernel.give_back(self.row.queue_id, first, last)

@@ -6,7 +6,6 @@ anybody acts on it (``client_states.py``); the other's lies in memory.
 
 from __future__ import annotations
 
-import functools
 import heapq
 import itertools
 from collections import deque
@@ -14,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from broker.core import client_states as s
-from broker.core.client_session import ClientSession
+from broker.core.client_session import ClientSession, settings_of
 from broker.core.meta import Answer
 from broker.core.outbox import CLIENT_OUTBOX_BASE
 from broker.core.permissions import Principal
@@ -24,7 +23,6 @@ from broker.core.topology_commands import CreateClientSession, DeleteClientSessi
 from broker.core.topology_rows import ClientSessionRow
 from broker.model.client_sessions import NEVER, Will
 from broker.model.names import ClientId, ClientSessionId, ExchangeName, QueueId, QueueName, UserName, VhostName
-from broker.model.queue_settings import QueueSettings
 from kernel import MessageRun, decode_record_batch
 from routing.subscriptions import MQTT_EXCHANGE
 
@@ -35,15 +33,6 @@ TRANSIENT_LENGTH_MAX = 65_536
 """QoS 0 messages kept for a client that doesn't read; what is older is dropped."""
 QUEUE_LENGTH_MAX = 1000
 """QoS 1 and 2 messages kept for a client, until it says otherwise when it attaches."""
-
-SETTINGS_REMEMBERED_MAX = 256
-
-
-@functools.lru_cache(SETTINGS_REMEMBERED_MAX)
-def settings_of(length_max: int) -> QueueSettings:
-    """Of a client's queue: most have the same."""
-    return QueueSettings(length_max=length_max)
-
 
 ClientKey = tuple[VhostName, ClientId]
 
@@ -106,9 +95,9 @@ class Clients:
     def lead(self, row: ClientSessionRow) -> ClientSession:
         """A session that is new, or found at the start."""
         shard = self._back.logged_shard(row.shard) if row.durable else self._back.volatile
-        if not shard.kernel.has_queue(row.queue_id):
-            shard.kernel.create_queue(row.queue_id)
-        client = ClientSession(row, shard, self._queue(shard, row, row.queue_id, QUEUE_LENGTH_MAX))
+        client = ClientSession(row, shard, QUEUE_LENGTH_MAX, self)
+        if client.durable:
+            client.open_queue()
         self.sessions[row.session_id] = self._by_key[row.vhost, row.client_id] = client
         return client
 
@@ -129,14 +118,25 @@ class Clients:
     def receive_dropped(self, queue: Queue, count: int) -> None:
         self._back.traffic.dropped += count
 
-    def open_transient(self, client: ClientSession) -> Queue:
-        """The queue of QoS 0 messages, for as long as the client is attached."""
+    def make_queue(self, client: ClientSession) -> Queue:
+        """Of QoS 1 and 2."""
+        shard, row = client.shard, client.row
+        if not shard.kernel.has_queue(row.queue_id):
+            shard.kernel.create_queue(row.queue_id)
+        queue = self._queue(shard, row, row.queue_id, client.length_max)
+        if client.attachment is not None:
+            client.attachment.serve(queue)
+        return queue
+
+    def make_transient(self, client: ClientSession) -> Queue:
+        """Of QoS 0, for as long as the client is attached."""
         volatile = self._back.volatile
         queue_id = self._back.topology.take_volatile_id()
         volatile.kernel.create_queue(queue_id)
-        client.transient = self._queue(volatile, client.row, queue_id, TRANSIENT_LENGTH_MAX)
-        self._back.forget_routes(client.row.vhost)
-        return client.transient
+        queue = self._queue(volatile, client.row, queue_id, TRANSIENT_LENGTH_MAX)
+        assert client.attachment is not None
+        client.attachment.serve_transient(queue)
+        return queue
 
     def _close(self, shard: Shard, queue: Queue) -> None:
         queue.closing = True
@@ -149,7 +149,8 @@ class Clients:
         attachment = client.attachment
         assert attachment is not None
         client.attachment = None
-        client.queue.remove_consumer(attachment.persistent, self._back.now_ms)
+        if client.queue is not None and attachment.persistent is not None:
+            client.queue.remove_consumer(attachment.persistent, self._back.now_ms)
         if client.transient is not None:
             self._close(self._back.volatile, client.transient)
             client.transient = None
@@ -192,7 +193,8 @@ class Clients:
             attachment.front.lose_client()
         if client.transient is not None:
             self._close(self._back.volatile, client.transient)
-        self._close(client.shard, client.queue)
+        if client.queue is not None:
+            self._close(client.shard, client.queue)
         if client.durable:
             client.propose(s.Ended(client.id))
 
@@ -249,7 +251,7 @@ class Clients:
                 self.delete(client)
                 continue
             client.restore_ids(states.ids[client.id])
-            client.queue.settings = settings_of(state.queue_length_max)
+            client.bound_queue(state.queue_length_max)
             if state.attached:
                 client.propose(s.Detached(client.id, True, None))
             else:

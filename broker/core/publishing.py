@@ -136,12 +136,13 @@ class RouteTable:
         client = self._clients.get(session)
         if client is None:
             return
-        if client.transient is not None:
-            shard = self._queues[client.transient.id][0]
+        if client.attachment is not None:
+            queue_id = client.open_transient().id
+            shard = self._queues[queue_id][0]
             wanted = TRANSIENT if qos else ALL
-            targets.setdefault(shard, []).append((client.transient.id, None, None, wanted, turn))
+            targets.setdefault(shard, []).append((queue_id, None, None, wanted, turn))
         if qos:
-            targets.setdefault(client.shard, []).append((client.queue.id, None, None, PERSISTENT, turn))
+            targets.setdefault(client.shard, []).append((client.open_queue().id, None, None, PERSISTENT, turn))
 
     def spread(
         self,

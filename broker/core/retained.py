@@ -143,11 +143,7 @@ class Retained:
             lookup.finding = []
 
     def _has_room(self, lookup: Lookup) -> bool:
-        client = lookup.client
-        queued = client.queue.under_way_count + client.queue.ready_count
-        if client.transient is not None:
-            queued += client.transient.under_way_count + client.transient.ready_count
-        return queued <= QUEUED_MAX
+        return lookup.client.queued <= QUEUED_MAX
 
     def _send_page(self, lookup: Lookup, now_ms: int) -> bool:
         """False: what comes next must be read first."""
@@ -169,9 +165,10 @@ class Retained:
 def send_to(client: ClientSession, messages: MessageRun, qos: int) -> None:
     """To this session only, at the QoS it was granted."""
     keys = len(messages.keys())
-    if client.transient is not None:
-        route = Route([(client.transient.id, None, None, TRANSIENT if qos else ALL, None)])
-        client.transient.kernel.publish(messages, [route] * keys)
+    if client.attachment is not None:
+        transient = client.open_transient()
+        route = Route([(transient.id, None, None, TRANSIENT if qos else ALL, None)])
+        transient.kernel.publish(messages, [route] * keys)
     if qos:
-        route = Route([(client.queue.id, None, None, PERSISTENT, None)])
+        route = Route([(client.open_queue().id, None, None, PERSISTENT, None)])
         client.shard.kernel.publish(messages, [route] * keys)

@@ -114,7 +114,7 @@ class SysTopics:
             "retained messages/count": self._back.retained_count(),
             "subscriptions/count": sum(map(len, tables)),
             "shared_subscriptions/count": sum(table.shared_count for table in tables),
-            "store/messages/count": sum(client.queue.ready_count for client in sessions),
+            "store/messages/count": sum(client.queue.ready_count for client in sessions if client.queue is not None),
             "store/messages/bytes": self._back.stored_size(),
         }
         loads = self._average(totals)
