@@ -48,6 +48,19 @@ def test_each_qos_arrives_in_order_and_at_most_as_granted(node: Node) -> None:
     assert subscriber.take_sent() == [(None, "4")]
 
 
+def test_a_client_that_was_sent_nothing_has_no_volatile_queue(node: Node) -> None:
+    subscriber, publisher = attached(node, "s"), attached(node, "p")
+    subscriber.subscribe("a/+", qos=1)
+    queues = node.broker.back.queues
+    assert not queues
+    publisher.publish("1", topic="b", qos=1)
+    assert not queues
+    publisher.publish("2", topic="a/b", qos=1)
+    assert len(queues) == 2, "of QoS 0, and of QoS 1 and 2"
+    subscriber.lose()
+    assert not queues
+
+
 def test_no_more_than_the_receive_maximum_is_sent_before_acknowledgements(node: Node) -> None:
     subscriber, publisher = attached(node, "s", receive_max=2), attached(node, "p")
     subscriber.subscribe()
