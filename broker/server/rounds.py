@@ -23,9 +23,8 @@ from kernel.poller import Poller
 TURN_S = 0.002
 """Rounds in a row, until other tasks (new connections, the admin API) get their turn."""
 LINGER_US = 1000
-"""How long the thread waits at the poller itself before it goes to sleep in trio, if it had something to do a moment ago.
-With 2,000 small messages a second two wakes of three end here, and each saves what trio's sleep costs; other tasks get
-their turn so much later at most."""
+"""How long the thread waits at the poller itself before it goes to sleep in trio, if it had something to do a moment
+ago: a wake costs a third less so (docs/decisions/0008).  Other tasks get their turn so much later at most."""
 LINGER_AFTER_S = 0.005
 """What a moment is."""
 GOODBYE_TIMEOUT_S = 5.0
