@@ -135,6 +135,8 @@ def _keep_what_is_loaded() -> None:
 
 
 def node_settings(config: Config) -> NodeSettings:
+    from broker.core.back import ClientSettings
+    from broker.core.retained import RetainedLimits
     from broker.model.names import UserName
     from broker.server.node import NodeSettings
 
@@ -146,6 +148,10 @@ def node_settings(config: Config) -> NodeSettings:
         first_user=UserName(config.security.default_user),
         first_password=config.security.default_password.encode(),
         version=VERSION,
+        clients=ClientSettings(
+            sticky_shares=config.broker.mqtt.shared_subscriptions == "sticky",
+            retained=RetainedLimits(config.broker.mqtt.max_retained_messages, config.broker.mqtt.max_retained_bytes),
+        ),
     )
 
 

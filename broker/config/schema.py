@@ -93,6 +93,14 @@ class Performance(Section, frozen=True, kw_only=True):
     max_message_size: Annotated[int, Meta(ge=4 * KIB, le=512 * MIB, extra=SIZE)] = 10_000_000
 
 
+class Mqtt(Section, frozen=True, kw_only=True):
+    """What MQTT clients of all listeners share."""
+
+    shared_subscriptions: Literal["round_robin", "sticky"] = "round_robin"
+    max_retained_messages: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 10_000_000
+    max_retained_bytes: Annotated[int, Meta(ge=0, le=1 << 50, extra=SIZE)] = 16 * GIB
+
+
 class Memory(Section, frozen=True, kw_only=True):
     """Budgets.  When one is used up, those who filled it wait; nothing is dropped."""
 
@@ -125,6 +133,7 @@ class Broker(Section, frozen=True, kw_only=True):
     storage: Storage = Storage()
     replication: Replication = Replication()
     performance: Performance = Performance()
+    mqtt: Mqtt = Mqtt()
     limits: Limits = Limits()
 
 

@@ -10,6 +10,8 @@ import heapq
 import itertools
 from collections.abc import Callable, Iterable
 
+import msgspec
+
 from broker.core.client_session import ClientSession
 from broker.core.clients import Clients
 from broker.core.meta import Answer, Meta
@@ -17,7 +19,7 @@ from broker.core.outbox import CLIENT_OUTBOX_BASE, OUTBOX_BASE, Outbox
 from broker.core.outcomes import Applied, Outcome
 from broker.core.publishing import RouteTable
 from broker.core.queue import Queue
-from broker.core.retained import RETAINED_BASE, Retained
+from broker.core.retained import RETAINED_BASE, Retained, RetainedLimits
 from broker.core.scram import DECOY_SECRET_SIZE
 from broker.core.shard import Shard
 from broker.core.sys_topics import PREFIX as SYS_PREFIX
@@ -29,6 +31,14 @@ from broker.core.traffic import Traffic
 from broker.model.client_sessions import SubscriptionSpec
 from broker.model.names import QueueId, ShardId, VhostName
 from kernel import MessageRun, any_urgent, busy_shards
+
+
+class ClientSettings(msgspec.Struct, frozen=True):
+    """What clients with sessions share."""
+
+    sticky_shares: bool = False
+    retained: RetainedLimits = RetainedLimits()
+
 
 RowKey = tuple[VhostName, str]
 DATA_SHARD_FIRST = 1
@@ -51,6 +61,7 @@ class Back:
         random_bytes: Callable[[int], bytes],
         version: str = "",
         figures: Figures = dict,
+        client_settings: ClientSettings | None = None,
     ) -> None:
         """``version`` and ``figures`` are shown under ``$SYS``."""
         self.random_bytes = random_bytes
@@ -71,6 +82,7 @@ class Back:
         self._timers: list[tuple[int, int, Shard, int]] = []
         self._timer_turn = itertools.count()
         self.clients = Clients(self)
+        self._client_settings = client_settings or ClientSettings()
         self.traffic = Traffic()
         self.sys_topics = SysTopics(self, version, figures)
         self._retained: dict[VhostName, Retained] = {}
@@ -82,7 +94,14 @@ class Back:
         if table is None:
             router = self.topology.router(vhost)
             assert router is not None, vhost
-            table = RouteTable(vhost, router, self.queues, self.clients.sessions, lambda: self.retained_queue(vhost))
+            table = RouteTable(
+                vhost,
+                router,
+                self.queues,
+                self.clients.sessions,
+                lambda: self.retained_queue(vhost),
+                self._client_settings.sticky_shares,
+            )
             self._route_tables[vhost] = table
         return table
 
@@ -113,7 +132,9 @@ class Back:
             shard = self.logged_shard(self.topology.retained_shard(vhost))
             if not shard.kernel.has_queue(id):
                 shard.kernel.create_queue(id)
-            retained = Retained(shard, id, lambda deadline_ms: self.schedule(deadline_ms, shard, id))
+            retained = Retained(
+                shard, id, self._client_settings.retained, lambda deadline_ms: self.schedule(deadline_ms, shard, id)
+            )
             shard.queues[id] = self._retained[vhost] = retained
             shard.dirty[id] = None
         return retained

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from functools import partial
 
-from broker.core.back import Back
+from broker.core.back import Back, ClientSettings
 from broker.core.queue import Queue
 from broker.core.session import Session
 from broker.core.shard import Shard
@@ -34,9 +34,10 @@ class Broker:
         volatile_size_max: int = 256 << 20,
         version: str = "",
         figures: Figures = dict,
+        client_settings: ClientSettings | None = None,
     ) -> None:
         """``version`` and ``figures`` (the server's counters) are shown under ``$SYS``."""
-        self.back = Back(meta, logged, volatile, topology, random_bytes, version, figures)
+        self.back = Back(meta, logged, volatile, topology, random_bytes, version, figures, client_settings)
         self.back.queue_lost = self._lose_queue
         self.sessions: dict[SessionId, Session] = {}
         self.busy: dict[Session, None] = {}

@@ -62,13 +62,18 @@ class RouteTable:
         queues: Mapping[int, tuple[Shard, Queue]],
         clients: Mapping[ClientSessionId, ClientSession],
         retained_queue: Callable[[], tuple[Shard, int]],
+        sticky_shares: bool = False,
     ) -> None:
-        """``retained_queue``: where the vhost's retained messages go, made if need be."""
+        """``retained_queue``: where the vhost's retained messages go, made if need be.
+
+        ``sticky_shares``: members of a share take no turns (``sharing.py``).
+        """
         self.vhost = vhost
         self._router = router
         self._queues = queues
         self._clients = clients
         self._retained_queue = retained_queue
+        self._sticky_shares = sticky_shares
         self._destinations: dict[Key, Destination] = {}
         self._turns = itertools.count()
 
@@ -127,7 +132,7 @@ class RouteTable:
                 granted[session] = max(granted.get(session, 0), subscription.qos)
         for session, qos in granted.items():
             self._add_client(targets, session, qos, None)
-        for session, qos, turn in members_of(shared, self._clients, granted):
+        for session, qos, turn in members_of(shared, self._clients, granted, self._sticky_shares):
             self._add_client(targets, session, qos, turn)
 
     def _add_client(

@@ -11,6 +11,8 @@ import itertools
 from collections import deque
 from collections.abc import Callable
 
+import msgspec
+
 from broker.core.client_session import ClientSession
 from broker.core.publishing import ALL, PERSISTENT, TRANSIENT
 from broker.core.shard import Shard
@@ -20,9 +22,6 @@ from kernel import MessageRun, RetainedIndex, Route
 
 RETAINED_BASE = (1 << 62) + (1 << 61)
 """Queue ids of retained messages: above every id that is given to a queue, and above outboxes'."""
-COUNT_MAX = 10_000_000
-SIZE_MAX = 16 << 30
-"""Of a vhost's retained messages, and bytes of their bodies: new topics beyond are not retained."""
 FOUND_MAX = 65_536
 """Sequences that a lookup finds before it fetches them in the order in which they lie in the log: topics come in
 another order, and what is not in memory would be read again for every page."""
@@ -34,6 +33,13 @@ QUEUED_MAX = 64
 """Messages that wait in a session's queue when its next page is fetched."""
 PACE_MS = 5
 """How long a lookup waits that found its session's queues full."""
+
+
+class RetainedLimits(msgspec.Struct, frozen=True):
+    """Of a vhost's retained messages, and bytes of their bodies: on new topics beyond nothing is retained."""
+
+    count: int = 10_000_000
+    size: int = 16 << 30
 
 
 class Lookup:
@@ -55,11 +61,11 @@ class Lookup:
 class Retained:
     """Those of one vhost.  The shard tells it of changes as it tells a queue."""
 
-    def __init__(self, shard: Shard, id: int, schedule: Callable[[int], None]) -> None:
+    def __init__(self, shard: Shard, id: int, limits: RetainedLimits, schedule: Callable[[int], None]) -> None:
         """``schedule`` asks for a dispatch at this wall time."""
         self.shard = shard
         self.id = id
-        self.index = RetainedIndex(id, COUNT_MAX, SIZE_MAX)
+        self.index = RetainedIndex(id, limits.count, limits.size)
         self.refused_count = 0
         """Messages that were over the limits."""
         self._schedule = schedule

@@ -17,11 +17,12 @@ def members_of(
     subscriptions: Iterable[Subscription],
     clients: Mapping[ClientSessionId, ClientSession],
     served: Container[ClientSessionId],
+    sticky: bool = False,
 ) -> list[tuple[ClientSessionId, int, tuple[int, int]]]:
     """Each member's session, its QoS, and its turn of how many.
 
     A session gets one copy of a message: in the first group that it is in, and none as a member if it is ``served``
-    already, though it takes its turn.
+    already, though it takes its turn.  ``sticky``: no turns, all goes to the member that has been there longest.
     """
     groups: dict[tuple[str | None, str], list[tuple[ClientSession, int]]] = {}
     for subscription in subscriptions:
@@ -34,6 +35,8 @@ def members_of(
         connected = [member for member in group if member[0].attachment is not None]
         members = connected or [member for member in group if member[0].durable]
         free = [member for member in members if member[0].id not in taken]
+        if sticky:
+            free = free[:1]
         for turn, (client, qos) in enumerate(free):
             taken.add(client.id)
             if client.id not in served:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import trio
 
+from broker.core.back import ClientSettings
 from broker.core.broker import Broker
 from broker.core.shard import Shard
 from broker.core.topology import Topology
@@ -36,6 +37,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     """Made together with the directory."""
     first_password: bytes = DEFAULT_PASSWORD
     version: str = ""
+    clients: ClientSettings = ClientSettings()
 
 
 class Node:
@@ -86,6 +88,7 @@ async def open_node(path: Path, settings: NodeSettings, counters: Counters) -> N
         settings.volatile_size_max,
         settings.version,
         lambda: dict(counters.values()),
+        settings.clients,
     )
     broker.replay()
     broker.begin(trio.current_time(), now_ms(), settings.first_user, settings.first_password)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+from broker.core.back import ClientSettings
 from broker.core.broker import Broker
 from broker.core.session import Session
 from broker.core.shard import Shard
@@ -26,7 +27,13 @@ CACHE_SIZE = 64 << 20
 class Node:
     """One node's core."""
 
-    def __init__(self, directory: Path, incarnation: int = 1, file_size: int = FILE_SIZE) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        incarnation: int = 1,
+        file_size: int = FILE_SIZE,
+        client_settings: ClientSettings | None = None,
+    ) -> None:
         entropy = random.Random(incarnation)
         self.directory = directory
         self.journal = Journal.open(str(directory), 7, bytes(16), file_size)
@@ -46,7 +53,9 @@ class Node:
         topology = Topology.from_rows(logged[0].rows())
         self.now = 0.0
         self.wall_ms = 1_000_000
-        self.broker = Broker(shards[0], shards[1:], volatile, topology, entropy.randbytes)
+        self.broker = Broker(
+            shards[0], shards[1:], volatile, topology, entropy.randbytes, client_settings=client_settings
+        )
         self.broker.replay()
         self.broker.begin(self.now, self.wall_ms)
         self.run()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from broker.core.back import ClientSettings
+from broker.core.retained import RetainedLimits
 from broker.core.topology_commands import PutPermission, PutUser
 from broker.model import client_sessions as cs
 from broker.model import commands as c
@@ -452,3 +454,69 @@ def test_a_will_on_a_topic_of_the_brokers_is_refused(node: Node) -> None:
     replies = client.ask(cs.AttachSession(ClientId("c"), True, 0, 10, will))
     assert [reply.refusal for reply in replies if isinstance(reply, r.Refuse)] == [Refusal.ACCESS_REFUSED]
     assert not Client(node, "c").attach(clean=False)
+
+
+def test_a_sticky_share_is_one_members_as_long_as_it_is_there(tmp_path: Path) -> None:
+    node = Node(tmp_path, client_settings=ClientSettings(sticky_shares=True))
+    members = [attached(node, f"m{number}") for number in range(3)]
+    for member in members:
+        member.subscribe(share="g")
+    publisher = attached(node, "p")
+    publisher.publish("1", "2", "3")
+    assert [member.bodies() for member in members] == [["1", "2", "3"], [], []]
+    members[0].lose()
+    publisher.publish("4", "5")
+    assert [member.bodies() for member in members[1:]] == [["4", "5"], []]
+    node.journal.abandon()
+
+
+def test_what_is_over_the_limits_is_not_retained_and_what_is_replaces(tmp_path: Path) -> None:
+    node = Node(tmp_path, client_settings=ClientSettings(retained=RetainedLimits(count=2, size=100)))
+    publisher = attached(node, "p")
+    for topic in ("a", "b", "c"):
+        publisher.publish(f"old {topic}", topic=topic, retain=True)
+    publisher.publish("new b", topic="b", retain=True)
+    subscriber = attached(node, "s")
+    subscriber.subscribe("#")
+    assert sorted(subscriber.bodies()) == ["new b", "old a"]
+    assert node.broker.back.retained(_VHOST).refused_count == 1
+    publisher.publish("", topic="a", retain=True)
+    publisher.publish("c at last", topic="c", retain=True)
+    late = attached(node, "l")
+    late.subscribe("c")
+    assert late.bodies() == ["c at last"]
+    node.journal.abandon()
+
+
+def test_administrators_read_the_brokers_figures_and_nobody_else_does(node: Node) -> None:
+    watcher, other = attached(node, "w"), Client(node, "o")
+    node.broker.back.submit(PutUser(UserName("device"), None))
+    node.broker.back.submit(PutPermission(UserName("device"), _VHOST, ".*", ".*", ".*"))
+    node.run()
+    watcher.subscribe("$SYS/#", qos=0)
+    other.attach()
+    other.publish("1", "2", qos=0)
+    node.wait(10_000)
+    figures = _topics(watcher)
+    assert figures["$SYS/broker/clients/connected"] == "2"
+    assert figures["$SYS/broker/publish/messages/received"] == "2"
+    assert "$SYS/broker/uptime" in figures
+    assert "$SYS/broker/load/messages/received/1min" in figures
+    late = attached(node, "l")
+    late.subscribe("$SYS/broker/version", qos=1)
+    assert list(_topics(late)) == ["$SYS/broker/version"]
+    everybody = attached(node, "e")
+    everybody.subscribe("#")
+    node.wait(10_000)
+    assert everybody.bodies() == []
+    stranger = Client(node, "x", user="device")
+    stranger.attach()
+    replies = stranger.ask(cs.Subscribe([cs.SubscriptionSpec("$SYS/#", 0), cs.SubscriptionSpec("a", 0)]))
+    assert [x.refusals for x in replies if isinstance(x, cs.Subscribed)] == [[Refusal.ACCESS_REFUSED, None]]
+
+
+def _topics(client: Client) -> dict[str, str]:
+    client.run()
+    runs = [reply.deliveries for reply in client.replies if isinstance(reply, cs.DeliverPublishes)]
+    keys = [(run.routing_key(index).decode(), run.body(index).decode()) for run in runs for index in range(run.count)]
+    return dict(keys)
