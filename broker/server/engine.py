@@ -82,6 +82,7 @@ class Engine(Generic[SessionT]):
         self._synced = syncs.synced
         self._memory_short = False
         self._journal_spoke = True
+        self._watched: dict[int, Callable[[], None]] = {}
 
     # ---- between rounds
 
@@ -101,6 +102,15 @@ class Engine(Generic[SessionT]):
         self._opened.append(connection)
         self.ring()
         return connection
+
+    def watch(self, fd: int, receive_readable: Callable[[], None]) -> None:
+        """Has it told, within a round, each time that more can be read from ``fd``; at once if anything can."""
+        assert self.poller is not None
+        self._watched[self.poller.watch(fd)] = receive_readable
+
+    def receive_journal(self) -> None:
+        """The journal has something to say."""
+        self._journal_spoke = True
 
     def receive_frames(self, token: int, frames: list[Frame] | None) -> None:
         """What a stream gave, as the poller's rounds have it: frames, or None for its end."""
@@ -167,9 +177,10 @@ class Engine(Generic[SessionT]):
         connections = self.connections
         for token, frames in received:
             connection = connections.get(token)
-            if connection is None:
-                # One that was ended in this round; or the journal's, which has something to say.
-                self._journal_spoke = True
+            if token in self._watched:
+                self._watched[token]()
+            elif connection is None:
+                continue  # ended in this round
             elif frames is None:
                 self._end(connection, now)
             elif connection.flow.state is FlowState.OPEN:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import socket
@@ -87,31 +88,57 @@ class Listener(Generic[SessionT]):
         self.endpoint = endpoint
         self._listening = listening
         self._engine = engine
+        self._open = True
+        self._left = trio.Event()
+        """Somebody waits who was not accepted in a round."""
+        self._pause_s = 0.0
 
     async def run(self) -> None:
-        """Accepts until it is cancelled; closes the socket then."""
-        with self._listening:
-            while True:
-                await trio.lowlevel.wait_readable(self._listening)
-                if not self._accept_all():
-                    await trio.sleep(RETRY_S)
+        """Accepts until it is cancelled; closes the socket then.
 
-    def _accept_all(self) -> bool:
-        """Accepts who waits; False: there are no descriptors left."""
+        Within the engine's rounds: they wait at the poller, and who connects ends that wait.
+        """
+        with self._listening:
+            self._engine.watch(self._listening.fileno(), self._receive_readable)
+            try:
+                while True:
+                    await self._left.wait()
+                    await trio.sleep(self._pause_s)
+                    self._left = trio.Event()
+                    self._accept()
+            finally:
+                self._open = False
+                # The poller has the socket too, and it would go on taking connections into its backlog.
+                with contextlib.suppress(OSError):
+                    self._listening.shutdown(socket.SHUT_RDWR)
+
+    def _receive_readable(self) -> None:
+        """Who comes while others wait is accepted after them."""
+        if self._open and not self._left.is_set():
+            self._accept()
+
+    def _accept(self) -> None:
+        pause_s = self._accept_all()
+        if pause_s is not None:
+            self._pause_s = pause_s
+            self._left.set()
+
+    def _accept_all(self) -> float | None:
+        """Accepts who waits; after how many seconds to go on, if somebody is left."""
         for _ in range(ACCEPT_COUNT_MAX):
             try:
                 accepted, address = self._listening.accept()
             except BlockingIOError:
-                return True
+                return None
             except OSError as error:
                 if error.errno in PEER_GONE:
                     continue
                 if error.errno not in OUT_OF_DESCRIPTORS:
                     raise
                 log.warning("no connection can be accepted", protocol=self.endpoint.name, reason=error.strerror)
-                return False
+                return RETRY_S
             self._admit(accepted, address)
-        return True
+        return 0.0
 
     def _admit(self, accepted: socket.socket, address: tuple[str, int]) -> None:
         peer = peer_of(address)

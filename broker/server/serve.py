@@ -64,9 +64,9 @@ async def serve(
     listening = [listen(endpoint) for endpoint in endpoints]
     buffers = buffers or Buffers()
     poller = Poller(counters, buffers.input, buffers.output)
-    poller.watch(journal.fileno())
     admission = Admission(limits or ConnectionLimits())
     engine = Engine(core, journal, now_ms=now_ms, admission=admission, buffers=buffers, poller=poller)
+    engine.watch(journal.fileno(), engine.receive_journal)
     names = [each.getsockname() for each in listening]
     serving = Serving([(e.name, name[0], name[1]) for e, name in zip(endpoints, names, strict=True)])
     listeners = [Listener(endpoint, each, engine) for endpoint, each in zip(endpoints, listening, strict=True)]

@@ -35,7 +35,11 @@ class ScriptedSocket(socket.socket):
         self.script: list[int | str] = []
         self.clients: list[socket.socket] = []
         self.accept_count = 0
-        writable.send(b"x")
+        self.announce()
+
+    def announce(self) -> None:
+        """There is something to accept."""
+        self._writable.send(b"x")
 
     def accept(self) -> tuple[socket.socket, tuple[str, int]]:
         self.accept_count += 1
@@ -103,6 +107,15 @@ async def test_who_comes_is_served(server: EchoServer) -> None:
     for client in listening.clients:
         client.send(HANDSHAKE)
         assert await hear(client) == b"hello"
+    close_all(listening)
+
+
+async def test_who_connects_is_accepted_within_a_round(server: EchoServer) -> None:
+    listening = await accepted(server, "127.0.0.1")
+    listening.script.append("127.0.0.1")
+    listening.announce()
+    server.engine.round(trio.current_time())
+    assert server.engine.admission.count == 2
     close_all(listening)
 
 
