@@ -276,6 +276,7 @@ class Simulation:
             return
         except Damage as damage:
             raise Broken("I8", f"crashes alone left damage: {damage}") from damage
+        self.node.with_mqtt = bool(self.plan.mqtt)
         self._poisoned_at = None
         self.world.ledger.restart()
         journal = self.node.journal

@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
+from broker.core import client_states as states
+from broker.core import exactly_once
 from broker.core.channel import Channel
-from broker.core.queue import REJECTED, Queue
+from broker.core.client_session import ClientSession
+from broker.core.queue import ACCEPTED, REJECTED, Queue
 from broker.core.session import HANDLERS, Session
 from broker.model import commands as c
+from kernel import Route
 from kernel.journal import Journal
 from tests.simulation.ledger import Broken
 from tests.simulation.node import Node
@@ -19,13 +23,13 @@ from tests.simulation.simulation import Simulation
 SEED_COUNT_MAX = 100
 
 
-def caught(invariant: str, **plan: Any) -> bool:
-    """Some seed breaks the invariant; other things may go wrong as well on the way there."""
+def caught(*invariants: str, **plan: Any) -> bool:
+    """Some seed breaks one of the invariants; other things may go wrong as well on the way there."""
     for seed in range(1, SEED_COUNT_MAX + 1):
         try:
             Simulation(seed, **plan).run()
         except Broken as broken:
-            if broken.invariant == invariant:
+            if broken.invariant in invariants:
                 return True
         except Exception:
             continue
@@ -106,3 +110,77 @@ def test_publishes_in_the_wrong_order_are_noticed(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setitem(HANDLERS, c.Publish, swap)
     assert caught("I14")
+
+
+@pytest.mark.slow
+def test_pubrec_before_the_message_is_safe_loses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The AMQP queue misses it (I10), or a subscriber (M2)."""
+
+    def confirm(front: Session, channel: Channel, client: ClientSession, number: int, tags: Any) -> None:
+        channel.confirm([tags])
+        front.owe(channel)
+
+    monkeypatch.setattr(exactly_once, "_owe", confirm)
+    assert caught("I10", "M2", mqtt=True)
+
+
+def forget(monkeypatch: pytest.MonkeyPatch, kind: type[states.ClientCommand]) -> None:
+    """As if such commands were not logged: nothing is left of them after a crash."""
+    apply = states.ClientStates.apply
+
+    def apply_others(self: states.ClientStates, command: states.ClientCommand, time_ms: int) -> None:
+        if not isinstance(command, kind):
+            apply(self, command, time_ms)
+
+    monkeypatch.setattr(states.ClientStates, "apply", apply_others)
+
+
+@pytest.mark.slow
+def test_an_id_that_is_not_logged_as_taken_is_taken_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The AMQP queue gets it twice (I15), or a subscriber (M1)."""
+    forget(monkeypatch, states.TakenIn)
+    assert caught("I15", "M1", mqtt=True)
+
+
+@pytest.mark.slow
+def test_a_release_that_is_not_logged_loses_the_next_message_with_that_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget(monkeypatch, states.Released)
+    assert caught("I10", "M2", mqtt=True)
+
+
+@pytest.mark.slow
+def test_a_pubrec_that_is_not_logged_is_never_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget(monkeypatch, states.Received)
+    assert caught("M5", mqtt=True)
+
+
+@pytest.mark.slow
+def test_what_was_sent_and_is_forgotten_with_the_connection_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forget_sent(client: ClientSession) -> None:
+        for first, last in client.inflight.take_sent():
+            client.shard.kernel.settle(client.queue.id, first, last, ACCEPTED)
+
+    monkeypatch.setattr(ClientSession, "come_back", forget_sent)
+    assert caught("M2", mqtt=True)
+
+
+@pytest.mark.slow
+def test_a_resent_message_with_another_packet_id_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is published anew instead of coming back."""
+
+    def publish_again(client: ClientSession) -> None:
+        kernel = client.shard.kernel
+        for first, last in client.inflight.take_sent():
+            for sequence in range(first, last + 1):
+                kernel.give_back(client.queue.id, sequence, sequence)
+            taken = kernel.take(client.queue.id, last - first + 1, 1 << 20)
+            if taken is not None:
+                deliveries, ranges, _, _ = taken
+                route = Route([(client.queue.id, None, None, 0, None)])
+                messages = deliveries.messages()
+                kernel.publish(messages, [route] * len(messages.keys()))
+                for range_ in ranges:
+                    kernel.settle(client.queue.id, *range_, ACCEPTED)
+
+    monkeypatch.setattr(ClientSession, "come_back", publish_again)
+    assert caught("M4", mqtt=True)
