@@ -77,11 +77,12 @@ class Attaching:
             if client.row.user != self._principal.user:
                 self._refuse(Refused(Refusal.CLIENT_ID_TAKEN, f"client id '{self.key[1]}' is another user's"))
                 return
-            ends = self._command.clean_start or not client.durable or clients.has_expired(client)
             if client.attachment is not None:
                 taken = client.attachment.front
                 clients.detach(client, send_will=True)
                 taken.lose_client()
+            # After that: a session that lasts no longer than its connection ends with it, also if it is taken over.
+            ends = self._command.clean_start or not client.durable or clients.has_expired(client)
             if client.durable and ends:
                 clients.end(client, lambda outcome: self._create())
                 return

@@ -33,6 +33,7 @@ class Node:
         incarnation: int = 1,
         file_size: int = FILE_SIZE,
         client_settings: ClientSettings | None = None,
+        wall_ms: int = 1_000_000,
     ) -> None:
         entropy = random.Random(incarnation)
         self.directory = directory
@@ -52,7 +53,7 @@ class Node:
         volatile = Shard(KernelShard.volatile(SHARDS + 1, 7, incarnation))
         topology = Topology.from_rows(logged[0].rows())
         self.now = 0.0
-        self.wall_ms = 1_000_000
+        self.wall_ms = wall_ms
         self.broker = Broker(
             shards[0], shards[1:], volatile, topology, entropy.randbytes, client_settings=client_settings
         )

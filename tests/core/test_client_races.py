@@ -89,6 +89,13 @@ def test_how_much_is_kept_for_a_client_survives_a_crash(node: Node) -> None:
     again.journal.abandon()
 
 
+def test_a_session_that_was_to_end_with_its_connection_ends_when_it_is_taken_over(node: Node) -> None:
+    """It was durable before: MQTT 5, 3.1.2.11.2."""
+    Client(node).attach(clean=False, expiry_s=DAY_S)
+    assert Client(node).attach(clean=False, expiry_s=0)
+    assert not Client(node).attach(clean=False, expiry_s=DAY_S)
+
+
 def test_a_session_that_nobody_was_ever_attached_to_is_no_session(node: Node) -> None:
     """Its row was in the log, and that it was attached was not, when the node fell; it is deleted at the start."""
     subscriber = Client(node)
