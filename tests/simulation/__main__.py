@@ -38,7 +38,8 @@ def run_all(first: int, last: int) -> int:
     print(
         f"{last - first + 1} seeds, {len(failed)} failed: {failed}; {took:.1f} s, {simulated / 3600:.2f} h simulated, "
         f"{sum(r.message_count for r in reports)} messages, {sum(r.confirmed_count for r in reports)} confirmed, "
-        f"{sum(r.seen_count for r in reports)} delivered, {sum(r.restart_count for r in reports)} starts"
+        f"{sum(r.seen_count for r in reports)} delivered, {sum(r.mqtt_count for r in reports)} by MQTT, "
+        f"{sum(r.restart_count for r in reports)} starts"
     )
     print(dict(sorted(sum((Counter(report.fault_counts) for report in reports), Counter()).items())))
     return 1 if failed else 0

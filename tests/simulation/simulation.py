@@ -49,6 +49,8 @@ class Report(msgspec.Struct):
     message_count: int
     confirmed_count: int
     seen_count: int
+    mqtt_count: int
+    """Messages that MQTT's subscribers took, and that their publishers brought to the AMQP queue of QoS 1."""
     restart_count: int
     fault_counts: dict[str, int]
 
@@ -116,6 +118,7 @@ class Simulation:
             len(ledger.messages),
             ledger.confirmed_count,
             ledger.seen_count,
+            0 if self.world.mqtt is None else self.world.mqtt.taken_count,
             ledger.restarts,
             self.fault_counts,
         )
