@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from broker.model import client_sessions as cs
 from kernel import PacketIds
 from tests.core.clients import PUBACK, PUBCOMP, PUBREC, Client
-from tests.core.node import FILE_SIZE, Node
+from tests.core.node import Node
 
 DAY_S = 86_400
 BRIEF_S = 10
@@ -151,7 +151,7 @@ class ClientsAgainstModel(RuleBasedStateMachine):
     def crash(self) -> None:
         self.node.journal.abandon()
         self.starts += 1
-        self.node = Node(Path(self.directory.name), self.starts, FILE_SIZE, self.now_ms)
+        self.node = Node(Path(self.directory.name), self.starts, wall_ms=self.now_ms)
         for name, session in list(self.sessions.items()):
             if session.client is not None:
                 session.lose(self.now_ms)

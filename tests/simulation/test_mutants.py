@@ -158,7 +158,7 @@ def test_a_pubrec_that_is_not_logged_is_never_released(monkeypatch: pytest.Monke
 def test_what_was_sent_and_is_forgotten_with_the_connection_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     def forget_sent(client: ClientSession) -> None:
         for first, last in client.inflight.take_sent():
-            client.shard.kernel.settle(client.queue.id, first, last, ACCEPTED)
+            client.shard.kernel.settle(client.row.queue_id, first, last, ACCEPTED)
 
     monkeypatch.setattr(ClientSession, "come_back", forget_sent)
     assert caught("M2", mqtt=True)
@@ -172,15 +172,15 @@ def test_a_resent_message_with_another_packet_id_is_noticed(monkeypatch: pytest.
         kernel = client.shard.kernel
         for first, last in client.inflight.take_sent():
             for sequence in range(first, last + 1):
-                kernel.give_back(client.queue.id, sequence, sequence)
-            taken = kernel.take(client.queue.id, last - first + 1, 1 << 20)
+                kernel.give_back(client.row.queue_id, sequence, sequence)
+            taken = kernel.take(client.row.queue_id, last - first + 1, 1 << 20)
             if taken is not None:
                 deliveries, ranges, _, _ = taken
-                route = Route([(client.queue.id, None, None, 0, None)])
+                route = Route([(client.row.queue_id, None, None, 0, None)])
                 messages = deliveries.messages()
                 kernel.publish(messages, [route] * len(messages.keys()))
                 for range_ in ranges:
-                    kernel.settle(client.queue.id, *range_, ACCEPTED)
+                    kernel.settle(client.row.queue_id, *range_, ACCEPTED)
 
     monkeypatch.setattr(ClientSession, "come_back", publish_again)
     assert caught("M4", mqtt=True)
