@@ -312,6 +312,9 @@ def routing_key_of_topic(topic: bytes) -> bytes:
 def topic_of_routing_key(routing_key: bytes) -> bytes:
     """The other way; an empty routing key is ``%00``."""
 
+def queue_of_topic(topic: bytes) -> bytes | None:
+    """The queue that ``$queue/<name>`` leads to; None of any other topic."""
+
 def filter_levels(filter: bytes) -> list[bytes | Wildcard]:
     """An MQTT topic filter's levels, each as the word of a routing key."""
 
@@ -424,11 +427,17 @@ class Inflight:
     def __new__(cls) -> Inflight: ...
     def push(self, sequences: Sequence[tuple[int, int]]) -> PacketIds:
         """These are sent now.  ValueError: an identifier is in use; nothing is changed then."""
-    def acknowledge(self, packet_ids: PacketIds, kind: int) -> tuple[list[tuple[int, int]], list[int]]:
-        """PUBACK (4), PUBREC (5) or PUBCOMP (7) came: the sequences settled by it, merged and ascending, and the
-        identifiers that nothing of the kind was due for.
+    def push_foreign(self, queue: int, sequences: Sequence[tuple[int, int]], next_sequence: int) -> PacketIds:
+        """These of another queue are sent now, at QoS 1, with the free identifiers that the session's own sequences, of
+        which the next is ``next_sequence``, come to last.  ValueError: there are too few; nothing is changed then."""
+    def acknowledge(
+        self, packet_ids: PacketIds, kind: int
+    ) -> tuple[list[tuple[int, int]], list[tuple[int, int, int]], list[int]]:
+        """PUBACK (4), PUBREC (5) or PUBCOMP (7) came: the sequences settled by it, merged and ascending; (queue, first,
+        last) of foreign ones likewise; and the identifiers that nothing of the kind was due for.
 
-        After PUBREC a PUBREL is owed until PUBCOMP.  A PUBREC that refuses is given as PUBACK.
+        After PUBREC a PUBREL is owed until PUBCOMP.  A PUBREC that refuses is given as PUBACK, which alone settles
+        foreign ones.
         """
     def owed(self) -> PacketIds:
         """Identifiers for which a PUBREL is owed, in the order of their PUBRECs."""
@@ -439,8 +448,9 @@ class Inflight:
         """Sent and unsettled, or owed: what counts against the subscriber's Receive Maximum."""
     def room(self, next_sequence: int) -> int:
         """How many sequences from this one on may be sent until an identifier would be used twice."""
-    def take_sent(self) -> list[tuple[int, int]]:
-        """The connection is gone: sequences that were sent, and will be again; what is owed stays owed."""
+    def take_sent(self) -> tuple[list[tuple[int, int]], list[tuple[int, int, int]]]:
+        """The connection is gone: sequences that were sent, and will be again, and (queue, first, last) of foreign
+        ones, which are to go back; what is owed stays owed."""
 
 @final
 class Grant:
@@ -793,6 +803,8 @@ class Shard:
     def check_out_expired(self, queue: int, now_ms: int, count: int) -> list[tuple[int, int]]: ...
     def first_ready(self, queue: int) -> int | None:
         """The sequence of the message at the head."""
+    def ready_from(self, queue: int) -> int:
+        """Nothing that is ready, or still to come, has a lower sequence: the head's, if anything is ready."""
     def head_expires_ms(self, queue: int) -> int: ...
     def take(
         self, queue: int, count: int, size: int, settle: bool = False

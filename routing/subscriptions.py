@@ -1,6 +1,7 @@
 """MQTT subscriptions: topic filters of sessions, matched on levels beside a topic exchange's bindings.
 
-A session has one subscription for each filter and share name; subscribing again replaces it.
+A session has one subscription for each filter and share name; subscribing again replaces it.  One to ``$queue/<name>``
+matches no message: its session consumes from that queue.
 """
 
 from __future__ import annotations
@@ -9,12 +10,18 @@ from typing import TypeAlias
 
 import msgspec
 
-from broker.model.names import ClientSessionId
-from kernel import TopicTrie, filter_levels
+from broker.model.names import ClientSessionId, QueueName
+from kernel import TopicTrie, filter_levels, queue_of_topic
 from routing.topic import name_levels
 
 MQTT_EXCHANGE = b"amq.topic"
 """Where MQTT publishes, and what its filters match on; RabbitMQ's default too."""
+
+
+def queue_of_filter(filter: str) -> QueueName | None:
+    """The queue that a subscription with this filter consumes from; None: it is to topics."""
+    name = queue_of_topic(filter.encode())
+    return None if name is None else QueueName(name.decode())
 
 
 class Subscription(msgspec.Struct, frozen=True, gc=False):
@@ -27,6 +34,11 @@ class Subscription(msgspec.Struct, frozen=True, gc=False):
     no_local: bool = False
     retain_as_published: bool = False
     id: int = 0
+
+    @property
+    def queue(self) -> QueueName | None:
+        """What it consumes from; None: it is to topics."""
+        return queue_of_filter(self.filter)
 
 
 SubscriptionKey: TypeAlias = tuple[ClientSessionId, str | None, str]
@@ -57,7 +69,8 @@ class SubscriptionTable:
         self._by_number[number] = subscription
         self._add_to_session(subscription.session, number)
         self.shared_count += subscription.share is not None
-        self._trie.insert(filter_levels(subscription.filter.encode()), number)
+        if subscription.queue is None:
+            self._trie.insert(filter_levels(subscription.filter.encode()), number)
         return True
 
     def drop(self, session: ClientSessionId, share: str | None, filter: str) -> bool:
@@ -68,7 +81,8 @@ class SubscriptionTable:
         del self._by_number[number]
         self.shared_count -= share is not None
         self._take_from_session(session, number)
-        self._trie.remove(filter_levels(filter.encode()), number)
+        if queue_of_filter(filter) is None:
+            self._trie.remove(filter_levels(filter.encode()), number)
         return True
 
     def find(self, session: ClientSessionId, share: str | None, filter: str) -> Subscription | None:

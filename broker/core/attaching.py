@@ -13,6 +13,7 @@ from broker.core.declaring import ENTROPY_SIZE, vhost_of
 from broker.core.front import ClientFront
 from broker.core.outcomes import Outcome, Refused
 from broker.core.permissions import Principal
+from broker.core.subscribing import resume_consuming
 from broker.core.waiter import Waiter
 from broker.model.client_sessions import (
     AttachSession,
@@ -138,6 +139,7 @@ class Attaching:
         if client.queue is not None:
             attachment.serve(client.queue)
             client.shard.dirty[client.queue.id] = None
+        resume_consuming(front, client)
         front.go_on(self._channel, lambda: self._tell(client))
         back.clients.end_turn(self.key)
 

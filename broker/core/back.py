@@ -14,11 +14,12 @@ import msgspec
 
 from broker.core.client_session import ClientSession
 from broker.core.clients import Clients
+from broker.core.consumer import Consumer
 from broker.core.meta import Answer, Meta
 from broker.core.outbox import CLIENT_OUTBOX_BASE, OUTBOX_BASE, Outbox
 from broker.core.outcomes import Applied, Outcome
 from broker.core.publishing import RouteTable
-from broker.core.queue import Queue
+from broker.core.queue import ACCEPTED, Queue
 from broker.core.retained import RETAINED_BASE, Retained, RetainedLimits
 from broker.core.scram import DECOY_SECRET_SIZE
 from broker.core.shard import Shard
@@ -29,6 +30,7 @@ from broker.core.topology_commands import DeleteQueue, TopologyCommand
 from broker.core.topology_rows import QueueRow
 from broker.core.traffic import Traffic
 from broker.model.client_sessions import SubscriptionSpec
+from broker.model.commands import Outcome as Settled
 from broker.model.names import QueueId, ShardId, VhostName
 from kernel import MessageRun, any_urgent, busy_shards
 
@@ -232,6 +234,33 @@ class Back:
             shard.queues[id] = Outbox(shard, id, self.routes(vhost))
             shard.dirty[id] = None
         return id
+
+    def remove_consumer(self, consumer: Consumer) -> None:
+        """It leaves its queue, if that is still there."""
+        found = self.queues.get(consumer.queue_id)
+        if found is None:
+            return
+        shard, queue = found
+        queue.remove_consumer(consumer, self.now_ms)
+        if queue.auto_delete and not queue.consumers and not queue.closing:
+            self.delete(queue)
+        else:
+            shard.dirty[queue.id] = None  # what x-expires counts from has moved
+
+    def settle(self, queue_id: int, first: int, last: int, outcome: Settled) -> Shard | None:
+        """Ends deliveries; the queue's shard, None if it is gone."""
+        found = self.queues.get(queue_id)
+        if found is None:
+            return None
+        shard, queue = found
+        if outcome is Settled.ACCEPTED:
+            shard.kernel.settle(queue_id, first, last, ACCEPTED)
+        elif outcome is Settled.REQUEUED:
+            shard.kernel.give_back(queue_id, first, last)
+        else:
+            queue.reject(first, last)
+        shard.dirty[queue_id] = None
+        return shard
 
     # ---- starting
 

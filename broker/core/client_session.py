@@ -1,4 +1,4 @@
-"""A client's session at its shard's leader: its queues, its window, whom it is attached to.
+"""A client's session at its shard's leader: its own queues, its window, whom it is attached to.
 
 QoS 1 and 2 wait in a queue of the session's shard, logged if the session is durable; QoS 0 in a volatile one, which is
 there while the client is (MQTT orders within a QoS only).  A volatile queue is made when something is first routed to
@@ -111,6 +111,7 @@ class ClientSession:
         "no_local",
         "over",
         "queue",
+        "queue_subscriptions",
         "row",
         "shard",
         "shares",
@@ -141,6 +142,8 @@ class ClientSession:
         self.shares = False
         self.no_local = False
         self.grants = NO_GRANTS
+        self.queue_subscriptions: Sequence[Subscription] = ()
+        """Those that consume from a queue."""
 
     @property
     def durable(self) -> bool:
@@ -168,8 +171,10 @@ class ClientSession:
         queues = [queue for queue in (self.queue, self.transient) if queue is not None]
         return sum(queue.ready_count + queue.under_way_count for queue in queues)
 
-    def receive_subscriptions(self, subscriptions: Sequence[Subscription]) -> None:
+    def receive_subscriptions(self, all_subscriptions: Sequence[Subscription]) -> None:
         """They changed."""
+        self.queue_subscriptions = tuple(each for each in all_subscriptions if each.queue is not None)
+        subscriptions = [each for each in all_subscriptions if each.queue is None]
         self.grants = Grants(subscriptions) if subscriptions else NO_GRANTS
         self.shares = any(each.share is not None for each in subscriptions)
         self.no_local = any(each.no_local for each in subscriptions)
@@ -191,7 +196,9 @@ class ClientSession:
             count += last - first + 1
         return count
 
-    def come_back(self) -> None:
-        """What was sent and not acknowledged is to be sent again, flagged."""
-        for first, last in self.inflight.take_sent():
+    def come_back(self) -> list[tuple[int, int, int]]:
+        """What was sent and not acknowledged is to be sent again, flagged; (queue, first, last) of other queues."""
+        sent, foreign = self.inflight.take_sent()
+        for first, last in sent:
             self.shard.kernel.give_back(self.row.queue_id, first, last)
+        return foreign

@@ -16,17 +16,20 @@ from broker.core import client_states as s
 from broker.core.client_session import ClientSession, settings_of
 from broker.core.meta import Answer
 from broker.core.outbox import CLIENT_OUTBOX_BASE
+from broker.core.outcomes import Outcome
 from broker.core.permissions import Principal
 from broker.core.queue import Queue
 from broker.core.shard import Shard
-from broker.core.topology_commands import CreateClientSession, DeleteClientSession
+from broker.core.topology_commands import CreateClientSession, DeleteClientSession, DropSubscriptions, PutSubscriptions
 from broker.core.topology_rows import ClientSessionRow
 from broker.model.client_sessions import NEVER, Will
+from broker.model.commands import Outcome as Settled
 from broker.model.names import ClientId, ClientSessionId, ExchangeName, QueueId, QueueName, UserName, VhostName
 from kernel import MessageRun, decode_record_batch
-from routing.subscriptions import MQTT_EXCHANGE
+from routing.subscriptions import MQTT_EXCHANGE, Subscription
 
 if TYPE_CHECKING:
+    from broker.core.attachment import Attachment
     from broker.core.back import Back
 
 TRANSIENT_LENGTH_MAX = 65_536
@@ -151,12 +154,12 @@ class Clients:
         client.attachment = None
         if client.queue is not None and attachment.persistent is not None:
             client.queue.remove_consumer(attachment.persistent, self._back.now_ms)
+        self._leave_queues(client, attachment)
         if client.transient is not None:
             self._close(self._back.volatile, client.transient)
             client.transient = None
         self._back.forget_routes(client.row.vhost)
         if client.durable:
-            client.come_back()
             state = self.state(client)
             if send_will and state is not None and state.will is not None and not state.will_delay_s:
                 self._send_logged_will(client, state.will)
@@ -167,6 +170,12 @@ class Clients:
         if send_will and client.will is not None:
             self.send_will(client, client.will.messages)
         self.delete(client)
+
+    def _leave_queues(self, client: ClientSession, attachment: Attachment) -> None:
+        """What it was sent and did not acknowledge comes back: to the session's queue, and to those it shared."""
+        for queue_id, first, last in client.come_back():
+            self._back.settle(queue_id, first, last, Settled.REQUEUED)
+        attachment.stop_all()
 
     def end(self, client: ClientSession, answer: Answer) -> None:
         """A durable session that nobody is attached to ends before its time, and its will is sent; then answers."""
@@ -180,6 +189,23 @@ class Clients:
         row = client.row
         self._back.submit(DeleteClientSession(row.vhost, row.client_id, row.session_id, row.durable), answer)
 
+    def drop_subscription(self, client: ClientSession, subscription: Subscription) -> None:
+        """What it consumed from is gone."""
+
+        def answer(outcome: Outcome) -> None:
+            self._receive_subscriptions(client)
+            again = None if client.attachment is None else client.attachment.subscription_read(subscription.filter)
+            if again is not None:  # the queue was made anew and subscribed to, all before this was applied
+                put = PutSubscriptions(client.row.vhost, (again,), client.durable)
+                self._back.submit(put, lambda outcome: self._receive_subscriptions(client))
+
+        self._back.submit(DropSubscriptions(client.row.vhost, (subscription,), client.durable), answer)
+
+    def _receive_subscriptions(self, client: ClientSession) -> None:
+        """They changed, if the session did not go meanwhile with its vhost."""
+        if self._back.topology.find_session(client.row.vhost, client.row.client_id) is not None:
+            client.receive_subscriptions(self._back.topology.subscriptions(client.row))
+
     def receive_deleted(self, row: ClientSessionRow) -> None:
         """Its row is gone."""
         client = self.sessions.pop(row.session_id, None)
@@ -190,6 +216,7 @@ class Clients:
         attachment = client.attachment
         if attachment is not None:  # its vhost was deleted
             client.attachment = None
+            self._leave_queues(client, attachment)
             attachment.front.lose_client()
         if client.transient is not None:
             self._close(self._back.volatile, client.transient)

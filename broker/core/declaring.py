@@ -185,6 +185,15 @@ def find_queue(
     front: Front, channel: Channel, name: QueueName, action: Action | None = None
 ) -> tuple[Shard, Queue] | None:
     """The queue, or None and the session has said why not.  Without an ``action`` any right on it will do."""
+    found = look_up_queue(front, name, action)
+    if isinstance(found, Refused):
+        front.refuse(channel, found)
+        return None
+    return found
+
+
+def look_up_queue(front: Front, name: QueueName, action: Action | None = None) -> tuple[Shard, Queue] | Refused:
+    """The queue, if it is there, may be used so, and is not another session's own."""
     vhost = vhost_of(front)
     topology = front.back.topology
     assert front.principal is not None
@@ -201,8 +210,7 @@ def find_queue(
                 return found
             row = Refused(Refusal.NOT_FOUND, f"no {resource}")
         refused = row
-    front.refuse(channel, refused)
-    return None
+    return refused
 
 
 def delete_exclusive(front: Front) -> None:

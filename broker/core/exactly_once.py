@@ -108,16 +108,18 @@ def acknowledge(front: ClientFront, channel: Channel, command: Acknowledge) -> N
     if client is None or client.attachment is None:
         return
     before = client.inflight.outstanding
-    ranges, unknown = client.inflight.acknowledge(command.packet_ids, command.kind)
+    ranges, foreign, unknown = client.inflight.acknowledge(command.packet_ids, command.kind)
+    outcome = c.Outcome.REJECTED if command.refused else c.Outcome.ACCEPTED
+    for queue_id, first, last in foreign:
+        front.back.settle(queue_id, first, last, outcome)
     if command.kind == PUBREC:
         _receive(front, client, command.packet_ids, ranges, unknown)
     elif command.kind == PUBACK:
         client.settle(ranges)
     elif client.durable:
         client.propose(s.Completed(client.id, command.packet_ids.to_list()))
-    freed = before - client.inflight.outstanding
-    if freed:
-        client.attachment.give_credit(freed)
+    if client.inflight.outstanding < before:
+        client.attachment.send_more()
 
 
 def _receive(

@@ -87,12 +87,4 @@ def when_arrived(front: Front, channel: Channel, shard: Shard, queue: Queue, fin
 def end_consumer(front: Front, channel: Channel, consumer: Consumer) -> None:
     """It leaves its queue; what it was delivered stays to be settled."""
     del channel.consumers[consumer.tag]
-    found = front.back.queues.get(consumer.queue_id)
-    if found is None:
-        return
-    shard, queue = found
-    queue.remove_consumer(consumer, front.back.now_ms)
-    if queue.auto_delete and not queue.consumers and not queue.closing:
-        front.back.delete(queue)
-    else:
-        shard.dirty[queue.id] = None  # what x-expires counts from has moved
+    front.back.remove_consumer(consumer)

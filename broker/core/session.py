@@ -19,7 +19,6 @@ from broker.core.front import Finish, end_consumer
 from broker.core.outcomes import Refused
 from broker.core.permissions import Principal
 from broker.core.publishing import Destination, RouteTable, tag_ranges, tags_left
-from broker.core.queue import ACCEPTED
 from broker.core.resources import exchange_resource
 from broker.core.scram import ScramExchange
 from broker.core.shard import Shard
@@ -384,23 +383,13 @@ class Session:
         self, channel: Channel, settled: Sequence[tuple[int, int, int, int]], outcome: c.Outcome
     ) -> None:
         """Settles ranges of sequences and gives their credit back."""
-        queues = self.back.queues
+        settle = self.back.settle
         for number, queue_id, first, last in settled:
             consumer = channel.by_number.get(number)
-            found = queues.get(queue_id)
             self._give_credit(channel, consumer, last - first + 1)
-            if found is None:
-                continue  # gone meanwhile
-            shard, queue = found
-            if outcome is c.Outcome.ACCEPTED:
-                shard.kernel.settle(queue_id, first, last, ACCEPTED)
-            elif outcome is c.Outcome.REQUEUED:
-                shard.kernel.give_back(queue_id, first, last)
-            else:
-                queue.reject(first, last)
-            if shard.logged:
+            shard = settle(queue_id, first, last, outcome)
+            if shard is not None and shard.logged:
                 channel.settled_shards[shard] = None
-            shard.dirty[queue_id] = None
 
     def _give_credit(self, channel: Channel, consumer: Consumer | None, count: int) -> None:
         if consumer is None or channel.closed:

@@ -1,19 +1,25 @@
-"""Subscriptions at the front: rights first, then the topology, then the answer."""
+"""Subscriptions at the front: rights first, then the topology, then the answer.
+
+One to ``$queue/<name>`` is remembered as any other, and consumes while the client is attached.
+"""
 
 from __future__ import annotations
 
 from broker.core.channel import Channel
-from broker.core.declaring import vhost_of
+from broker.core.client_session import ClientSession
+from broker.core.declaring import look_up_queue, vhost_of
 from broker.core.front import ClientFront
-from broker.core.outcomes import Outcome
+from broker.core.outcomes import Outcome, Refused
 from broker.core.permissions import Action
-from broker.core.resources import exchange_resource
+from broker.core.queue import Queue
+from broker.core.resources import exchange_resource, queue_resource
+from broker.core.shard import Shard
 from broker.core.sys_topics import PREFIX as SYS_PREFIX
 from broker.core.topology_commands import DropSubscriptions, PutSubscriptions
 from broker.model.client_sessions import Subscribe, Subscribed, SubscriptionSpec, Unsubscribe, Unsubscribed
-from broker.model.names import ClientSessionId
+from broker.model.names import ClientSessionId, QueueName
 from broker.model.refusals import Refusal
-from routing.subscriptions import MQTT_EXCHANGE, Subscription
+from routing.subscriptions import MQTT_EXCHANGE, Subscription, queue_of_filter
 
 
 def subscribe(front: ClientFront, channel: Channel, command: Subscribe) -> None:
@@ -29,6 +35,8 @@ def subscribe(front: ClientFront, channel: Channel, command: Subscribe) -> None:
 
     def answer(outcome: Outcome) -> None:
         client.receive_subscriptions(table.of_session(client.id))
+        if front.client is client:
+            _begin_consuming(front, client, command, refusals)
         front.go_on(channel, lambda: front.say(Subscribed(refusals)))
         if front.client is client:
             for spec in replayed:
@@ -44,6 +52,10 @@ def subscribe(front: ClientFront, channel: Channel, command: Subscribe) -> None:
 def _refusal(front: ClientFront, spec: SubscriptionSpec) -> Refusal | None:
     assert front.principal is not None
     topology = front.back.topology
+    queue = queue_of_filter(spec.filter)
+    if queue is not None:
+        found = _queue_to_consume(front, queue)
+        return found.refusal if isinstance(found, Refused) else None
     if spec.filter.startswith(SYS_PREFIX) and not topology.is_administrator(front.principal.user):
         return Refusal.ACCESS_REFUSED
     refused = topology.authorize(
@@ -53,12 +65,58 @@ def _refusal(front: ClientFront, spec: SubscriptionSpec) -> Refusal | None:
 
 
 def _is_replayed(spec: SubscriptionSpec, new: bool) -> bool:
-    """Retain Handling (MQTT 5 3.8.3.1); shared subscriptions are sent no retained messages (4.8.2)."""
+    """Retain Handling (MQTT 5 3.8.3.1); shared subscriptions are sent no retained messages (4.8.2), nor are queues'."""
+    if queue_of_filter(spec.filter) is not None:
+        return False
     return spec.share is None and (spec.retain_handling == 0 or (spec.retain_handling == 1 and new))
 
 
 def _subscription(session: ClientSessionId, spec: SubscriptionSpec, id: int) -> Subscription:
     return Subscription(session, spec.filter, spec.share, spec.qos, spec.no_local, spec.retain_as_published, id)
+
+
+def _queue_to_consume(front: ClientFront, name: QueueName) -> tuple[Shard, Queue] | Refused:
+    found = look_up_queue(front, name, Action.READ)
+    if not isinstance(found, Refused) and found[1].in_exclusive_use:
+        return Refused(Refusal.ACCESS_REFUSED, f"{queue_resource(found[1].vhost, name)} in exclusive use")
+    return found
+
+
+def _begin_consuming(
+    front: ClientFront, client: ClientSession, command: Subscribe, refusals: list[Refusal | None]
+) -> None:
+    """From the queues among the new subscriptions; ``refusals`` get those that went meanwhile."""
+    asked = {spec.filter: index for index, spec in enumerate(command.subscriptions) if refusals[index] is None}
+    for subscription in client.queue_subscriptions:
+        index = asked.get(subscription.filter)
+        if index is None:
+            continue
+        refused = _consume(front, client, subscription)
+        if refused is not None:
+            refusals[index] = refused.refusal
+            if client.attachment is not None:
+                client.attachment.stop(subscription.filter)
+            front.back.clients.drop_subscription(client, subscription)
+
+
+def resume_consuming(front: ClientFront, client: ClientSession) -> None:
+    """The client is attached again.  With a queue that is gone its subscription goes; where its user may not consume
+    now it waits for the next time."""
+    for subscription in client.queue_subscriptions:
+        refused = _consume(front, client, subscription)
+        if refused is not None and refused.refusal is Refusal.NOT_FOUND:
+            front.back.clients.drop_subscription(client, subscription)
+
+
+def _consume(front: ClientFront, client: ClientSession, subscription: Subscription) -> Refused | None:
+    queue = subscription.queue
+    assert queue is not None
+    assert client.attachment is not None
+    found = _queue_to_consume(front, queue)
+    if isinstance(found, Refused):
+        return found
+    client.attachment.start(subscription, *found)
+    return None
 
 
 def unsubscribe(front: ClientFront, channel: Channel, command: Unsubscribe) -> None:
@@ -73,6 +131,9 @@ def unsubscribe(front: ClientFront, channel: Channel, command: Unsubscribe) -> N
 
     def answer(outcome: Outcome) -> None:
         client.receive_subscriptions(table.of_session(client.id))
+        if front.client is client and client.attachment is not None:
+            for subscription in gone:
+                client.attachment.stop(subscription.filter)
         front.go_on(channel, lambda: front.say(Unsubscribed(found)))
 
     channel.waiting = True

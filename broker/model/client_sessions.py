@@ -58,7 +58,11 @@ class DetachSession(msgspec.Struct, frozen=True, gc=False):
 
 class SubscriptionSpec(msgspec.Struct, frozen=True, gc=False):
     """A valid filter, without its ``$share`` and name.  ``retain_handling``: 0 send retained messages, 1 only if the
-    subscription is new, 2 don't."""
+    subscription is new, 2 don't.
+
+    ``$queue/<name>`` consumes from that queue beside its other consumers, at QoS 1 what is acknowledged; it has no
+    share, no retained messages, and whose messages they are is not known there: ``no_local`` is not set.
+    """
 
     filter: str
     qos: int
@@ -103,11 +107,13 @@ class Release(msgspec.Struct, frozen=True, gc=False):
 class Acknowledge(msgspec.Struct, frozen=True, gc=False):
     """What the client says of deliveries by their ids; ``kind`` is the packet's type: PUBACK 4, PUBREC 5, PUBCOMP 7.
 
-    Not answered, but PUBREC: -> ReleaseDue.
+    Not answered, but PUBREC: -> ReleaseDue.  ``refused``: it will not have them, and no PUBREL is due; those of a queue
+    that it shares with others are rejected.
     """
 
     kind: int
     packet_ids: PacketIds
+    refused: bool = False
 
 
 class SessionAttached(msgspec.Struct, frozen=True, gc=False):

@@ -114,6 +114,14 @@ impl Shard {
         heads.next().map(|(from, _, _, _)| from)
     }
 
+    /// Nothing that is ready, or still to come, has a lower sequence: the head's, if anything is ready.
+    pub fn ready_from(&self, queue: u64) -> u64 {
+        let cursor = |(_, leader): (_, &QueueLeader)| leader.first_ready().0;
+        self.first_ready(queue)
+            .or_else(|| self.both(queue).map(cursor))
+            .unwrap_or(0)
+    }
+
     /// When the message at the queue's head expires, wall time in ms; 0: never, or nothing is ready.
     pub fn head_expires_ms(&self, queue: u64) -> u64 {
         let Some((state, leader)) = self.both(queue) else {

@@ -237,9 +237,9 @@ class MqttAdapter:
         if kind == PUBREL:
             # A negative PUBREL says that there was nothing to release; either way it is over.
             self._commands.append(cs.Release(frame.packet_ids))
-        elif kind == PUBREC and frame.reason >= FAILED:
+        elif kind in (PUBACK, PUBREC) and frame.reason >= FAILED:
             # Settled: it goes to nobody else, and no PUBREL follows ([MQTT-4.3.3-4]).
-            self._commands.append(cs.Acknowledge(PUBACK, frame.packet_ids))
+            self._commands.append(cs.Acknowledge(PUBACK, frame.packet_ids, refused=True))
         else:
             self._commands.append(cs.Acknowledge(kind, frame.packet_ids))
 

@@ -56,6 +56,16 @@ DECISIONS: list[tuple[str, str]] = [
     ),
     ("Retained messages and shared subscriptions", "None are sent."),
     (
+        "Queues",
+        "A subscription to `$queue/<name>` consumes from that queue, beside its other consumers of any protocol. The"
+        " user needs the right to read it. At most QoS 1 is granted, and then every message is sent at QoS 1: PUBACK"
+        " ends it, one of 0x80 or more rejects it (it is dead-lettered if the queue says so), and what is not"
+        " acknowledged when the connection ends goes back to the queue. At QoS 0 what is sent is gone. DUP says that"
+        " a message was sent before, to whomever. Receive Maximum counts these with the others. A wildcard or `$share`"
+        " is 0x8F, No Local 0x83, a queue that is not there 0x80, one that is another connection's 0x87. A session that"
+        " comes back consumes again; a queue that is deleted takes the subscription with it.",
+    ),
+    (
         "Wills",
         "keep the QoS, the retain flag and the properties that CONNECT gave them. Their user's rights are looked at"
         " when it connects (a topic that begins with `$SYS` is CONNACK 0x87), and again when they are due; `retain`"
@@ -78,7 +88,8 @@ DECISIONS: list[tuple[str, str]] = [
     ),
     (
         "Negative acknowledgements of clients",
-        "PUBREC of 0x80 or more ends the delivery: no PUBREL, and nobody else is sent the message.",
+        "PUBREC of 0x80 or more ends the delivery: no PUBREL, and nobody else is sent the message. What came from a"
+        " queue is rejected.",
     ),
     (
         "Receive Maximum",

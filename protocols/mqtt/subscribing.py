@@ -12,8 +12,11 @@ from protocols.mqtt.packet_type import PacketType
 from protocols.mqtt.packets import Suback, Subscribe, SubscriptionRequest, Unsuback, Unsubscribe
 from protocols.mqtt.reason_codes import ReasonCode
 from protocols.mqtt.refusals import reason_for
-from protocols.mqtt.topic_filter import TopicFilter, is_shared, parse_filter
+from protocols.mqtt.topic_filter import TopicFilter, is_queue, is_shared, parse_filter
 from protocols.mqtt.violation import protocol_error
+
+QUEUE_QOS_MAX = 1
+"""The most that a queue's messages are granted: they are acknowledged once."""
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
@@ -33,18 +36,21 @@ def read_subscribe(packet: Subscribe) -> tuple[Asked, list[SubscriptionSpec]]:
         if request.no_local and is_shared(request.filter):
             raise protocol_error("No Local on a shared subscription")  # [MQTT-3.8.3-4]
         parsed = parse_filter(request.filter)
-        if isinstance(parsed, TopicFilter):
+        if not isinstance(parsed, TopicFilter):
+            reasons.append(parsed)
+        elif request.no_local and is_queue(parsed.filter):
+            # A queue doesn't know whose messages they are.
+            reasons.append(ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR)
+        else:
             specs.append(_spec(request, parsed))
             reasons.append(None)
-        else:
-            reasons.append(parsed)
     return Asked(packet.packet_id, tuple(reasons), tuple(spec.qos for spec in specs)), specs
 
 
 def _spec(request: SubscriptionRequest, parsed: TopicFilter) -> SubscriptionSpec:
     return SubscriptionSpec(
         parsed.filter,
-        request.qos,
+        min(request.qos, QUEUE_QOS_MAX) if is_queue(parsed.filter) else request.qos,
         parsed.share,
         request.no_local,
         request.retain_as_published,

@@ -1,4 +1,4 @@
-"""What is subscribed to: ``a/+/b``, ``a/#``, and shared, ``$share/<name>/<filter>``."""
+"""What is subscribed to: ``a/+/b``, ``a/#``, shared, ``$share/<name>/<filter>``, and a queue, ``$queue/<name>``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from protocols.mqtt.topic_name import LEVEL_COUNT_MAX
 
 SHARE = "$share"
 _SHARED = f"{SHARE}/"
+_QUEUE = "$queue/"
 _Invalid: TypeAlias = Literal[ReasonCode.TOPIC_FILTER_INVALID]
 
 
@@ -29,6 +30,11 @@ def is_shared(text: str) -> bool:
     return text.startswith(_SHARED)
 
 
+def is_queue(filter: str) -> bool:
+    """Whether it asks for messages of a queue, be it there or not."""
+    return filter.startswith(_QUEUE)
+
+
 def parse_filter(text: str) -> TopicFilter | _Invalid:
     """The filter; or why not, as SUBACK and UNSUBACK say it (MQTT 5, 4.7 and 4.8.2)."""
     share: str | None = None
@@ -41,6 +47,8 @@ def parse_filter(text: str) -> TopicFilter | _Invalid:
         return ReasonCode.TOPIC_FILTER_INVALID
     if text.count("/") >= LEVEL_COUNT_MAX:
         return ReasonCode.TOPIC_FILTER_INVALID
+    if is_queue(text) and (share is not None or text == _QUEUE or "+" in text or "#" in text):
+        return ReasonCode.TOPIC_FILTER_INVALID  # a queue has one name, and its consumers share it anyhow
     levels = tuple(text.split("/"))
     if ("+" in text or "#" in text) and not _wildcards_stand_right(levels):
         return ReasonCode.TOPIC_FILTER_INVALID

@@ -19,6 +19,12 @@ def id_of(sequence: int) -> int:
     return 1 + sequence % ID_COUNT
 
 
+def messages_of(ranges: list[tuple[int, int, int]]) -> list[tuple[int, int]]:
+    """Queue and sequence of each; they are merged."""
+    assert all(before[0] != after[0] or before[2] + 1 < after[1] for before, after in pairwise(ranges))
+    return [(queue, sequence) for queue, first, last in ranges for sequence in range(first, last + 1)]
+
+
 class InflightMachine(RuleBasedStateMachine):
     """A session: sequences ascend, those not settled come again after a reconnect."""
 
@@ -31,6 +37,12 @@ class InflightMachine(RuleBasedStateMachine):
         """Sent before the reconnect, and to be sent again."""
         self.sent: list[int] = []
         self.owed: list[int] = []
+        self.foreign: dict[int, tuple[int, int]] = {}
+        """Identifier to queue and sequence."""
+        self.foreign_next = 0
+
+    def used(self) -> set[int]:
+        return {*map(id_of, self.sent), *map(id_of, self.owed), *self.foreign}
 
     @rule(count=st.integers(1, 8))
     def send(self, count: int) -> None:
@@ -42,12 +54,30 @@ class InflightMachine(RuleBasedStateMachine):
         assert ids.to_list() == [id_of(sequence) for sequence in sequences]
         self.sent += sequences
 
+    @rule(queue=st.integers(1, 2), counts=st.lists(st.integers(1, 4), min_size=1, max_size=3))
+    def send_foreign(self, queue: int, counts: list[int]) -> None:
+        """Each gets the identifier that the session's next sequences come to last of those that are free."""
+        next_sequence = self.unsent[0] if self.unsent else self.next
+        ranges = []
+        for count in counts:
+            ranges.append((self.foreign_next, self.foreign_next + count - 1))
+            self.foreign_next += count + 1
+        messages = [(queue, sequence) for first, last in ranges for sequence in range(first, last + 1)]
+        behind = (id_of(next_sequence + ID_COUNT - step) for step in range(1, ID_COUNT + 1))
+        used = self.used()
+        free = [id for id, _ in zip((id for id in behind if id not in used), messages, strict=False)]
+        assert self.inflight.push_foreign(queue, ranges, next_sequence).to_list() == free
+        self.foreign |= zip(free, messages, strict=True)
+
     @rule(kind=st.sampled_from([PUBACK, PUBREC, PUBCOMP]), data=st.data())
     def acknowledge(self, kind: int, data: st.DataObject) -> None:
-        known = st.sampled_from([*map(id_of, self.sent), *map(id_of, self.owed), 9999])
+        known = st.sampled_from([*sorted(self.used()), 9999])
         ids = data.draw(st.lists(known, max_size=6))
-        settled, unknown = [], []
+        settled, foreign, unknown = [], [], []
         for id in ids:
+            if kind == PUBACK and id in self.foreign:
+                foreign.append(self.foreign.pop(id))
+                continue
             sent = [sequence for sequence in self.sent if id_of(sequence) == id]
             owed = [sequence for sequence in self.owed if id_of(sequence) == id]
             if sent and kind != PUBCOMP:
@@ -58,14 +88,17 @@ class InflightMachine(RuleBasedStateMachine):
                 self.owed.remove(owed[0])
             elif not (owed and kind == PUBREC):
                 unknown.append(id)
-        ranges, strangers = self.inflight.acknowledge(PacketIds.of(ids), kind)
+        ranges, others, strangers = self.inflight.acknowledge(PacketIds.of(ids), kind)
         assert [sequence for first, last in ranges for sequence in range(first, last + 1)] == sorted(settled)
+        assert messages_of(others) == sorted(foreign)
         assert all(before[1] + 1 < after[0] for before, after in pairwise(ranges))
         assert strangers == unknown
 
     @rule()
     def reconnect(self) -> None:
-        ranges = self.inflight.take_sent()
+        ranges, others = self.inflight.take_sent()
+        assert messages_of(others) == sorted(self.foreign.values())
+        self.foreign = {}
         assert [sequence for first, last in ranges for sequence in range(first, last + 1)] == sorted(self.sent)
         self.unsent = sorted([*self.unsent, *self.sent])
         self.sent = []
@@ -78,14 +111,23 @@ class InflightMachine(RuleBasedStateMachine):
         self.inflight = Inflight()
         self.inflight.restore_owed(owed)
         ids = PacketIds.of([id_of(sequence) for sequence in self.owed])
-        assert self.inflight.acknowledge(ids, PUBCOMP) == ([], [])
+        assert self.inflight.acknowledge(ids, PUBCOMP) == ([], [], [])
         self.owed = []
 
-    @precondition(lambda self: self.sent or self.owed)
+    @precondition(lambda self: (self.sent or self.owed) and not self.foreign)
     @rule(ahead=st.integers(0, 200_000))
     def ask_for_room(self, ahead: int) -> None:
         oldest = min([*self.sent, *self.owed])
         assert self.inflight.room(self.next + ahead) == max(0, ID_COUNT - (self.next + ahead - oldest))
+
+    @precondition(lambda self: self.foreign)
+    @rule(ahead=st.integers(0, 200_000))
+    def ask_for_room_beside_others(self, ahead: int) -> None:
+        """What is in the way is met as one counts up."""
+        sequence = self.next + ahead
+        oldest = min([*self.sent, *self.owed], default=sequence)
+        distance = min((id - id_of(sequence)) % ID_COUNT for id in self.foreign)
+        assert self.inflight.room(sequence) == min(distance, max(0, ID_COUNT - (sequence - oldest)))
 
     @rule(data=st.data())
     def push_what_is_in_use(self, data: st.DataObject) -> None:
@@ -97,7 +139,8 @@ class InflightMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts_agree(self) -> None:
-        assert self.inflight.outstanding == len(self.sent) + len(self.owed)
+        assert self.inflight.outstanding == len(self.sent) + len(self.owed) + len(self.foreign)
+        assert len(self.used()) == self.inflight.outstanding
         assert self.inflight.owed().to_list() == [id_of(sequence) for sequence in self.owed]
 
 
@@ -160,6 +203,10 @@ def test_calls_that_make_no_sense_are_errors() -> None:
         inflight.push([(2, 1)])
     with pytest.raises(ValueError, match="more than there are"):
         inflight.push([(0, 2**64 - 1)])
+    with pytest.raises(ValueError, match="a range is"):
+        inflight.push_foreign(1, [(2, 1)], 0)
+    with pytest.raises(ValueError, match="more than there are"):
+        inflight.push_foreign(1, [(0, 2**64 - 1)], 0)
     with pytest.raises(ValueError, match="no packet identifier is 0"):
         inflight.restore_owed(PacketIds.of([0]))
     with pytest.raises(ValueError, match="a subscriber acknowledges"):

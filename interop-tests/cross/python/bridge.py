@@ -55,12 +55,14 @@ class MqttEnd:
             mqtt.CallbackAPIVersion.VERSION2, fresh("cross"), protocol=mqtt.MQTTProtocolVersion(level)
         )
         client.username_pw_set(parts.username or "", parts.password or "")
-        self._messages: queue.Queue[mqtt.MQTTMessage] = queue.Queue()
+        self.messages: queue.Queue[mqtt.MQTTMessage] = queue.Queue()
         self._subscribed = threading.Event()
+        self._unsubscribed = threading.Event()
         connected = threading.Event()
         client.on_connect = lambda *_: connected.set()
-        client.on_message = lambda _, __, message: self._messages.put(message)
+        client.on_message = lambda _, __, message: self.messages.put(message)
         client.on_subscribe = lambda *_: self._subscribed.set()
+        client.on_unsubscribe = lambda *_: self._unsubscribed.set()
         client.connect(str(parts.hostname), parts.port or 1883)
         client.loop_start()
         assert connected.wait(WAIT_S)
@@ -69,6 +71,11 @@ class MqttEnd:
         self._subscribed.clear()
         self.client.subscribe(text, qos)
         assert self._subscribed.wait(WAIT_S)
+
+    def unsubscribe(self, text: str) -> None:
+        self._unsubscribed.clear()
+        self.client.unsubscribe(text)
+        assert self._unsubscribed.wait(WAIT_S)
 
     def publish(self, topic: str, payload: bytes, qos: int = 1, said: Mapping[str, object] | None = None) -> None:
         """``said`` has paho's names: ContentType, ResponseTopic, ..."""
@@ -83,7 +90,7 @@ class MqttEnd:
 
     def next(self) -> mqtt.MQTTMessage:
         try:
-            return self._messages.get(timeout=WAIT_S)
+            return self.messages.get(timeout=WAIT_S)
         except queue.Empty:
             raise AssertionError("nothing came to MQTT") from None
 

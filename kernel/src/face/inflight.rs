@@ -4,9 +4,19 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::face::packet_ids::PyPacketIds;
-use crate::mqtt::inflight::{Inflight, Range};
+use crate::mqtt::inflight::{ForeignRange, Inflight, Range};
 use crate::mqtt::packet::{PUBACK, PUBCOMP, PUBREC};
 use crate::mqtt::receipts::Receipts;
+
+/// Queue, first and last sequence.
+type Foreign = (u64, u64, u64);
+
+fn of_queues(ranges: &[ForeignRange]) -> Vec<Foreign> {
+    let ranges = ranges.iter();
+    ranges
+        .map(|range| (range.queue, range.first, range.last))
+        .collect()
+}
 
 #[pyclass(name = "Inflight", module = "kernel")]
 pub struct PyInflight(Inflight);
@@ -23,16 +33,27 @@ impl PyInflight {
         pushed.map(PyPacketIds).map_err(PyValueError::new_err)
     }
 
+    fn push_foreign(
+        &mut self,
+        queue: u64,
+        sequences: Vec<Range>,
+        next_sequence: u64,
+    ) -> PyResult<PyPacketIds> {
+        let pushed = self.0.push_foreign(queue, &sequences, next_sequence);
+        pushed.map(PyPacketIds).map_err(PyValueError::new_err)
+    }
+
     fn acknowledge(
         &mut self,
         packet_ids: &PyPacketIds,
         kind: u8,
-    ) -> PyResult<(Vec<Range>, Vec<u16>)> {
+    ) -> PyResult<(Vec<Range>, Vec<Foreign>, Vec<u16>)> {
         if ![PUBACK, PUBREC, PUBCOMP].contains(&kind) {
             let text = "a subscriber acknowledges with PUBACK (4), PUBREC (5) or PUBCOMP (7)";
             return Err(PyValueError::new_err(text));
         }
-        Ok(self.0.acknowledge(&packet_ids.0, kind))
+        let done = self.0.acknowledge(&packet_ids.0, kind);
+        Ok((done.settled, of_queues(&done.foreign), done.unknown))
     }
 
     fn owed(&self) -> PyPacketIds {
@@ -53,8 +74,9 @@ impl PyInflight {
         self.0.room(next_sequence)
     }
 
-    fn take_sent(&mut self) -> Vec<(u64, u64)> {
-        self.0.take_sent()
+    fn take_sent(&mut self) -> (Vec<Range>, Vec<Foreign>) {
+        let (sent, foreign) = self.0.take_sent();
+        (sent, of_queues(&foreign))
     }
 
     fn __repr__(&self) -> String {

@@ -309,6 +309,10 @@ impl PyShard {
         self.lock().first_ready(queue)
     }
 
+    fn ready_from(&self, queue: u64) -> u64 {
+        self.lock().ready_from(queue)
+    }
+
     fn head_expires_ms(&self, queue: u64) -> u64 {
         self.lock().head_expires_ms(queue)
     }

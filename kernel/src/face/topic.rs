@@ -17,6 +17,11 @@ fn topic_of_routing_key<'py>(py: Python<'py>, routing_key: &[u8]) -> Bound<'py, 
 }
 
 #[pyfunction]
+fn queue_of_topic<'py>(py: Python<'py>, topic: &[u8]) -> Option<Bound<'py, PyBytes>> {
+    topic::queue_of(topic).map(|queue| PyBytes::new(py, &queue))
+}
+
+#[pyfunction]
 fn filter_levels<'py>(py: Python<'py>, filter: &[u8]) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
     for level in topic::filter_levels(filter) {
@@ -32,5 +37,6 @@ fn filter_levels<'py>(py: Python<'py>, filter: &[u8]) -> PyResult<Bound<'py, PyL
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(routing_key_of_topic, m)?)?;
     m.add_function(wrap_pyfunction!(topic_of_routing_key, m)?)?;
+    m.add_function(wrap_pyfunction!(queue_of_topic, m)?)?;
     m.add_function(wrap_pyfunction!(filter_levels, m)?)
 }

@@ -194,7 +194,8 @@ def flat(given_commands: list[Command]) -> list[Any]:
                     one = packet_ids.to_list()[index] if packet_ids is not None else None
                     result.append((type(command), tag and tag + index, one, row))
             case cs.Acknowledge():
-                result += [(cs.Acknowledge, command.kind, packet_id) for packet_id in command.packet_ids.to_list()]
+                said = (cs.Acknowledge, command.kind, command.refused)
+                result += [(*said, packet_id) for packet_id in command.packet_ids.to_list()]
             case cs.Release():
                 result += [(cs.Release, packet_id) for packet_id in command.packet_ids.to_list()]
             case cs.AttachSession(will=will) if will is not None:

@@ -17,7 +17,7 @@ INVALID = ReasonCode.TOPIC_FILTER_INVALID
 @pytest.mark.parametrize(
     "text",
     ["a", "/", "//", "#", "+", "/#", "+/+", "a/#", "a/+/b", "+/a/#", "/+", "a//b", "a b", "ä/ö", "$SYS/#", "$share",
-     "$shared/a", "$SHARE/a/b", "a/$share/b", "$queue/a", "a.b/c", "*"],
+     "$shared/a", "$SHARE/a/b", "a/$share/b", "$queue/a", "$queue/a/b", "$queue//", "$queue", "a.b/c", "*"],
 )  # fmt: skip
 def test_these_are_filters(text: str) -> None:
     assert parse_filter(text) == TopicFilter(None, text, tuple(text.split("/")))
@@ -27,7 +27,7 @@ def test_these_are_filters(text: str) -> None:
     "text",
     ["", "a#", "+a", "a+", "a/#/b", "#/a", "##", "++", "a/b#", "a/+b", "#/", "a/#/#", "a\0", "a\tb", "a\x7f", "a\x85b",
      "$share/", "$share//x", "$share/a", "$share/a/", "$share/+/x", "$share/a#/x", "$share/#", "$share//",
-     "$share/a/b#", "$share/a/\x01"],
+     "$share/a/b#", "$share/a/\x01", "$queue/", "$queue/#", "$queue/+", "$queue/a/+/b", "$share/a/$queue/b"],
 )  # fmt: skip
 def test_these_are_not(text: str) -> None:
     assert parse_filter(text) is INVALID

@@ -1,0 +1,55 @@
+"""A client's consumer of a queue that it subscribed to as ``$queue/<name>``, beside the queue's other consumers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker.core.consumer import UNBOUNDED, Consumer
+from broker.model.client_sessions import DeliverPublishes
+from broker.model.names import ConsumerTag
+from kernel import DeliveryRun, Grant, PacketIds
+from routing.subscriptions import Subscription
+
+if TYPE_CHECKING:
+    from broker.core.attachment import Attachment
+
+NO_TAG = ConsumerTag("")
+QOS_MAX = 1
+
+
+class QueueReader:
+    """While the client is connected and subscribed.  QoS 0: what is sent counts as acknowledged."""
+
+    __slots__ = ("_attachment", "_grant", "consumer", "subscription")
+
+    def __init__(self, attachment: Attachment, subscription: Subscription, queue_id: int) -> None:
+        self._attachment = attachment
+        self.subscription = subscription
+        qos = min(subscription.qos, QOS_MAX)
+        ids = [subscription.id] if subscription.id else []
+        self._grant = Grant(qos, subscription.retain_as_published, ids)
+        self.consumer = Consumer(self, 0, 0, NO_TAG, queue_id, qos == 0, False, None)
+
+    @property
+    def room(self) -> int:
+        return self._attachment.front.room
+
+    def deliver(
+        self, consumer: Consumer, deliveries: DeliveryRun, sequences: list[tuple[int, int]], count: int, size: int
+    ) -> None:
+        attachment = self._attachment
+        packet_ids: PacketIds | None = None
+        if not consumer.no_ack:
+            inflight = attachment.client.inflight
+            packet_ids = inflight.push_foreign(consumer.queue_id, sequences, attachment.next_sequence)
+        attachment.send(DeliverPublishes(deliveries, packet_ids, self._grant), count, size)
+
+    def starve(self, consumer: Consumer) -> None:
+        self._attachment.starve(consumer)
+
+    def channel_credit(self, consumer: Consumer) -> int:
+        return UNBOUNDED if consumer.no_ack else self._attachment.credit
+
+    def lose_consumer(self, consumer: Consumer) -> None:
+        """The queue is gone."""
+        self._attachment.lose_reader(self.subscription)
