@@ -130,14 +130,17 @@ class Retained:
             self._schedule(now_ms + again_ms)
 
     def _step(self, lookup: Lookup, now_ms: int) -> int | None:
-        """When to come again, in ms; None: told when something was read."""
+        """When to come again, in ms; None: told when something was read.
+
+        A few messages are found and sent at once: whoever subscribes and then publishes expects them first.
+        """
         if not lookup.sequences:
             self._find(lookup)
-        elif not self._has_room(lookup):
+        if not lookup.sequences:
+            return 0
+        if not self._has_room(lookup):
             return PACE_MS
-        elif not self._send_page(lookup, now_ms):
-            return None
-        return 0
+        return 0 if self._send_page(lookup, now_ms) else None
 
     def _find(self, lookup: Lookup) -> None:
         assert lookup.place is not None

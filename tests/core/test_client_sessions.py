@@ -520,3 +520,14 @@ def _topics(client: Client) -> dict[str, str]:
     runs = [reply.deliveries for reply in client.replies if isinstance(reply, cs.DeliverPublishes)]
     keys = [(run.routing_key(index).decode(), run.body(index).decode()) for run in runs for index in range(run.count)]
     return dict(keys)
+
+
+def test_a_few_retained_messages_come_before_what_is_published_after_the_subscription(node: Node) -> None:
+    publisher, late = attached(node, "p"), attached(node, "s")
+    for topic in ("a", "b", "c"):
+        publisher.publish(topic, topic=topic, retain=True)
+    late.session.submit([cs.Subscribe([cs.SubscriptionSpec("#", 1)])])
+    node.step()
+    publisher.session.submit([c.Publish(cs.NO_CHANNEL, published("after"), 9)])
+    node.step()
+    assert late.bodies()[-1] == "after"
