@@ -156,9 +156,11 @@ def test_a_pubrec_that_is_not_logged_is_never_released(monkeypatch: pytest.Monke
 
 @pytest.mark.slow
 def test_what_was_sent_and_is_forgotten_with_the_connection_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def forget_sent(client: ClientSession) -> None:
-        for first, last in client.inflight.take_sent():
+    def forget_sent(client: ClientSession) -> list[tuple[int, int, int]]:
+        sent, foreign = client.inflight.take_sent()
+        for first, last in sent:
             client.shard.kernel.settle(client.row.queue_id, first, last, ACCEPTED)
+        return foreign
 
     monkeypatch.setattr(ClientSession, "come_back", forget_sent)
     assert caught("M2", mqtt=True)
@@ -168,9 +170,10 @@ def test_what_was_sent_and_is_forgotten_with_the_connection_is_missed(monkeypatc
 def test_a_resent_message_with_another_packet_id_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is published anew instead of coming back."""
 
-    def publish_again(client: ClientSession) -> None:
+    def publish_again(client: ClientSession) -> list[tuple[int, int, int]]:
         kernel = client.shard.kernel
-        for first, last in client.inflight.take_sent():
+        sent, foreign = client.inflight.take_sent()
+        for first, last in sent:
             for sequence in range(first, last + 1):
                 kernel.give_back(client.row.queue_id, sequence, sequence)
             taken = kernel.take(client.row.queue_id, last - first + 1, 1 << 20)
@@ -181,6 +184,7 @@ def test_a_resent_message_with_another_packet_id_is_noticed(monkeypatch: pytest.
                 kernel.publish(messages, [route] * len(messages.keys()))
                 for range_ in ranges:
                     kernel.settle(client.row.queue_id, *range_, ACCEPTED)
+        return foreign
 
     monkeypatch.setattr(ClientSession, "come_back", publish_again)
     assert caught("M4", mqtt=True)
