@@ -16,6 +16,7 @@ from broker.core.permissions import Principal
 from broker.core.subscribing import resume_consuming
 from broker.core.waiter import Waiter
 from broker.model.client_sessions import (
+    NO_IDS,
     AttachSession,
     AuthenticateAnonymous,
     DetachSession,
@@ -25,9 +26,6 @@ from broker.model.client_sessions import (
 from broker.model.names import ClientId
 from broker.model.refusals import Refusal
 from broker.model.replies import Authenticated
-from kernel import PacketIds, encode_record_batch
-
-NO_IDS = PacketIds.of([])
 
 
 def authenticate_anonymous(front: ClientFront, channel: Channel, command: AuthenticateAnonymous) -> None:
@@ -115,7 +113,7 @@ class Attaching:
 
     def _log(self, client: ClientSession) -> None:
         """That it is attached, and its will, outlive us before it is told so."""
-        will, delay_s = will_of(self._command.will, encode_record_batch)
+        will, delay_s = will_of(self._command.will)
         command = self._command
         number = client.propose(s.Attached(client.id, command.expiry_s, will, delay_s, command.queue_length_max))
         client.shard.when_applied(number, Waiter(lambda: self._finish(client)))

@@ -188,13 +188,10 @@ class ClientSession:
         """Into the log of its shard; the command's number."""
         return self.shard.kernel.propose_command(encode_client_command(command))
 
-    def settle(self, ranges: Sequence[tuple[int, int]]) -> int:
-        """The client has these; how many they are."""
-        count = 0
+    def settle(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """The client has these."""
         for first, last in ranges:
             self.shard.kernel.settle(self.row.queue_id, first, last, ACCEPTED)
-            count += last - first + 1
-        return count
 
     def come_back(self) -> list[tuple[int, int, int]]:
         """What was sent and not acknowledged is to be sent again, flagged; (queue, first, last) of other queues."""

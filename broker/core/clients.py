@@ -25,7 +25,7 @@ from broker.core.topology_rows import ClientSessionRow
 from broker.model.client_sessions import NEVER, Will
 from broker.model.commands import Outcome as Settled
 from broker.model.names import ClientId, ClientSessionId, ExchangeName, QueueId, QueueName, UserName, VhostName
-from kernel import MessageRun, decode_record_batch
+from kernel import MessageRun, decode_record_batch, encode_record_batch
 from routing.subscriptions import MQTT_EXCHANGE, Subscription
 
 if TYPE_CHECKING:
@@ -324,6 +324,6 @@ class Clients:
             self.delete(client)
 
 
-def will_of(will: Will | None, encode: Callable[[MessageRun, int], bytes]) -> tuple[bytes | None, int]:
+def will_of(will: Will | None) -> tuple[bytes | None, int]:
     """As the log keeps it."""
-    return (None, 0) if will is None else (encode(will.messages, 0), will.delay_s)
+    return (None, 0) if will is None else (encode_record_batch(will.messages, 0), will.delay_s)

@@ -17,7 +17,7 @@ from broker.core.front import ClientFront
 from broker.core.outbox import CLIENT_OUTBOX_BASE
 from broker.core.waiter import Waiter
 from broker.model import commands as c
-from broker.model.client_sessions import Acknowledge, PublishOnce, Release, Released, ReleaseDue
+from broker.model.client_sessions import NO_IDS, Acknowledge, PublishOnce, Release, Released, ReleaseDue
 from broker.model.replies import Reject, TagRange
 from kernel import MessageRun, PacketIds
 
@@ -140,6 +140,3 @@ def _receive(
         return
     number = client.propose(s.Received(client.id, received.to_list()))
     client.shard.when_applied(number, Waiter(lambda: front.say(reply)))
-
-
-NO_IDS = PacketIds.of([])

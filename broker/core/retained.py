@@ -7,7 +7,6 @@ subscribes to everything delays nobody.
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from collections.abc import Callable
 
@@ -45,7 +44,7 @@ class RetainedLimits(msgspec.Struct, frozen=True):
 class Lookup:
     """One new subscription's."""
 
-    __slots__ = ("client", "filter", "finding", "place", "qos", "sequences")
+    __slots__ = ("client", "fetched", "filter", "finding", "place", "qos", "sequences")
 
     def __init__(self, client: ClientSession, spec: SubscriptionSpec) -> None:
         self.client = client
@@ -54,8 +53,9 @@ class Lookup:
         self.place: bytes | None = b""
         """Where to go on; None: nowhere."""
         self.finding: list[int] = []
-        self.sequences: deque[int] = deque()
-        """Found, and to be fetched."""
+        self.sequences: list[int] = []
+        """Found; those from ``fetched`` on are to be fetched."""
+        self.fetched = 0
 
 
 class Retained:
@@ -148,18 +148,18 @@ class Retained:
         lookup.finding += found
         if lookup.place is None or len(lookup.finding) >= FOUND_MAX:
             lookup.finding.sort()
-            lookup.sequences.extend(lookup.finding)
-            lookup.finding = []
+            lookup.sequences, lookup.finding, lookup.fetched = lookup.finding, [], 0
 
     def _has_room(self, lookup: Lookup) -> bool:
         return lookup.client.queued <= QUEUED_MAX
 
     def _send_page(self, lookup: Lookup, now_ms: int) -> bool:
         """False: what comes next must be read first."""
-        page = list(itertools.islice(lookup.sequences, PAGE))
+        page = lookup.sequences[lookup.fetched : lookup.fetched + PAGE]
         messages, count = self.index.fetch(self.shard.kernel, page, now_ms)
-        for _ in range(count):
-            lookup.sequences.popleft()
+        lookup.fetched += count
+        if lookup.fetched == len(lookup.sequences):
+            lookup.sequences = []
         if messages.count:
             send_to(lookup.client, messages, lookup.qos)
         return count > 0

@@ -22,6 +22,7 @@ from broker.core.publishing import Destination, RouteTable, tag_ranges, tags_lef
 from broker.core.resources import exchange_resource
 from broker.core.scram import ScramExchange
 from broker.core.shard import Shard
+from broker.core.sys_topics import PREFIX as SYS_PREFIX
 from broker.core.waiter import Waiter
 from broker.model import client_sessions as cs
 from broker.model import commands as c
@@ -39,7 +40,7 @@ HELD_COUNT_MAX = 1024
 UNCONFIRMED_COUNT_MAX = 4096
 """Runs that wait for a commit, likewise."""
 NO_CHANNEL = ChannelNumber(0)
-SYS_KEY = b"$SYS"
+SYS_KEY = SYS_PREFIX.encode()
 NOT_ASKED: tuple[int, set[bytes]] = (-1, set())
 """Where a session may publish, before it has: the rights of no generation."""
 

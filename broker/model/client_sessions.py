@@ -15,6 +15,7 @@ from broker.model.refusals import Refusal
 from kernel import DeliveryRun, Grant, MessageRun, PacketIds
 
 NO_CHANNEL = Channel(0)
+NO_IDS = PacketIds.of([])
 NEVER = 0xFFFFFFFF
 """A session expiry that is none, in seconds."""
 
