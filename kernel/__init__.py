@@ -67,6 +67,8 @@ from kernel._kernel import (
     to_amqp,
     to_mqtt,
     topic_of_routing_key,
+    under_way_size,
+    wanting_shards,
 )
 
 __all__ = [
@@ -131,4 +133,6 @@ __all__ = [
     "to_amqp",
     "to_mqtt",
     "topic_of_routing_key",
+    "under_way_size",
+    "wanting_shards",
 ]

@@ -839,6 +839,12 @@ def busy_shards(shards: Sequence[Shard]) -> list[int]:
 def any_urgent(shards: Sequence[Shard]) -> bool:
     """Somebody waits for what one of them gathered, and it can be proposed."""
 
+def wanting_shards(shards: Sequence[Shard]) -> list[int]:
+    """Which of them would give something by ``take_wanted_reads``."""
+
+def under_way_size(shards: Sequence[Shard]) -> int:
+    """Bytes of all of them that are not committed."""
+
 @final
 class RetainedIndex:
     """Topics and their last messages in one queue of a shard (kernel/src/retained.rs)."""
@@ -889,6 +895,11 @@ class Poller:
         """Closes it, whatever is left to be written."""
     def watch(self, fd: int) -> int:
         """Each change of ``fd`` to readable (an eventfd's need not be read) comes with the token returned: -1, ..."""
+    def accept(self, token: int) -> tuple[int, str, int]:
+        """The next connection that waits at the watched listener ``token``: descriptor, the peer's address, its port.
+
+        An IPv4 address that came over IPv6 is an IPv4 address.  OSError: accept(2)'s; BlockingIOError: nobody waits.
+        """
     def round(self) -> list[tuple[int, list[_Frame] | None]]:
         """What came: frames (none: bytes that complete none), or None: the end, told once; or a watched token."""
     def send(self, token: int, output: list[bytes | Chunk]) -> None:

@@ -32,7 +32,7 @@ from broker.core.traffic import Traffic
 from broker.model.client_sessions import SubscriptionSpec
 from broker.model.commands import Outcome as Settled
 from broker.model.names import QueueId, ShardId, VhostName
-from kernel import MessageRun, any_urgent, busy_shards
+from kernel import MessageRun, any_urgent, busy_shards, under_way_size, wanting_shards
 
 
 class ClientSettings(msgspec.Struct, frozen=True):
@@ -73,6 +73,7 @@ class Back:
         self.volatile = volatile
         self.shards = [meta, *logged, volatile]
         self._kernels = [shard.kernel for shard in self.shards]
+        self._logged_kernels = [shard.kernel for shard in self.shards if shard.logged]
         self.topology = topology
         self.meta = Meta(meta, topology, self._receive_outcome)
         self.queues: dict[int, tuple[Shard, Queue]] = {}
@@ -161,7 +162,7 @@ class Back:
 
     @property
     def under_way_size(self) -> int:
-        return sum(shard.kernel.under_way_size for shard in self.shards if shard.logged)
+        return under_way_size(self._logged_kernels)
 
     # ---- the topology's outcomes
 
@@ -356,8 +357,8 @@ class Back:
 
     def take_wanted_reads(self) -> list[tuple[Shard, list[int]]]:
         """Entries that shards want in memory again; whoever reads them calls for a step after."""
-        wanted = [(shard, shard.kernel.take_wanted_reads()) for shard in self.logged]
-        return [(shard, entries) for shard, entries in wanted if entries]
+        wanting = [self.shards[number] for number in wanting_shards(self._kernels)]
+        return [(shard, shard.kernel.take_wanted_reads()) for shard in wanting]
 
     def receive_synced(self, write: int) -> None:
         for shard in self.shards:

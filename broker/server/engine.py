@@ -30,6 +30,9 @@ from protocols.adapter import Frame
 log = structlog.get_logger()
 
 LOOK_INTERVAL_S = 10.0
+STEPS_MAX = 8
+"""Of the core, in one round: what an adapter asks for when it is answered (a login, then the vhost, then the session)
+need not wait for the next one."""
 UNFINISHED_PROGRESS_MIN = 10 << 10
 """Bytes by which an unfinished frame or message must grow between two looks: 1 KiB a second.  What is begun
 holds memory, and a byte now and then would pass for a sign of life."""
@@ -103,10 +106,15 @@ class Engine(Generic[SessionT]):
         self.ring()
         return connection
 
-    def watch(self, fd: int, receive_readable: Callable[[], None]) -> None:
-        """Has it told, within a round, each time that more can be read from ``fd``; at once if anything can."""
+    def watch(self, fd: int, receive_readable: Callable[[], None]) -> int:
+        """Has it told, within a round, each time that more can be read from ``fd``; at once if anything can.
+
+        The poller's token for it.
+        """
         assert self.poller is not None
-        self._watched[self.poller.watch(fd)] = receive_readable
+        token = self.poller.watch(fd)
+        self._watched[token] = receive_readable
+        return token
 
     def receive_journal(self) -> None:
         """The journal has something to say."""
@@ -174,6 +182,17 @@ class Engine(Generic[SessionT]):
             received += self.poller.round()
             for token, left in self.poller.take_unblocked():
                 self.receive_written(token, left, now)
+        self._hand_out(received, touched, now)
+        if self._opened and self.poller is not None:
+            # Who connects mostly speaks at once: what was said to those just accepted is there already.
+            touched.update(dict.fromkeys(self._opened))
+            self._opened.clear()
+            self._hand_out(self.poller.round(), touched, now)
+        return touched
+
+    def _hand_out(
+        self, received: list[tuple[int, list[Frame] | None]], touched: dict[Connection[SessionT], None], now: float
+    ) -> None:
         connections = self.connections
         for token, frames in received:
             connection = connections.get(token)
@@ -186,7 +205,6 @@ class Engine(Generic[SessionT]):
             elif connection.flow.state is FlowState.OPEN:
                 connection.adapter.receive_frames(frames, now)
                 touched[connection] = None
-        return touched
 
     def _receive_timeouts(self, touched: dict[Connection[SessionT], None], now: float) -> None:
         for connection in self.deadlines.take_due(now):
@@ -248,9 +266,19 @@ class Engine(Generic[SessionT]):
         if self._journal_spoke or self.poller is None:
             self._journal_spoke = False
             core.disk_alarm = DISK_ALARMS[self.syncs.pressure]
-        core.step(now, self._now_ms())
+        now_ms = self._now_ms()
+        for _ in range(STEPS_MAX):
+            core.step(now, now_ms)
+            if not self._answer(now):
+                break
+        else:
+            self.due = True
         self.wanted_reads += core.take_wanted_reads()
-        for session in core.take_busy():
+
+    def _answer(self, now: float) -> bool:
+        """Hands adapters what the core says; whether one of them has asked for more."""
+        asked = False
+        for session in self.core.take_busy():
             connection = self._sessions[session]
             replies = session.take_replies()
             connection.adapter.receive_replies(replies, now)
@@ -258,7 +286,8 @@ class Engine(Generic[SessionT]):
             if not connection.proven:
                 self._prove(connection, replies)
             if self._take(connection, now):
-                self.due = True
+                asked = True
+        return asked
 
     def _prove(self, connection: Connection[SessionT], replies: Sequence[Reply]) -> None:
         if any(type(reply) is Authenticated for reply in replies):

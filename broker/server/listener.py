@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import ipaddress
+import os
 import socket
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Generic
 
 import msgspec
@@ -25,6 +27,8 @@ BACKLOG = 4096
 ACCEPT_COUNT_MAX = 64
 """Accepted in a row: with more, a storm of connections would delay those who are there."""
 OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+ADDRESSES_MAX = 1024
+"""Of which it is remembered whether they are this machine's own."""
 RETRY_S = 0.1
 """As trio's serve_listeners: until then somebody may have gone."""
 PEER_GONE = {
@@ -43,6 +47,8 @@ PEER_GONE = {
 }
 """accept(2): errors of the connection that was to be accepted, or of a firewall; not of the listener."""
 
+Accept = Callable[[int], tuple[int, str, int]]
+"""``Poller.accept``."""
 Protocol = Callable[[Peer, float], Opened]
 """Makes the adapter of a new connection, at a time."""
 
@@ -84,10 +90,18 @@ def listen(endpoint: Endpoint) -> socket.socket:
 class Listener(Generic[SessionT]):
     """One listening socket."""
 
-    def __init__(self, endpoint: Endpoint, listening: socket.socket, engine: Engine[SessionT]) -> None:
+    def __init__(
+        self, endpoint: Endpoint, listening: socket.socket, engine: Engine[SessionT], accept: Accept | None = None
+    ) -> None:
+        """``accept``: the poller's, but in tests."""
+        assert engine.poller is not None
         self.endpoint = endpoint
         self._listening = listening
         self._engine = engine
+        self._poller = engine.poller
+        self._accept_next = accept or engine.poller.accept
+        self._token = 0
+        """The poller's, once it listens."""
         self._open = True
         self._left = trio.Event()
         """Somebody waits who was not accepted in a round."""
@@ -99,7 +113,7 @@ class Listener(Generic[SessionT]):
         Within the engine's rounds: they wait at the poller, and who connects ends that wait.
         """
         with self._listening:
-            self._engine.watch(self._listening.fileno(), self._receive_readable)
+            self._token = self._engine.watch(self._listening.fileno(), self._receive_readable)
             try:
                 while True:
                     await self._left.wait()
@@ -127,7 +141,7 @@ class Listener(Generic[SessionT]):
         """Accepts who waits; after how many seconds to go on, if somebody is left."""
         for _ in range(ACCEPT_COUNT_MAX):
             try:
-                accepted, address = self._listening.accept()
+                fd, host, port = self._accept_next(self._token)
             except BlockingIOError:
                 return None
             except OSError as error:
@@ -137,36 +151,26 @@ class Listener(Generic[SessionT]):
                     raise
                 log.warning("no connection can be accepted", protocol=self.endpoint.name, reason=error.strerror)
                 return RETRY_S
-            self._admit(accepted, address)
+            self._admit(fd, Peer(host, port, is_loopback(host)))
         return 0.0
 
-    def _admit(self, accepted: socket.socket, address: tuple[str, int]) -> None:
-        peer = peer_of(address)
+    def _admit(self, fd: int, peer: Peer) -> None:
         admission = self._engine.admission
         if not admission.admit(peer.address):
             # At once, so that the client knows; in the backlog it would wait for its own timeout.
-            accepted.close()
+            os.close(fd)
             log.warning("connection refused: too many", protocol=self.endpoint.name, peer=peer.address)
             return
-        poller = self._engine.poller
-        assert poller is not None
+        opened = self.endpoint.protocol(peer, trio.current_time())
         try:
-            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            opened = self.endpoint.protocol(peer, trio.current_time())
-            self._engine.open(
-                peer, opened, lambda token: PolledSocket(poller, token, accepted.detach(), opened.decoder)
-            )
+            self._engine.open(peer, opened, lambda token: PolledSocket(self._poller, token, fd, opened.decoder))
         except OSError as error:
-            # Reset between accept and here, or no room in the epoll.
-            accepted.close()
+            # No room in the epoll.
             admission.leave(peer.address, proven=False)
             log.info("connection lost at once", peer=peer.address, reason=error.strerror)
 
 
-def peer_of(address: tuple[str, int]) -> Peer:
-    """Of what accept says; an IPv4 address that came over IPv6 is an IPv4 address."""
-    host, port = address[:2]
-    ip = ipaddress.ip_address(host.partition("%")[0])
-    mapped = getattr(ip, "ipv4_mapped", None)
-    ip = ip if mapped is None else mapped
-    return Peer(str(ip), port, ip.is_loopback)
+@lru_cache(maxsize=ADDRESSES_MAX)
+def is_loopback(host: str) -> bool:
+    """Of an address as the poller gives it."""
+    return ipaddress.ip_address(host.partition("%")[0]).is_loopback

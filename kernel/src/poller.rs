@@ -11,6 +11,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ use bytes::Bytes;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::io::{Errno, Result};
+use rustix::net::sockopt::set_tcp_nodelay;
+use rustix::net::{acceptfrom_with, SocketFlags};
 use rustix::time::{clock_gettime, ClockId};
 
 use crate::connection::{Connection, Reading, SharedDecoder};
@@ -158,6 +161,19 @@ impl Poller {
         )?;
         self.watched.push(fd);
         Ok(token)
+    }
+
+    /// The next connection that waits at a watched listener, and whom it is with.
+    ///
+    /// # Errors
+    /// accept(2)'s: AGAIN where nobody waits.
+    pub fn accept(&self, token: i64) -> Result<(OwnedFd, Option<SocketAddr>)> {
+        let listener = &self.watched[(-1 - token) as usize];
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let (fd, address) = acceptfrom_with(listener, flags)?;
+        // One that the peer has reset since is told by its first read.
+        let _ = set_tcp_nodelay(&fd, true);
+        Ok((fd, address.and_then(|address| address.try_into().ok())))
     }
 
     /// Queues output; it leaves with the next [`Self::flush`].

@@ -258,6 +258,11 @@ impl Shard {
         Some((run, last))
     }
 
+    /// `take_wanted_reads` would give some.
+    pub fn wants_reads(&self) -> bool {
+        !self.wanted_reads.is_empty()
+    }
+
     /// Entries that are wanted in memory, in order; each is asked for once until it is received.
     pub fn take_wanted_reads(&mut self) -> Vec<u64> {
         let wanted: Vec<u64> = std::mem::take(&mut self.wanted_reads).into_iter().collect();

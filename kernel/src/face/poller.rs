@@ -1,6 +1,6 @@
 //! `Poller` for Python.
 
-use std::os::fd::RawFd;
+use std::os::fd::{IntoRawFd, RawFd};
 use std::sync::{Mutex, MutexGuard};
 
 use pyo3::exceptions::PyTypeError;
@@ -84,6 +84,16 @@ impl PyPoller {
     fn watch(&self, fd: RawFd) -> PyResult<i64> {
         let fd = sys::duplicate(fd).map_err(os_error)?;
         self.lock().watch(fd).map_err(os_error)
+    }
+
+    fn accept(&self, token: i64) -> PyResult<(RawFd, String, u16)> {
+        let (fd, address) = self.lock().accept(token).map_err(os_error)?;
+        let address = address.ok_or_else(|| os_error(Errno::CONNABORTED))?;
+        Ok((
+            fd.into_raw_fd(),
+            address.ip().to_canonical().to_string(),
+            address.port(),
+        ))
     }
 
     fn round<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {

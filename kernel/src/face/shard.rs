@@ -526,10 +526,24 @@ fn any_urgent(shards: Vec<PyRef<'_, PyShard>>) -> bool {
     shards.iter().any(|shard| shard.lock().is_urgent())
 }
 
+#[pyfunction]
+fn wanting_shards(shards: Vec<PyRef<'_, PyShard>>) -> Vec<usize> {
+    let numbered = shards.iter().enumerate();
+    let wanting = numbered.filter(|(_, shard)| shard.lock().wants_reads());
+    wanting.map(|(number, _)| number).collect()
+}
+
+#[pyfunction]
+fn under_way_size(shards: Vec<PyRef<'_, PyShard>>) -> usize {
+    shards.iter().map(|s| s.lock().under_way_size()).sum()
+}
+
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyRoute>()?;
     m.add_function(wrap_pyfunction!(busy_shards, m)?)?;
     m.add_function(wrap_pyfunction!(any_urgent, m)?)?;
+    m.add_function(wrap_pyfunction!(wanting_shards, m)?)?;
+    m.add_function(wrap_pyfunction!(under_way_size, m)?)?;
     m.add_class::<PyShard>()?;
     m.add_class::<PyUnsettled>()?;
     Ok(())

@@ -350,3 +350,21 @@ fn who_begins_something_must_get_on_with_it() {
     world.poller.pause(1);
     assert!(world.poller.slow_inputs(10).is_empty());
 }
+
+#[test]
+fn a_watched_listener_s_connections_are_accepted_with_their_addresses() {
+    let world = World::new();
+    let mut poller = world.poller;
+    let listener = std::net::TcpListener::bind("[::]:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let token = poller.watch(listener.into()).unwrap();
+    assert_eq!(poller.accept(token).unwrap_err(), Errno::AGAIN);
+    let peer = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let (fd, address) = poller.accept(token).unwrap();
+    let address = address.unwrap();
+    assert_eq!(address.ip().to_canonical().to_string(), "127.0.0.1");
+    assert_eq!(address.port(), peer.local_addr().unwrap().port());
+    assert!(rustix::net::sockopt::tcp_nodelay(&fd).unwrap());
+    assert_eq!(poller.accept(token).unwrap_err(), Errno::AGAIN);
+}
