@@ -56,6 +56,8 @@ class MessageRun:
     def after(self, index: int) -> MessageRun:
         """The messages from ``index`` on; all keys of the run keep their places."""
     def mandatory_only(self) -> MessageRun: ...
+    def compacted(self) -> MessageRun:
+        """The same messages in a buffer of their own: kept for long, they don't keep the reads they came in."""
     def before_key(self, key: int) -> MessageRun:
         """The messages before the first that has this key."""
     def first_with_flag(self, flag: int) -> int | None: ...

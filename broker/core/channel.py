@@ -64,6 +64,14 @@ class Channel:
             self.held = NONE_HELD
         return command
 
+    def drop_held(self, kept: tuple[type, ...]) -> int:
+        """All but commands of these types; how many."""
+        held, self.held = self.held, NONE_HELD
+        left = [command for command in held if isinstance(command, kept)]
+        if left:
+            self.hold(left)
+        return len(held) - len(left)
+
     def confirm(self, ranges: list[tuple[int, int]]) -> None:
         for first, last in ranges:
             if self.confirmed and self.confirmed[-1][1] + 1 == first:

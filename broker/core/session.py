@@ -40,6 +40,8 @@ HELD_COUNT_MAX = 1024
 UNCONFIRMED_COUNT_MAX = 4096
 """Runs that wait for a commit, likewise."""
 NO_CHANNEL = ChannelNumber(0)
+GOODBYES = (c.CloseChannel, c.CloseSession)
+"""They are done behind a refused command too."""
 SYS_KEY = SYS_PREFIX.encode()
 NOT_ASKED: tuple[int, set[bytes]] = (-1, set())
 """Where a session may publish, before it has: the rights of no generation."""
@@ -157,8 +159,12 @@ class Session:
             self._replies.append(reply)
             self._busy[self] = None
 
-    def refuse(self, channel: Channel, refused: Refused) -> None:
-        self.say(r.Refuse(channel.number, refused.refusal, refused.detail))
+    def refuse(self, channel: Channel, refused: Refused, tag: int | None = None) -> None:
+        """``tag``: of the publish that is refused, if it is one.  What is held behind it comes to nothing: who asked
+        for it takes the whole channel for refused."""
+        if channel.held:
+            self._held_count -= channel.drop_held(GOODBYES)
+        self.say(r.Refuse(channel.number, refused.refusal, refused.detail, tag))
 
     def owe(self, channel: Channel) -> None:
         if not self.closed:
@@ -361,7 +367,7 @@ class Session:
             assert self.vhost is not None
             name = ExchangeName(command.messages.keys()[position][0].decode())
             refused = Refused(Refusal.NOT_FOUND, f"no {exchange_resource(self.vhost, name)}")
-        self.refuse(channel, refused)
+        self.refuse(channel, refused, command.first_tag and command.first_tag + before.count)
 
     def _return_unroutable(self, channel: Channel, messages: MessageRun, destinations: list[Destination]) -> None:
         nowhere = [position for position, d in enumerate(destinations) if not d.routes]

@@ -131,11 +131,16 @@ class Reject(msgspec.Struct, frozen=True, gc=False):
 
 
 class Refuse(msgspec.Struct, frozen=True, gc=False):
-    """The broker's no to the oldest unanswered command of the channel, or to one that has no answer."""
+    """The broker's no to the oldest unanswered command of the channel, or to one that has no answer.
+
+    What is held back behind it on its channel, but CloseChannel and CloseSession, comes to nothing.  ``tag``: of the
+    message that is refused, if it is a Publish; 0: it has none.
+    """
 
     channel: Channel
     refusal: Refusal
     detail: str
+    tag: int | None = None
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):

@@ -125,7 +125,7 @@ def test_an_unknown_exchange_is_refused_after_what_came_before_it(node: Node) ->
     from kernel import MessageRun
 
     replies = node.ask(session, c.Publish(CHANNEL, MessageRun.of(CHANNEL, rows), 1))
-    assert replies[0] == r.Refuse(CHANNEL, Refusal.NOT_FOUND, "no exchange 'nope' in vhost '/'")
+    assert replies[0] == r.Refuse(CHANNEL, Refusal.NOT_FOUND, "no exchange 'nope' in vhost '/'", 2)
     assert confirmed(replies) == [1]
 
 
@@ -225,7 +225,25 @@ def test_who_waits_to_get_from_a_deleted_queue_is_told(node: Node, durable: bool
     getting.submit([publish("a"), c.Get(CHANNEL, name), c.Get(CHANNEL, name), declare("other")])
     replies = node.ask(deleting, c.DeleteQueue(CHANNEL, name))
     assert isinstance(replies[0], r.QueueDeleted)
-    assert isinstance(getting.take_replies()[-1], r.QueueDeclared)
+    assert isinstance(getting.take_replies()[-1], r.Refuse)
+    assert isinstance(node.ask(getting, declare("other"))[-1], r.QueueDeclared)
+
+
+def test_what_is_held_behind_a_refused_command_comes_to_nothing(node: Node) -> None:
+    session = node.session()
+    node.ask(session, declare(durable=False), declare("other"))
+    refused = node.ask(session, declare("new"), declare(), publish("a", key="other", tag=1), c.CloseChannel(CHANNEL))
+    assert [type(reply) for reply in refused] == [r.QueueDeclared, r.Refuse, r.ChannelClosed]
+    replies = node.ask(session, c.OpenChannel(CHANNEL), declare("other"), publish("b", key="other", tag=1))
+    assert isinstance(replies[0], r.QueueDeclared)
+    assert replies[0].message_count == 0
+    assert confirmed(replies) == [1]
+
+
+def test_the_refusal_of_a_publish_without_a_tag_says_so(node: Node) -> None:
+    (reply,) = node.ask(node.session(), publish("a", exchange="nope"))
+    assert isinstance(reply, r.Refuse)
+    assert reply.tag == 0
 
 
 def test_a_lost_connection_gives_its_messages_back_and_takes_its_own_queues_along(node: Node) -> None:

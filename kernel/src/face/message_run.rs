@@ -165,6 +165,11 @@ impl PyMessageRun {
         Self::new(self.channel, Arc::new(self.run.filter(wanted)))
     }
 
+    /// In a buffer of their own.
+    fn compacted(&self) -> Self {
+        Self::new(self.channel, Arc::new(self.run.compacted()))
+    }
+
     fn before(&self, index: usize) -> Self {
         let count = index.min(self.run.entries.len());
         Self::new(self.channel, Arc::new(self.run.before(count)))
