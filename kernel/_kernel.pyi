@@ -16,6 +16,7 @@ FLAG_REPLAYED: Final[int]
 """It comes from the retained messages, for a subscription that is new."""
 ORIGIN_AMQP: Final[int]
 ORIGIN_MQTT: Final[int]
+ORIGIN_STOMP: Final[int]
 FLAG_DEAD_LETTERED: Final[int]
 """Its record of deaths was written by the broker."""
 
@@ -307,6 +308,13 @@ def to_mqtt(messages: MessageRun) -> MessageRun:
 
 def to_amqp(messages: MessageRun) -> MessageRun:
     """The same messages in AMQP 0-9-1's form, with a delivery-mode; the same bytes if it is theirs.  Never fails."""
+
+def to_stomp(messages: MessageRun) -> MessageRun:
+    """The same messages in STOMP's form; the same bytes if it is theirs.  Never fails.
+
+    Flags that say something of AMQP's properties alone (bad expiration, dead-lettered) are not kept; a user id's is,
+    but for MQTT's messages, which have none.
+    """
 
 def routing_key_of_topic(topic: bytes) -> bytes:
     """The same levels as AMQP writes them: ``a/x.y`` is ``a.x%2Ey``."""

@@ -14,12 +14,15 @@ pub enum Origin {
     /// Properties as MQTT 5 encodes them, without those of one hop: topic alias, subscription identifiers and
     /// message expiry (which is the entry's). A routing key is a topic.
     Mqtt = 1,
+    /// Properties as header lines of STOMP 1.2 (`conversion/header_lines.rs`), without those of one hop and those that
+    /// the entry has: persistent, an expiration in ms. Exchange and routing key are AMQP's.
+    Stomp = 2,
 }
 
 impl Origin {
     /// The log's number for it.
     pub fn of(number: u8) -> Option<Self> {
-        [Self::Amqp091, Self::Mqtt]
+        [Self::Amqp091, Self::Mqtt, Self::Stomp]
             .into_iter()
             .find(|origin| *origin as u8 == number)
     }
@@ -71,7 +74,7 @@ impl Span {
 /// One message of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The origin's encoded properties (AMQP 0-9-1: the flag words and what follows them).
+    /// The origin's encoded properties (AMQP 0-9-1: the flag words and what follows them; STOMP: header lines).
     pub properties: Span,
     pub body: Span,
     /// Which (exchange, routing key) of the run's dictionary.

@@ -13,7 +13,8 @@
 //! header value: key number u16 LE | flags u8 | priority u8 | expiration ms u32 LE | properties
 //! ```
 //!
-//! The size of a routing key is a u8 for origin 0 (AMQP 0-9-1) and a u16 LE for origin 1 (MQTT, a topic).
+//! The size of a routing key is a u8 for origin 0 (AMQP 0-9-1) and a u16 LE for origin 1 (MQTT, a topic);
+//! origin 2 (STOMP) has it as AMQP does.
 //!
 //! A record's *number* is its offset delta: slices of queues name records by it, so it stays when
 //! others are left out ([`retain`]). Compressed batches and foreign records (other origins) come with
@@ -282,7 +283,7 @@ fn open(frame: &[u8]) -> Result<Opened<'_>, String> {
     for _ in 0..key_count {
         let exchange = reader.name()?;
         let routing_key = match origin {
-            Origin::Amqp091 => reader.name()?,
+            Origin::Amqp091 | Origin::Stomp => reader.name()?,
             Origin::Mqtt => reader.topic()?,
         };
         dictionary.push(Key {

@@ -40,7 +40,7 @@ const LAST: [&[u8]; 3] = [
 const KEPT: u8 = flags::PERSISTENT | flags::EXACTLY_ONCE | flags::HAS_USER_ID;
 
 /// The same messages, readdressed, each with this death in its headers and without an expiration; in AMQP's
-/// form, since MQTT's has no place for the record.
+/// form, since no other has a place for the record.
 pub fn dead_letter(run: &DeliveryRun, death: &Death) -> MessageRun {
     let mut builder = RunBuilder::new(Origin::Amqp091);
     let mut properties = Vec::new();
@@ -69,7 +69,7 @@ pub fn dead_letter(run: &DeliveryRun, death: &Death) -> MessageRun {
 }
 
 /// Numbers of the messages that have been in `queue` before and came back without anybody's rejecting
-/// them on the way: they would go round for ever, so they are not to be put there. Of MQTT's form there are none: the record
+/// them on the way: they would go round for ever, so they are not to be put there. Of another form there are none: the record
 /// is in AMQP's, in which all dead letters are.
 pub fn cycling(run: &MessageRun, queue: &[u8]) -> Vec<usize> {
     if run.origin != Origin::Amqp091 {

@@ -1,18 +1,15 @@
 //! AMQP 0-9-1's form of a message as MQTT's.
 
-use crate::amqp::properties::{self, flag};
+use crate::amqp::properties::flag;
 use crate::amqp::table::{self, Field};
+use crate::conversion::amqp_form::{is_string, Message};
 use crate::conversion::mqtt_properties::{is_topic, Property, STRING_SIZE_MAX};
 use crate::conversion::mqtt_to_amqp::address_of;
 use crate::conversion::text::{self, BASE64_SUFFIX};
 use crate::conversion::topic::{queue_topic, topic_of, topic_shown};
-use crate::conversion::{carried, json_text, FLAGS_OF_AMQP};
-use crate::message_run::{Entry, Facts, MessageRun, Origin};
+use crate::conversion::{carried, facts, json_text, FLAGS_OF_AMQP, PROPERTIES_SIZE_MAX};
+use crate::message_run::{Entry, MessageRun, Origin};
 use crate::run_builder::RunBuilder;
-
-/// User properties beyond this are left out. An array repeats its header's name, so that a header frame of 128 KiB
-/// could become fifty times that.
-const PROPERTIES_SIZE_MAX: usize = 1 << 20;
 
 /// Entries of a run of AMQP origin as a run of their own.
 pub fn convert(run: &MessageRun, entries: &[Entry]) -> MessageRun {
@@ -24,84 +21,28 @@ pub fn convert(run: &MessageRun, entries: &[Entry]) -> MessageRun {
         let message = Message::read(entry.properties.of(&run.buffer));
         let (exchange, routing_key) = (run.exchange(entry.key), run.routing_key(entry.key));
         let topic = message.topic(exchange, routing_key);
-        let exchange = if exchange.is_empty() {
-            carried::TOPIC_EXCHANGE
-        } else {
-            exchange
-        };
-        let key = builder.key(exchange, &topic);
+        let key = builder.key(shown_exchange(exchange), &topic);
         encoded.clear();
         message.put_properties(&mut encoded);
-        let facts = Facts {
-            expiration_ms: entry.expiration_ms,
-            priority: entry.priority,
-            flags: entry.flags & !FLAGS_OF_AMQP,
-        };
-        builder.push(key, &encoded, entry.body.of(&run.buffer), facts);
+        let body = entry.body.of(&run.buffer);
+        builder.push(key, &encoded, body, facts(entry, FLAGS_OF_AMQP));
     }
     builder.finish()
 }
 
-/// AMQP properties, taken apart.
-#[derive(Default)]
-struct Message<'a> {
-    /// By the flag's bit.
-    values: [Option<&'a [u8]>; 16],
-    headers: &'a [u8],
-    topic: Option<&'a [u8]>,
-    content_type: Option<&'a [u8]>,
-    correlation_data: Option<&'a [u8]>,
-    payload_format: Option<u8>,
-    response_exchange: Option<&'a [u8]>,
-    response_topic: Option<&'a [u8]>,
+/// The exchange of a topic, be it one that leads past all exchanges.
+pub fn shown_exchange(exchange: &[u8]) -> &[u8] {
+    if exchange.is_empty() {
+        carried::TOPIC_EXCHANGE
+    } else {
+        exchange
+    }
 }
 
-impl<'a> Message<'a> {
-    fn read(encoded: &'a [u8]) -> Self {
-        let mut message = Self::default();
-        // What is ill-formed ends early: what was found till then counts.
-        let _ = properties::visit(encoded, |property, value| {
-            message.values[property.ilog2() as usize] = Some(value);
-            Ok(())
-        });
-        message.headers = message.value(flag::HEADERS).unwrap_or_default();
-        for field in table::fields(message.headers) {
-            let kind = field.kind;
-            let (place, fits) = match field.name {
-                carried::TOPIC => (&mut message.topic, kind == b'S'),
-                carried::CONTENT_TYPE => (
-                    &mut message.content_type,
-                    kind == b'S' && is_string(field.value),
-                ),
-                carried::CORRELATION_DATA => (
-                    &mut message.correlation_data,
-                    matches!(kind, b'S' | b'x') && field.value.len() <= STRING_SIZE_MAX,
-                ),
-                carried::RESPONSE_EXCHANGE => (&mut message.response_exchange, kind == b'S'),
-                carried::RESPONSE_TOPIC => (
-                    &mut message.response_topic,
-                    kind == b'S' && is_topic(field.value),
-                ),
-                carried::PAYLOAD_FORMAT => {
-                    message.payload_format = message.payload_format.or(payload_format(&field));
-                    continue;
-                }
-                _ => continue,
-            };
-            if fits {
-                place.get_or_insert(field.value);
-            }
-        }
-        message
-    }
-
-    fn value(&self, flag: u16) -> Option<&'a [u8]> {
-        self.values[flag.ilog2() as usize]
-    }
-
+impl Message<'_> {
     /// The header's topic is believed if it would have become this address: a publisher may not show another one
     /// than where it was allowed to publish.
-    fn topic(&self, exchange: &[u8], routing_key: &[u8]) -> Vec<u8> {
+    pub fn topic(&self, exchange: &[u8], routing_key: &[u8]) -> Vec<u8> {
         if let Some(topic) = self.topic.filter(|topic| is_topic(topic)) {
             let address = address_of(topic);
             let same =
@@ -113,7 +54,7 @@ impl<'a> Message<'a> {
         mended(topic_shown(exchange, routing_key))
     }
 
-    fn put_properties(&self, out: &mut Vec<u8>) {
+    pub fn put_properties(&self, out: &mut Vec<u8>) {
         if let Some(format) = self.payload_format {
             Property::PayloadFormat(format).put(out);
         }
@@ -159,20 +100,6 @@ impl<'a> Message<'a> {
         };
         Property::ResponseTopic(&topic).put(out);
     }
-}
-
-fn payload_format(field: &Field) -> Option<u8> {
-    let whole = matches!(
-        field.kind,
-        b'b' | b'B' | b's' | b'u' | b'I' | b'i' | b'l' | b't'
-    );
-    let (last, before) = field.value.split_last()?;
-    (whole && *last <= 1 && before.iter().all(|byte| *byte == 0)).then_some(*last)
-}
-
-/// Whether MQTT can have it as a string and every client takes it.
-fn is_string(value: &[u8]) -> bool {
-    value.len() <= STRING_SIZE_MAX && text::is_text(value)
 }
 
 /// A name no decoder let in, with a mark for each character that may not be shown.

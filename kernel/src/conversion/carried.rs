@@ -25,19 +25,23 @@ const HEADERS: [&[u8]; 7] = [
 pub const TOPIC_EXCHANGE: &[u8] = b"amq.topic";
 
 /// A user property with such a header's name gets one more of these behind it as a header, and loses it on the way back.
-const USER_SUFFIX: &[u8] = b";user";
+pub const USER_SUFFIX: &[u8] = b";user";
 
 /// Whether a header with this name is for what MQTT has, and no user property.
 pub fn is_header(name: &[u8]) -> bool {
     HEADERS.contains(&name)
 }
 
-fn is_escaped(name: &[u8]) -> bool {
+pub fn without_user_suffixes(name: &[u8]) -> &[u8] {
     let mut rest = name;
     while let Some(before) = rest.strip_suffix(USER_SUFFIX) {
         rest = before;
     }
-    is_header(rest)
+    rest
+}
+
+fn is_escaped(name: &[u8]) -> bool {
+    is_header(without_user_suffixes(name))
 }
 
 /// The header name of a user property.
@@ -117,16 +121,9 @@ pub fn property_value(name: &[u8], shown: &[u8]) -> Option<Vec<u8>> {
     let plain = name.strip_suffix(BASE64_SUFFIX).unwrap_or(name);
     let in_base64 = plain.len() < name.len();
     let (.., form) = PROPERTIES.iter().find(|(_, known, _)| *known == plain)?;
-    let number = || -> Option<u64> {
-        let number: u64 = std::str::from_utf8(shown).ok()?.parse().ok()?;
-        (number.to_string().as_bytes() == shown).then_some(number)
-    };
     match (form, in_base64) {
-        (Form::U8, false) => Some(vec![u8::try_from(number()?).ok()?]),
-        (Form::U64, false) => {
-            let time_s = number()?;
-            (time_s <= TIME_S_MAX).then(|| time_s.to_be_bytes().to_vec())
-        }
+        (Form::U8, false) => priority(shown),
+        (Form::U64, false) => timestamp(shown),
         (Form::Text, false) => {
             (shown.len() <= SHORT_STRING_SIZE_MAX && is_text(shown)).then(|| shown.to_vec())
         }
@@ -138,4 +135,21 @@ pub fn property_value(name: &[u8], shown: &[u8]) -> Option<Vec<u8>> {
         }
         _ => None,
     }
+}
+
+/// A priority as AMQP encodes it.
+pub fn priority(shown: &[u8]) -> Option<Vec<u8>> {
+    Some(vec![u8::try_from(number(shown)?).ok()?])
+}
+
+/// A timestamp as AMQP encodes it.
+pub fn timestamp(shown: &[u8]) -> Option<Vec<u8>> {
+    let time_s = number(shown)?;
+    (time_s <= TIME_S_MAX).then(|| time_s.to_be_bytes().to_vec())
+}
+
+/// Of a decimal that is written as numbers are.
+fn number(shown: &[u8]) -> Option<u64> {
+    let number: u64 = std::str::from_utf8(shown).ok()?.parse().ok()?;
+    (number.to_string().as_bytes() == shown).then_some(number)
 }

@@ -1,23 +1,13 @@
 //! MQTT's form of a message as AMQP 0-9-1's.
 
-use std::collections::HashMap;
-
-use crate::amqp::properties::{self, flag};
-use crate::amqp::table;
-use crate::conversion::carried;
+use crate::amqp::properties::flag;
+use crate::conversion::amqp_form::{Headers, Values, SHORT_STRING_SIZE_MAX};
 use crate::conversion::mqtt_properties::{properties, Property};
 use crate::conversion::text::{self, BASE64_SUFFIX};
 use crate::conversion::topic::{queue_of, routing_key_of};
-use crate::conversion::FLAGS_OF_AMQP;
-use crate::message_run::{flags, Entry, Facts, MessageRun, Origin, NO_EXPIRATION};
+use crate::conversion::{carried, facts, FLAGS_OF_AMQP};
+use crate::message_run::{flags, Entry, MessageRun, Origin, NO_EXPIRATION};
 use crate::run_builder::RunBuilder;
-
-const SHORT_STRING_SIZE_MAX: usize = 255;
-/// A header frame can't be cut, and the smallest limit of a frame that is usual is 128 KiB: the headers have that
-/// without 4 KiB, of which the other properties need three.
-pub const HEADERS_SIZE_MAX: usize = 124 * 1024;
-/// A length before the array's or string's content, and its type.
-const LONG_HEAD_SIZE: usize = 5;
 
 /// Entries of a run of MQTT origin as a run of their own.
 pub fn convert(run: &MessageRun, entries: &[Entry]) -> MessageRun {
@@ -43,12 +33,8 @@ pub fn convert(run: &MessageRun, entries: &[Entry]) -> MessageRun {
         let whole_topic = address.cut.then_some(topic);
         let before = entry.properties.of(&run.buffer);
         put_properties(&mut encoded, before, entry, whole_topic);
-        let facts = Facts {
-            expiration_ms: entry.expiration_ms,
-            priority: entry.priority,
-            flags: entry.flags & !FLAGS_OF_AMQP,
-        };
-        builder.push(key, &encoded, entry.body.of(&run.buffer), facts);
+        let body = entry.body.of(&run.buffer);
+        builder.push(key, &encoded, body, facts(entry, FLAGS_OF_AMQP));
     }
     builder.finish()
 }
@@ -77,7 +63,7 @@ pub fn address_of(topic: &[u8]) -> Address {
 }
 
 /// `whole_topic`: the one that did not fit in a routing key.
-fn put_properties(out: &mut Vec<u8>, before: &[u8], entry: &Entry, whole_topic: Option<&[u8]>) {
+pub fn put_properties(out: &mut Vec<u8>, before: &[u8], entry: &Entry, whole_topic: Option<&[u8]>) {
     let mode = 1 + u8::from(entry.flags & flags::PERSISTENT != 0);
     if before.is_empty() && whole_topic.is_none() && entry.expiration_ms == NO_EXPIRATION {
         out.extend_from_slice(&flag::DELIVERY_MODE.to_be_bytes());
@@ -179,112 +165,11 @@ fn put_user_property(headers: &mut Headers, name: &[u8], value: &[u8]) {
         headers.add_pair(name, value);
         return;
     }
-    if let Some(plain) = plain.filter(|_| !headers.number_of.contains_key(&whole)) {
+    if let Some(plain) = plain.filter(|_| !headers.has(&whole)) {
         if let Some(bytes) = text::from_base64(value) {
             headers.add(&plain, b'x', &bytes);
             return;
         }
     }
     headers.add(&whole, b'S', value);
-}
-
-/// AMQP properties to be written, by flag.
-#[derive(Default)]
-struct Values {
-    values: [Option<Vec<u8>>; 16],
-    claimed: u16,
-}
-
-impl Values {
-    /// Whether nobody did before.
-    fn claim(&mut self, flag: u16) -> bool {
-        let first = self.claimed & flag == 0;
-        self.claimed |= flag;
-        first
-    }
-
-    fn set(&mut self, flag: u16, value: Vec<u8>) {
-        self.values[flag.ilog2() as usize] = Some(value);
-    }
-
-    fn put(&self, out: &mut Vec<u8>) {
-        let start = out.len();
-        let mut present = 0;
-        out.extend_from_slice(&[0; 2]);
-        for (bit, value) in self.values.iter().enumerate().rev() {
-            if let Some(value) = value {
-                present |= 1 << bit;
-                properties::put_value(out, 1 << bit, value);
-            }
-        }
-        out[start..start + 2].copy_from_slice(&u16::to_be_bytes(present));
-    }
-}
-
-/// A table to be written: a name that comes again makes an array, where the first stood.
-#[derive(Default)]
-struct Headers {
-    fields: Vec<HeaderField>,
-    number_of: HashMap<Vec<u8>, usize>,
-    /// What of `HEADERS_SIZE_MAX` is used.
-    size: usize,
-}
-
-struct HeaderField {
-    name: Vec<u8>,
-    /// Type and value of each.
-    elements: Vec<u8>,
-    count: usize,
-}
-
-impl Headers {
-    /// Leaves out what does not fit.
-    fn add(&mut self, name: &[u8], kind: u8, value: &[u8]) {
-        let mut element = Vec::with_capacity(LONG_HEAD_SIZE + value.len());
-        table::put_element(&mut element, kind, value);
-        self.add_elements(name, &element, 1);
-    }
-
-    /// A user property whose name no header can have.
-    fn add_pair(&mut self, name: &[u8], value: &[u8]) {
-        let mut elements = Vec::with_capacity(2 * LONG_HEAD_SIZE + name.len() + value.len());
-        table::put_element(&mut elements, b'S', name);
-        table::put_element(&mut elements, b'S', value);
-        self.add_elements(carried::USER_PROPERTIES, &elements, 2);
-    }
-
-    fn add_elements(&mut self, name: &[u8], elements: &[u8], count: usize) {
-        let found = self.number_of.get(name).copied();
-        let head_size = found.map_or(1 + name.len() + LONG_HEAD_SIZE, |_| 0);
-        if self.size + head_size + elements.len() > HEADERS_SIZE_MAX {
-            return;
-        }
-        self.size += head_size + elements.len();
-        let number = found.unwrap_or_else(|| {
-            self.number_of.insert(name.to_vec(), self.fields.len());
-            self.fields.push(HeaderField {
-                name: name.to_vec(),
-                elements: Vec::new(),
-                count: 0,
-            });
-            self.fields.len() - 1
-        });
-        let field = &mut self.fields[number];
-        field.elements.extend_from_slice(elements);
-        field.count += count;
-    }
-
-    fn encoded(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.size);
-        for field in &self.fields {
-            if field.count == 1 {
-                out.push(field.name.len() as u8);
-                out.extend_from_slice(&field.name);
-                out.extend_from_slice(&field.elements);
-            } else {
-                table::put_field(&mut out, &field.name, b'A', &field.elements);
-            }
-        }
-        out
-    }
 }

@@ -1,5 +1,7 @@
 //! Any bytes convert, and what comes out is well-formed.
 
+use std::collections::HashSet;
+
 use super::*;
 use crate::amqp::properties;
 use crate::conversion::mqtt_properties::Property;
@@ -61,6 +63,21 @@ fn assert_amqp(run: &MessageRun) {
     assert!(run.routing_key(0).len() <= 255);
 }
 
+/// Each line is one that STOMP's frames can have, and has a name of its own.
+fn assert_stomp(run: &MessageRun) {
+    assert_eq!(run.origin, Origin::Stomp);
+    let mut again = Vec::new();
+    let mut names = HashSet::new();
+    for (name, value) in header_lines::lines(run.properties(0)) {
+        assert!(!name.is_empty() && text::is_text(&name) && text::is_lines(&value));
+        header_lines::put(&mut again, &name, &value);
+        assert!(!stomp_names::is_of_one_hop(&name));
+        assert!(names.insert(name), "twice");
+    }
+    assert_eq!(again, run.properties(0));
+    assert!(run.routing_key(0).len() <= 255);
+}
+
 #[test]
 fn garbage_converts_to_something_well_formed() {
     let mut garbage = Garbage(1);
@@ -71,6 +88,7 @@ fn garbage_converts_to_something_well_formed() {
         let amqp = to_amqp(&run_of(Origin::Mqtt, key, &encoded));
         assert_amqp(&amqp);
         assert_mqtt(&to_mqtt(&amqp));
+        assert_stomp(&to_stomp(&run_of(Origin::Mqtt, key, &encoded)));
         let mut encoded = garbage.bytes(b"tbBsuIilfdDSATFVx\x00\x01a");
         // Often headers alone, so that the table is what is garbled.
         if garbage.next() % 2 == 0 && encoded.len() > 6 {
@@ -78,10 +96,60 @@ fn garbage_converts_to_something_well_formed() {
             encoded[..2].copy_from_slice(&[0x20, 0]);
             encoded[2..6].copy_from_slice(&size.to_be_bytes());
         }
-        let mqtt = to_mqtt(&run_of(Origin::Amqp091, key, &encoded));
+        let amqp = run_of(Origin::Amqp091, key, &encoded);
+        let mqtt = to_mqtt(&amqp);
         assert_mqtt(&mqtt);
         assert_amqp(&to_amqp(&mqtt));
+        assert_stomp(&to_stomp(&mqtt));
+        let stomp = to_stomp(&amqp);
+        assert_stomp(&stomp);
+        assert_amqp_of_stomp(&to_amqp(&stomp));
     }
+}
+
+#[test]
+fn garbage_for_header_lines_converts_to_something_well_formed() {
+    let mut garbage = Garbage(2);
+    for _ in 0..30_000 {
+        let key = garbage.bytes(b"a./%25E$");
+        let encoded: Vec<u8> = (0..garbage.next() % 4)
+            .flat_map(|_| {
+                let name = PIECES[garbage.next() as usize % PIECES.len()];
+                let end = PIECES[garbage.next() as usize % PIECES.len()];
+                let value = garbage.bytes(b"a/%2F=\\\\cnr:\n");
+                [name, end, b":", &value, b"\n"].concat()
+            })
+            .collect();
+        let stomp = run_of(Origin::Stomp, &key, &encoded);
+        let (amqp, mqtt) = (to_amqp(&stomp), to_mqtt(&stomp));
+        assert_amqp_of_stomp(&amqp);
+        assert_mqtt(&mqtt);
+        assert_stomp(&to_stomp(&amqp));
+        assert_stomp(&to_stomp(&mqtt));
+        assert_eq!(mqtt.properties(0), to_mqtt(&amqp).properties(0));
+        assert_eq!(mqtt.routing_key(0), to_mqtt(&amqp).routing_key(0));
+    }
+}
+
+const PIECES: [&[u8]; 12] = [
+    b"",
+    b";base64",
+    b";user",
+    b"a",
+    b"ack",
+    b"content-type",
+    b"correlation-id",
+    b"mqtt-payload-format",
+    b"mqtt-content-type",
+    b"reply-to:/topic/a",
+    b"timestamp:1",
+    b"user-id",
+];
+
+/// A user id is STOMP's as it is AMQP's.
+fn assert_amqp_of_stomp(run: &MessageRun) {
+    let facts = properties::read(run.properties(0)).expect("well-formed");
+    assert_eq!(facts.flags & !flags::HAS_USER_ID, flags::PERSISTENT);
 }
 
 #[test]

@@ -20,6 +20,12 @@ pub fn is_plain(character: char) -> bool {
     !character.is_control() && !non_character
 }
 
+/// Text that may have several lines and columns: STOMP escapes their ends.
+pub fn is_lines(bytes: &[u8]) -> bool {
+    let plain = |c: char| is_plain(c) || matches!(c, '\n' | '\r' | '\t');
+    is_text(bytes) || std::str::from_utf8(bytes).is_ok_and(|text| text.chars().all(plain))
+}
+
 pub fn to_base64(bytes: &[u8]) -> String {
     BASE64_STANDARD.encode(bytes)
 }
@@ -62,6 +68,9 @@ mod tests {
             b"\xED\xA0\x80",
         ] {
             assert!(!is_text(other), "{other:?}");
+        }
+        for (lines, expected) in [(&b"a\r\n\tb"[..], true), (b"\0", false), (b"\x1B", false)] {
+            assert_eq!(is_lines(lines), expected);
         }
     }
 

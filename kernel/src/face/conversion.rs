@@ -18,6 +18,11 @@ fn to_amqp(py: Python<'_>, messages: &PyMessageRun) -> PyMessageRun {
     converted(py, messages, conversion::to_amqp)
 }
 
+#[pyfunction]
+fn to_stomp(py: Python<'_>, messages: &PyMessageRun) -> PyMessageRun {
+    converted(py, messages, conversion::to_stomp)
+}
+
 fn converted(
     py: Python<'_>,
     messages: &PyMessageRun,
@@ -29,5 +34,6 @@ fn converted(
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(to_mqtt, m)?)?;
-    m.add_function(wrap_pyfunction!(to_amqp, m)?)
+    m.add_function(wrap_pyfunction!(to_amqp, m)?)?;
+    m.add_function(wrap_pyfunction!(to_stomp, m)?)
 }

@@ -1,5 +1,6 @@
 //! `MessageRun` for Python.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyIndexError, PyValueError};
@@ -7,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyTuple};
 
 use crate::amqp::{death, properties};
+use crate::conversion::header_lines;
 use crate::conversion::topic::{queue_of, routing_key_of};
 use crate::message_run::{flags, Facts, MessageRun, Origin, NO_EXPIRATION};
 use crate::run_builder::RunBuilder;
@@ -53,6 +55,11 @@ impl PyMessageRun {
                 properties::read(encoded).map_or(0, |facts| facts.priority)
             }),
             Origin::Mqtt => (65_535, |_| 0),
+            Origin::Stomp => (255, |encoded| {
+                let priority = header_lines::get(encoded, b"priority");
+                let priority = priority.as_deref().map(std::str::from_utf8);
+                priority.map_or(0, |text| text.map_or(0, |text| text.parse().unwrap_or(0)))
+            }),
         };
         let mut builder = RunBuilder::new(origin);
         for (exchange, routing_key, encoded, body, flags, expiration_ms) in &rows {
@@ -115,7 +122,7 @@ impl PyMessageRun {
             .map(|key| {
                 let name = self.run.routing_key(key);
                 let exchange = PyBytes::new(py, self.run.exchange(key));
-                if self.run.origin == Origin::Amqp091 {
+                if self.run.origin != Origin::Mqtt {
                     return PyTuple::new(py, [exchange, PyBytes::new(py, name)]);
                 }
                 if let Some(queue) = queue_of(name) {
@@ -195,10 +202,19 @@ impl PyMessageRun {
         if self.flags & flags::HAS_USER_ID == 0 {
             return None;
         }
+        let user_id = |index: usize| -> Option<Cow<'_, [u8]>> {
+            let encoded = self.run.properties(index);
+            match self.run.origin {
+                Origin::Amqp091 => {
+                    properties::get(encoded, properties::flag::USER_ID).map(Cow::Borrowed)
+                }
+                Origin::Stomp => header_lines::get(encoded, b"user-id"),
+                Origin::Mqtt => None,
+            }
+        };
         (0..self.run.entries.len()).find(|&index| {
             self.run.entries[index].flags & flags::HAS_USER_ID != 0
-                && properties::get(self.run.properties(index), properties::flag::USER_ID)
-                    != Some(user)
+                && user_id(index).as_deref() != Some(user)
         })
     }
 
@@ -277,5 +293,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("FLAG_REPLAYED", flags::REPLAYED)?;
     m.add("ORIGIN_AMQP", Origin::Amqp091 as u8)?;
     m.add("ORIGIN_MQTT", Origin::Mqtt as u8)?;
+    m.add("ORIGIN_STOMP", Origin::Stomp as u8)?;
     m.add_class::<PyMessageRun>()
 }

@@ -44,7 +44,9 @@ fn topic(part: &Part, key: u32) -> Cow<'_, [u8]> {
     let name = part.messages.routing_key(key);
     match part.messages.origin {
         Origin::Mqtt => Cow::Borrowed(name),
-        Origin::Amqp091 => Cow::Owned(topic_shown(part.messages.exchange(key), name)),
+        Origin::Amqp091 | Origin::Stomp => {
+            Cow::Owned(topic_shown(part.messages.exchange(key), name))
+        }
     }
 }
 
@@ -81,9 +83,10 @@ mod tests {
         let parts = vec![
             part(Origin::Mqtt, &["gone", "b/c", "a", "b/c"], 1),
             part(Origin::Amqp091, &["x.y", "b.c"], 0),
+            part(Origin::Stomp, &["a", "z.y"], 0),
         ];
         let all = DeliveryTopics::of(&DeliveryRun { parts });
-        assert_eq!(all.topics, [&b"b/c"[..], b"a", b"x/y"]);
-        assert_eq!(all.numbers, [vec![u32::MAX, 0, 1], vec![2, 0]]);
+        assert_eq!(all.topics, [&b"b/c"[..], b"a", b"x/y", b"z/y"]);
+        assert_eq!(all.numbers, [vec![u32::MAX, 0, 1], vec![2, 0], vec![1, 3]]);
     }
 }
