@@ -37,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         read = {"dump": log_commands.dump_log, "verify": log_commands.verify_log}[asked.action]
         return read(asked.directory)
+    if asked.command == "demo":
+        from broker.demo.command import demo
+
+        return demo(asked.port_offset, asked.devices)
     from broker.cli import config_commands
 
     try:

@@ -43,9 +43,10 @@ LINT_TOOLS = (
     Tool("cargo-clippy", "rustup component add clippy"),
     Tool("cargo-fmt", "rustup component add rustfmt"),
 )
+NPM = Tool("npm", "apt-get install nodejs npm")
 NODE_TOOLS = (
     Tool("node", "apt-get install nodejs npm"),
-    Tool("npm", "apt-get install npm"),
+    NPM,
 )
 GO_TOOLS = (Tool("go", "install Go 1.22 or newer (https://go.dev/dl)"),)
 MAVEN_TOOLS = (
@@ -60,6 +61,15 @@ TARGETS: Mapping[str, tuple[tuple[Tool, ...], str]] = {
     "test": (LINT_TOOLS, "test"),
     "interop": ((), "test"),
 }
+
+DEMO_LIBRARIES = ROOT / "broker" / "demo"
+DEMO_PAGE = ROOT / "broker" / "admin" / "pages" / "demo"
+VENDORED = {
+    "stomp": ("@stomp/stompjs", "esm6", ("**/*.js",)),
+    "uplot": ("uplot", "dist", ("uPlot.esm.js", "uPlot.min.css")),
+}
+"""Folder in the demo page's ``vendor/`` -> the npm package, its folder and what of it; the licence goes with it.  Not
+in the repository: the lock file says which bytes they are, and there is one place to raise a version."""
 
 CLIENT_TARGETS = frozenset({"test", "interop"})
 """These run interop-tests/."""
@@ -181,6 +191,32 @@ def build_kernel() -> None:
     stamp.write_text(f"{sources} {built_kernel()}")
 
 
+def vendor_page() -> None:
+    """The libraries of the demo's page.  The broker runs without them; then the page says what to install."""
+    if missing_tools((NPM,)):
+        return
+    manifests = [DEMO_LIBRARIES / "package.json", DEMO_LIBRARIES / "package-lock.json"]
+    vendor, built = DEMO_PAGE / "vendor", ROOT / "build" / "demo"
+
+    def work() -> None:
+        shutil.rmtree(built, ignore_errors=True)
+        built.mkdir(parents=True)
+        for manifest in manifests:
+            shutil.copy2(manifest, built)
+        run("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=built)
+        shutil.rmtree(vendor, ignore_errors=True)
+        for folder, (package, inner, patterns) in VENDORED.items():
+            source = built / "node_modules" / package
+            for path in [path for pattern in patterns for path in (source / inner).glob(pattern)]:
+                copy = vendor / folder / path.relative_to(source / inner)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, copy)
+            shutil.copy2(source / "LICENSE", vendor / folder)
+
+    wanted = digest(*manifests, Path(__file__))
+    step(vendor / ".stamp", wanted, "installing the libraries of the demo's page", work)
+
+
 def install_clients() -> None:
     """The stock clients that interop-tests/ drives.  In CI all must be there; elsewhere a test says what it lacks."""
     if os.environ.get("CI"):
@@ -268,6 +304,7 @@ def set_up(target: str) -> None:
         make_environment(VENV)
         install(VENV, requirements)
         build_kernel()
+        vendor_page()
         if target in CLIENT_TARGETS:
             install_clients()
 
