@@ -27,6 +27,20 @@ from tests.kernel.test_death import encode
 Properties = commands.Basic.Properties
 Headers = dict[str, str]
 
+PROPERTY_NAMES = {
+    "content_type": "content-type",
+    "content_encoding": "content-encoding",
+    "priority": "priority",
+    "correlation_id": "correlation-id",
+    "reply_to": "reply-to",
+    "message_id": "amqp-message-id",
+    "timestamp": "timestamp",
+    "message_type": "type",
+    "user_id": "user-id",
+    "app_id": "app-id",
+    "cluster_id": "cluster-id",
+}
+
 
 def stomp(
     headers: Headers,
@@ -66,6 +80,7 @@ TO_STOMP: list[tuple[dict[str, Any], Headers, dict[str, Any] | None]] = [
     ({"message_type": "t"}, {"type": "t"}, None),
     ({"message_type": "t\x01"}, {"type;base64": "dAE="}, None),
     ({"user_id": "guest"}, {"user-id": "guest"}, None),
+    ({"user_id": "a\0"}, {}, {}),
     ({"app_id": "a"}, {"app-id": "a"}, None),
     ({"headers": {"s": "a\r\n\tb"}}, {"s": "a\r\n\tb"}, None),
     ({"headers": {"a:b": "c:d"}}, {"a:b": "c:d"}, None),
@@ -124,6 +139,7 @@ TO_AMQP: list[tuple[Headers, dict[str, Any], Headers | None]] = [
     ({"priority": "07"}, {"headers": {"priority": "07"}}, None),
     ({"timestamp": str(2**63)}, {"headers": {"timestamp": str(2**63)}}, None),
     ({"user-id": "u" * 256}, {}, {}),
+    ({"user-id;base64": "YQ=="}, {}, {}),
     ({"reply-to": "q"}, {"reply_to": "q"}, {"reply-to": "/queue/q"}),
     ({"reply-to": "/amq/queue/q"}, {"reply_to": "q"}, {"reply-to": "/queue/q"}),
     ({"reply-to": "/reply-queue/q/1"}, {"reply_to": "q/1"}, {"reply-to": "/queue/q%2F1"}),
@@ -190,3 +206,9 @@ def test_a_stomp_message_dies_as_an_amqp_message() -> None:
     assert (dead.cycling(b"q"), run.cycling(b"q")) == ([0], [])
     assert read_stomp(to_stomp(dead))["type"] == "t"
     assert read_stomp(to_stomp(dead))["x-death"].startswith('[{"count":1,')
+
+
+def test_of_headers_with_one_name_the_first_is_shown() -> None:
+    many = b"".join(b"\x02%02dS\x00\x00\x00\x01%d" % (i % 30, i // 30) for i in range(60))
+    run = to_stomp(amqp(b"\x20\x00" + len(many).to_bytes(4, "big") + many))
+    assert decode_lines(run.properties(0)) == [(f"{i:02}", "0") for i in range(30)]

@@ -74,6 +74,8 @@ fn shown<'a>(message: &Message<'a>, property: u16) -> Option<Cow<'a, [u8]>> {
             let time_s = u64::from_be_bytes(value?.try_into().ok()?);
             Some(time_s.to_string().into_bytes().into())
         }
+        // The broker vouches for the text, and for no other form of it.
+        flag::USER_ID => value.filter(|id| text::is_lines(id)).map(Cow::Borrowed),
         _ => value.map(Cow::Borrowed),
     }
 }
@@ -82,13 +84,13 @@ fn shown<'a>(message: &Message<'a>, property: u16) -> Option<Cow<'a, [u8]>> {
 struct Lines<'a> {
     out: &'a mut Vec<u8>,
     start: usize,
-    names: HashSet<Vec<u8>>,
+    names: Names,
 }
 
 impl<'a> Lines<'a> {
     fn of(out: &'a mut Vec<u8>) -> Self {
         let start = out.len();
-        let names = HashSet::new();
+        let names = Names::default();
         Self { out, start, names }
     }
 
@@ -165,8 +167,38 @@ impl<'a> Lines<'a> {
         let fits = name.len().max(value.len()) <= STRING_SIZE_MAX
             && self.out.len() - self.start + 2 * (name.len() + value.len() + 1)
                 <= PROPERTIES_SIZE_MAX;
-        if fits && !name.is_empty() && text::is_text(name) && self.names.insert(name.to_vec()) {
+        if fits && !name.is_empty() && text::is_text(name) && self.names.insert(name) {
             header_lines::put(self.out, name, value);
         }
+    }
+}
+
+/// Names that are there. Few are searched, many are hashed (keyed: publishers choose them).
+#[derive(Default)]
+struct Names {
+    /// One behind the other, and where each ends.
+    few: Vec<u8>,
+    ends: Vec<usize>,
+    many: HashSet<Vec<u8>>,
+}
+
+impl Names {
+    const SEARCHED_MAX: usize = 16;
+
+    /// Says whether it is new.
+    fn insert(&mut self, name: &[u8]) -> bool {
+        let mut start = 0;
+        for &end in &self.ends {
+            if &self.few[start..end] == name {
+                return false;
+            }
+            start = end;
+        }
+        if self.ends.len() == Self::SEARCHED_MAX {
+            return self.many.insert(name.to_vec());
+        }
+        self.few.extend_from_slice(name);
+        self.ends.push(self.few.len());
+        true
     }
 }

@@ -80,14 +80,18 @@ impl Form {
 
     /// Says whether the line is no header.
     fn take_property(&mut self, name: &[u8], value: &[u8], names: &Base64Names) -> bool {
-        if is_of_one_hop(name) {
+        let whole = name.strip_suffix(BASE64_SUFFIX).unwrap_or(name);
+        if is_of_one_hop(whole) {
             return true;
         }
         if let Some(property) = property_of(name) {
-            // The broker vouches for it, so that nothing else may look like it.
             let taken = self.set(property, value) || property == flag::USER_ID;
             self.present |= if taken { property } else { 0 };
             return taken;
+        }
+        // The broker vouches for a user id, so that nothing else may look like one.
+        if property_of(whole) == Some(flag::USER_ID) {
+            return true;
         }
         let Some(plain) = names.plain(name) else {
             return false;
@@ -131,7 +135,7 @@ impl Form {
 
     /// The same for a value that stands in base64, being no text.
     fn set_bytes(&mut self, property: u16, value: Vec<u8>) -> bool {
-        const NEVER: u16 = flag::PRIORITY | flag::TIMESTAMP | flag::REPLY_TO | flag::USER_ID;
+        const NEVER: u16 = flag::PRIORITY | flag::TIMESTAMP | flag::REPLY_TO;
         if (self.present | NEVER) & property != 0 {
             return false;
         }

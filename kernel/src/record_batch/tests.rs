@@ -62,6 +62,18 @@ fn a_run_comes_back_from_its_frame_and_from_its_layout() {
 }
 
 #[test]
+fn a_stomp_message_comes_back() {
+    let run = sample_of(Origin::Stomp, 5);
+    let mut out = Vec::new();
+    encode(&run, 7, &mut out);
+    assert_eq!(out[0], 2);
+    let buffer = Bytes::from(out);
+    let decoded = decode(&buffer, 0, buffer.len()).unwrap();
+    assert_eq!(rows(&decoded), rows(&run));
+    assert_eq!(decoded.origin, Origin::Stomp);
+}
+
+#[test]
 fn a_topic_is_as_long_as_mqtt_allows() {
     let mut builder = RunBuilder::new(Origin::Mqtt);
     let topic = vec![b't'; 65_535];
