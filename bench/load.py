@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -35,14 +35,48 @@ class Mqtt(msgspec.Struct, frozen=True, kw_only=True):
     retain: bool = False
 
 
+class Stomp(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of the kernel's ``StompSpec``; see there."""
+
+    persistent: bool = False
+    receipts: bool = False
+    login: str = "guest"
+    passcode: str = "guest"
+
+
+Protocol: TypeAlias = Amqp | Mqtt | Stomp
+
+
+class WebSocket(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of the kernel's ``WebSocketSpec``; see there."""
+
+    path: str = "/ws"
+    together: int = 1
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of the kernel's ``Side``; see there: where clients connect, and what they speak."""
+
+    port: int
+    protocol: Protocol
+    websocket: WebSocket | None = None
+    host: str = "127.0.0.1"
+
+
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields of the kernel's ``LoadSpec``; see there.  Times in seconds, sizes in bytes."""
+    """The fields of the kernel's ``LoadSpec``; see there.  Times in seconds, sizes in bytes.
+
+    All clients are of one side, which ``port``, ``protocol`` and ``websocket`` tell; with ``consuming`` the
+    consumers are of another.
+    """
 
     port: int
     routing_keys: list[str]
     queues: list[str]
     size: int
-    protocol: Amqp | Mqtt
+    protocol: Protocol
+    websocket: WebSocket | None = None
+    consuming: Side | None = None
     pattern: Literal["everyone", "pairs", "group"] = "everyone"
     publishers: int = 1
     window: int = 0
@@ -55,7 +89,6 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     drain_s: float = 60.0
     nonce: int = msgspec.field(default_factory=lambda: secrets.randbits(32))
     broker_pids: list[int] = []
-    host: str = "127.0.0.1"
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -114,7 +147,10 @@ def transient_backlog(size: int) -> int:
 
 def put(load: Load) -> Result:
     """Puts the load on the broker.  LoadError if it refuses, ends, loses, repeats or reorders anything."""
+    publishing = Side(port=load.port, protocol=load.protocol, websocket=load.websocket)
+    consuming = load.consuming or publishing
     spec: dict[str, Any] = msgspec.to_builtins(load)
+    spec |= {"publishing": msgspec.to_builtins(publishing), "consuming": msgspec.to_builtins(consuming)}
     return msgspec.convert(run_load(spec), Result)
 
 

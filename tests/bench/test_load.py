@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bench.load import Amqp, Load, LookUp, Mqtt, look_up, put, transient_backlog
+from bench.load import Amqp, Load, LookUp, Mqtt, Side, Stomp, WebSocket, look_up, put, transient_backlog
 from kernel.generator import LoadError
 
 # Nobody listens there: a load that got as far would say so.
@@ -20,13 +20,18 @@ NOWHERE: dict[str, Any] = {"port": 0, "routing_keys": ["t"], "queues": ["t"], "s
         (Amqp(confirms=True), {}, "a window of nothing"),
         (Amqp(), {"size": 15}, "at least 16 bytes"),
         (Mqtt(qos=1), {}, "a window of nothing"),
+        (Stomp(receipts=True), {}, "a window of nothing"),
         (Mqtt(qos=3), {"window": 1}, "a QoS that there is none of"),
+        (Amqp(), {"consuming": Side(port=0, protocol=Mqtt(qos=3))}, "a QoS that there is none of"),
+        (Mqtt(), {"websocket": WebSocket(together=0)}, "a WebSocket message of nothing"),
+        (Mqtt(), {"websocket": WebSocket(together=9), "backlog_max": 8}, "more in a WebSocket message than may be"),
+        (Mqtt(qos=1), {"websocket": WebSocket(together=9), "window": 8}, "more in a WebSocket message than may be"),
         (Mqtt(qos=1), {"window": 16_385}, "more than the protocol can name"),
         (Mqtt(), {"pattern": "pairs", "publishers": 2}, "as many routing keys and queues as publishers"),
         (Mqtt(), {"rate": float("nan")}, "a rate that is none"),
     ],
 )
-def test_a_load_that_can_not_be_is_refused(protocol: Amqp | Mqtt, fields: dict[str, Any], words: str) -> None:
+def test_a_load_that_can_not_be_is_refused(protocol: Amqp | Mqtt | Stomp, fields: dict[str, Any], words: str) -> None:
     with pytest.raises(LoadError, match=words):
         put(Load(protocol=protocol, **{**NOWHERE, **fields}))
 

@@ -99,11 +99,11 @@ impl Audience {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{MqttSpec, ProtocolSpec};
+    use super::super::{MqttSpec, ProtocolSpec, Side};
     use super::*;
 
     fn spec(pattern: Pattern) -> LoadSpec {
-        LoadSpec {
+        let side = Side {
             host: String::new(),
             port: 0,
             protocol: ProtocolSpec::Mqtt(MqttSpec {
@@ -111,6 +111,11 @@ mod tests {
                 clean_session: true,
                 retain: false,
             }),
+            websocket: None,
+        };
+        LoadSpec {
+            publishing: side.clone(),
+            consuming: side,
             pattern,
             routing_keys: Vec::new(),
             publishers: 2,

@@ -4,12 +4,12 @@
 use super::checker::Checker;
 use super::ledger::Ledger;
 use super::socket::Socket;
-use super::{LoadSpec, ProtocolSpec};
+use super::{LoadSpec, ProtocolSpec, Side};
 use crate::histogram::Histogram;
 
 /// A publisher's side: how messages are framed, and what the broker's answers mean.
 pub trait Publishing {
-    /// What stands before a message's body. With identifiers, the last two bytes are its place.
+    /// What stands before a message's body, with a place for its identifier.
     fn frame(&self, bytes: &mut Vec<u8>, key: &str, size: usize);
 
     /// What stands behind a message's body.
@@ -17,6 +17,9 @@ pub trait Publishing {
 
     /// Messages carry the identifier their confirm will name.
     fn is_numbered(&self) -> bool;
+
+    /// Writes the identifier of message `tag` where `frame` left a place for it.
+    fn number(&self, _head: &mut [u8], _tag: u64) {}
 
     /// Takes whole frames; gives how many bytes they were.
     fn take(
@@ -57,24 +60,27 @@ pub trait Ending {
     fn last_words(&self, output: &mut Vec<u8>);
 
     /// After hanging up: nothing is to be left of it at the broker.
-    fn forget(&self, spec: &LoadSpec) -> Result<(), String>;
+    fn forget(&self, side: &Side) -> Result<(), String>;
 }
 
 pub type Opened<T> = Result<(Socket, T), String>;
 
 /// Connects producer `producer`.
 pub fn open_publisher(spec: &LoadSpec, producer: u32) -> Opened<Box<dyn Publishing>> {
-    match &spec.protocol {
-        ProtocolSpec::Amqp(amqp) => super::amqp::open_publisher(spec, amqp),
+    let side = &spec.publishing;
+    match &side.protocol {
+        ProtocolSpec::Amqp(amqp) => super::amqp::open_publisher(side, amqp, spec.size),
         ProtocolSpec::Mqtt(mqtt) => super::mqtt::open_publisher(spec, mqtt, producer),
+        ProtocolSpec::Stomp(stomp) => super::stomp::open_publisher(side, stomp),
     }
 }
 
 /// Connects consumer `place` of `spec.queues`: deliveries may come from here on.
 pub fn open_consumer(spec: &LoadSpec, place: usize) -> Opened<Box<dyn Consuming>> {
-    match &spec.protocol {
-        ProtocolSpec::Amqp(amqp) => super::amqp::open_consumer(spec, amqp, &spec.queues[place]),
+    match &spec.consuming.protocol {
+        ProtocolSpec::Amqp(amqp) => super::amqp::open_consumer(spec, amqp, place),
         ProtocolSpec::Mqtt(mqtt) => super::mqtt::open_consumer(spec, mqtt, place),
+        ProtocolSpec::Stomp(stomp) => super::stomp::open_consumer(spec, stomp, place),
     }
 }
 
@@ -104,7 +110,7 @@ impl<'a> Confirms<'a> {
         Ok(())
     }
 
-    /// Message with packet identifier `id` is confirmed.
+    /// Message with MQTT's packet identifier `id` is confirmed.
     pub fn take_id(&mut self, id: u16) -> Result<(), String> {
         let tag = self.ledger.as_ref().map_or(0, |ledger| ledger.tag_of(id));
         self.take(tag, false)

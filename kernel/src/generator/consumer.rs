@@ -93,6 +93,6 @@ impl Consumer {
         let ending = protocol.end_of_stream();
         ending.last_words(self.socket.output());
         self.socket.hang_up();
-        ending.forget(spec)
+        ending.forget(&spec.consuming)
     }
 }

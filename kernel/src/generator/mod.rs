@@ -1,7 +1,8 @@
 //! The load generator: publishers and consumers of one broker in one thread over one epoll.
 //!
-//! It speaks just enough AMQP 0-9-1 and MQTT 3.1.1 to publish, confirm, consume and acknowledge; topology
-//! is its caller's business. The roles, the loop and the checks know neither: what a protocol says and
+//! It speaks just enough AMQP 0-9-1, MQTT 3.1.1 and STOMP 1.2, each over TCP or WebSocket, to publish,
+//! confirm, consume and acknowledge; publishers and consumers need not speak the same. Topology is its
+//! caller's business. The roles, the loop and the checks know neither: what a protocol says and
 //! hears is behind the traits of `client.rs`. Every message carries its run, its producer and its sequence, and every consumer
 //! must see each producer's sequence without a gap, a repeat or a step back: a run that does not is an
 //! error, not a figure.
@@ -23,7 +24,9 @@ mod process;
 mod publisher;
 mod run;
 mod socket;
+mod stomp;
 mod template;
+mod websocket;
 
 use crate::histogram::Histogram;
 
@@ -79,6 +82,18 @@ pub struct MqttSpec {
     pub retain: bool,
 }
 
+/// What STOMP needs to know. Routing keys and queues are destinations; a publish is confirmed by its
+/// RECEIPT.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "python", derive(pyo3::FromPyObject))]
+#[cfg_attr(feature = "python", pyo3(from_item_all))]
+pub struct StompSpec {
+    pub login: String,
+    pub passcode: String,
+    pub persistent: bool,
+    pub receipts: bool,
+}
+
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "python", derive(pyo3::FromPyObject))]
 pub enum ProtocolSpec {
@@ -86,6 +101,8 @@ pub enum ProtocolSpec {
     Amqp(AmqpSpec),
     #[cfg_attr(feature = "python", pyo3(transparent))]
     Mqtt(MqttSpec),
+    #[cfg_attr(feature = "python", pyo3(transparent))]
+    Stomp(StompSpec),
 }
 
 impl ProtocolSpec {
@@ -94,15 +111,64 @@ impl ProtocolSpec {
         match self {
             Self::Amqp(amqp) => amqp.confirms,
             Self::Mqtt(mqtt) => mqtt.qos > 0,
+            Self::Stomp(stomp) => stomp.receipts,
         }
     }
 
     /// Messages that may be unconfirmed at once, a power of two.
     pub fn unconfirmed_max(&self) -> u64 {
         match self {
-            Self::Amqp(_) => 1 << 32,
+            Self::Amqp(_) | Self::Stomp(_) => 1 << 32,
             Self::Mqtt(_) => mqtt::UNCONFIRMED_MAX,
         }
+    }
+
+    /// 0 for what has none.
+    fn qos(&self) -> u8 {
+        match self {
+            Self::Amqp(_) | Self::Stomp(_) => 0,
+            Self::Mqtt(mqtt) => mqtt.qos,
+        }
+    }
+
+    /// What WebSocket calls it.
+    fn subprotocol(&self) -> &'static str {
+        match self {
+            Self::Amqp(_) => "amqp",
+            Self::Mqtt(_) => "mqtt",
+            Self::Stomp(_) => "v12.stomp",
+        }
+    }
+}
+
+/// A WebSocket between a client and the broker.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "python", derive(pyo3::FromPyObject))]
+#[cfg_attr(feature = "python", pyo3(from_item_all))]
+pub struct WebSocketSpec {
+    pub path: String,
+    /// Published messages in one message of the WebSocket; fewer only at the end of a counted load, and
+    /// in open loop, where nothing waits.
+    pub together: u64,
+}
+
+/// Where all publishers, or all consumers, connect, and what they speak there.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "python", derive(pyo3::FromPyObject))]
+#[cfg_attr(feature = "python", pyo3(from_item_all))]
+pub struct Side {
+    pub host: String,
+    pub port: u16,
+    pub protocol: ProtocolSpec,
+    pub websocket: Option<WebSocketSpec>,
+}
+
+impl Side {
+    /// Published messages that are sent together.
+    fn together(&self) -> u64 {
+        self.websocket
+            .as_ref()
+            .map_or(1, |websocket| websocket.together)
     }
 }
 
@@ -111,9 +177,8 @@ impl ProtocolSpec {
 #[cfg_attr(feature = "python", derive(pyo3::FromPyObject))]
 #[cfg_attr(feature = "python", pyo3(from_item_all))]
 pub struct LoadSpec {
-    pub host: String,
-    pub port: u16,
-    pub protocol: ProtocolSpec,
+    pub publishing: Side,
+    pub consuming: Side,
     pub pattern: Pattern,
     /// Taken in turn by each publisher; with pairs, one for each.
     pub routing_keys: Vec<String>,
@@ -142,6 +207,13 @@ pub struct LoadSpec {
     pub nonce: u32,
     /// The broker's processes, whose CPU time is measured beside ours.
     pub broker_pids: Vec<u32>,
+}
+
+impl LoadSpec {
+    /// What is published ends when the time is over, and nothing is due.
+    fn is_for_a_time(&self) -> bool {
+        self.rate == 0.0 && self.messages == 0
+    }
 }
 
 /// Latencies in microseconds.

@@ -33,7 +33,13 @@ pub struct Publisher {
     window: u64,
     /// The next message's sequence: how many were sent.
     sequence: u64,
-    /// Of the template: stamped and not written yet.
+    /// Messages in one message of the WebSocket; 1 without one.
+    together: u64,
+    /// Fewer are held back until there are as many.
+    whole: bool,
+    /// With a WebSocket, what was stamped, wrapped.
+    wrapped: Vec<u8>,
+    /// Of the template, or of what was wrapped: stamped and not written yet.
     unwritten: Range<usize>,
     /// The epoll was asked to say when the socket takes more.
     pub awaits_writable: bool,
@@ -55,7 +61,8 @@ impl Publisher {
         let is_open = spec.rate > 0.0;
         // In open loop what is due is sent, however many wait for their confirms.
         let window = if is_open { u64::MAX } else { spec.window };
-        let confirmed = spec.protocol.is_confirmed();
+        let confirmed = spec.publishing.protocol.is_confirmed();
+        let together = spec.publishing.together();
         let useful = match (is_open, confirmed) {
             // What is due in a second: thousands of slow publishers need no more.
             (true, _) => (spec.rate / f64::from(spec.publishers)).ceil() as u64,
@@ -67,14 +74,17 @@ impl Publisher {
         } else {
             spec.window * 2
         };
-        let ring = ring.min(spec.protocol.unconfirmed_max());
+        let ring = ring.min(spec.publishing.protocol.unconfirmed_max());
         Ok(Self {
             socket,
-            template: Template::new(&message, useful, &*protocol),
+            template: Template::new(&message, useful, together, &*protocol),
             protocol,
             ledger: confirmed.then(|| Ledger::new(ring)),
             window,
             sequence: spec.queued,
+            together,
+            whole: spec.is_for_a_time(),
+            wrapped: Vec::new(),
             unwritten: 0..0,
             awaits_writable: false,
         })
@@ -105,7 +115,12 @@ impl Publisher {
         let mut budget = TURN_BYTES_MAX;
         loop {
             if !self.unwritten.is_empty() {
-                let bytes = &self.template.bytes[self.unwritten.clone()];
+                let stamped = if self.socket.is_wrapping() {
+                    &self.wrapped
+                } else {
+                    &self.template.bytes
+                };
+                let bytes = &stamped[self.unwritten.clone()];
                 let written = self.socket.write(bytes)?;
                 self.unwritten.start += written;
                 budget = budget.saturating_sub(written);
@@ -118,7 +133,7 @@ impl Publisher {
                 .ledger
                 .as_ref()
                 .map_or(u64::MAX, |ledger| ledger.room(self.window));
-            let count = left.min(room);
+            let count = self.sendable(left.min(room));
             if count == 0 {
                 return Ok(Pause::Sent);
             }
@@ -127,6 +142,11 @@ impl Publisher {
             }
             left -= self.stamp(count, now, &due);
         }
+    }
+
+    /// Of `count` messages, those that make whole messages of the WebSocket.
+    fn sendable(&self, count: u64) -> u64 {
+        count - if self.whole { count % self.together } else { 0 }
     }
 
     /// Stamps up to `count` copies from where the keys' turn is; gives how many.
@@ -140,15 +160,30 @@ impl Publisher {
         }
         if let (true, Some(ledger)) = (self.protocol.is_numbered(), &self.ledger) {
             for (copy, tag) in (first..last).zip(ledger.next()..) {
-                self.template.number(copy, Ledger::id_of(tag));
+                self.template.number(copy, tag, &*self.protocol);
             }
         }
         self.unwritten = self.template.starts[first]..self.template.starts[last];
+        if self.socket.is_wrapping() {
+            self.wrap(first..last);
+        }
         self.sequence += count;
         if let Some(ledger) = &mut self.ledger {
             ledger.sent(count, now);
         }
         count
+    }
+
+    /// Puts stamped copies into messages of the WebSocket.
+    fn wrap(&mut self, copies: Range<usize>) {
+        self.wrapped.clear();
+        for first in copies.clone().step_by(self.together as usize) {
+            let last = copies.end.min(first + self.together as usize);
+            let bytes = self.template.starts[first]..self.template.starts[last];
+            let payload = &self.template.bytes[bytes];
+            self.socket.wrap(&mut self.wrapped, payload);
+        }
+        self.unwritten = 0..self.wrapped.len();
     }
 
     /// Reads confirms; gives how many came. What is to be answered goes out with the next publish.
@@ -182,6 +217,6 @@ impl Publisher {
         let ending = protocol.end_of_stream();
         ending.last_words(self.socket.output());
         self.socket.hang_up();
-        ending.forget(spec)
+        ending.forget(&spec.publishing)
     }
 }

@@ -95,8 +95,20 @@ pub fn run(spec: &LoadSpec, interrupted: &mut dyn FnMut() -> bool) -> Result<Loa
     Ok(load.result())
 }
 
+/// Messages of a publisher that may be unconfirmed or not delivered at once.
+fn held(spec: &LoadSpec) -> u64 {
+    let confirmed = spec.publishing.protocol.is_confirmed();
+    let window = if confirmed { spec.window } else { u64::MAX };
+    match spec.backlog_max {
+        0 => window,
+        backlog_max => window.min(backlog_max),
+    }
+}
+
 fn check(spec: &LoadSpec) -> Result<(), String> {
     let bounded = spec.messages > 0 || spec.publishers == 0 || spec.duration_s > 0.0;
+    let sides = [&spec.publishing, &spec.consuming];
+    let together = spec.publishing.together();
     let mistakes = [
         (
             spec.size < super::template::BODY_STAMPED,
@@ -112,21 +124,29 @@ fn check(spec: &LoadSpec) -> Result<(), String> {
             "nothing to receive",
         ),
         (
-            spec.protocol.is_confirmed() && spec.rate == 0.0 && spec.window == 0,
+            spec.publishing.protocol.is_confirmed() && spec.rate == 0.0 && spec.window == 0,
             "a window of nothing",
         ),
         (
-            spec.window > spec.protocol.unconfirmed_max() / 2,
+            spec.window > spec.publishing.protocol.unconfirmed_max() / 2,
             "a window of more than the protocol can name",
         ),
         (
-            matches!(&spec.protocol, super::ProtocolSpec::Mqtt(mqtt) if mqtt.qos > 2),
+            sides.iter().any(|side| side.protocol.qos() > 2),
             "a QoS that there is none of",
         ),
         (
             spec.pattern == Pattern::Pairs
                 && [spec.routing_keys.len(), spec.queues.len()] != [spec.publishers as usize; 2],
             "pairs need as many routing keys and queues as publishers",
+        ),
+        (
+            sides.iter().any(|side| side.together() == 0),
+            "a WebSocket message of nothing",
+        ),
+        (
+            spec.is_for_a_time() && together > 1 && together > held(spec),
+            "more in a WebSocket message than may be on its way",
         ),
         (!bounded, "neither a duration nor a number of messages"),
         (

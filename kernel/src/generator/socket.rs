@@ -5,6 +5,9 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
+use super::websocket::{self, WebSocket};
+use super::Side;
+
 /// For each answer of a broker while a connection is opened or closed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const READ_SIZE: usize = 256 << 10;
@@ -17,8 +20,11 @@ pub struct Socket {
     stream: TcpStream,
     /// Received and not understood yet.
     input: Vec<u8>,
-    /// Accepted from the caller and not written yet.
+    /// Accepted from the caller.
     output: Vec<u8>,
+    /// What output became on the wire, not written yet.
+    unwritten: Vec<u8>,
+    websocket: Option<WebSocket>,
     pub reads: u64,
     pub writes: u64,
 }
@@ -39,9 +45,71 @@ impl Socket {
             stream,
             input: Vec::new(),
             output: Vec::new(),
+            unwritten: Vec::new(),
+            websocket: None,
             reads: 0,
             writes: 0,
         })
+    }
+
+    /// Connects, and has the connection upgraded if `side` says so.
+    pub fn open(side: &Side) -> Result<Self, String> {
+        let mut socket = Self::connect(&side.host, side.port)?;
+        if let Some(spec) = &side.websocket {
+            let token = side.protocol.subprotocol();
+            let host = format!("{}:{}", side.host, side.port);
+            websocket::ask(&mut socket.output, &host, &spec.path, token);
+            socket.call(|bytes| match websocket::answered(bytes, token)? {
+                Some(size) => Ok((size, Some(()))),
+                None => Ok((0, None)),
+            })?;
+            let seed = socket
+                .stream
+                .local_addr()
+                .map_or(1, |address| address.port());
+            socket.websocket = Some(WebSocket::new(u32::from(seed)));
+            let left = std::mem::take(&mut socket.input);
+            socket.unwrap(&left)?;
+        }
+        Ok(socket)
+    }
+
+    pub fn is_wrapping(&self) -> bool {
+        self.websocket.is_some()
+    }
+
+    /// Appends `payload` to `output` as a message of the WebSocket.
+    pub fn wrap(&mut self, output: &mut Vec<u8>, payload: &[u8]) {
+        if let Some(websocket) = &mut self.websocket {
+            websocket.wrap(output, payload);
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.websocket.as_ref().map_or(Ok(()), WebSocket::check)
+    }
+
+    /// Takes what came in as input.
+    fn unwrap(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let start = self.input.len();
+        self.input.extend_from_slice(bytes);
+        if let Some(websocket) = &mut self.websocket {
+            let end = websocket.unwrap(&mut self.input, start, &mut self.unwritten)?;
+            self.input.truncate(end);
+        }
+        Ok(())
+    }
+
+    /// Makes the output ready for the wire.
+    fn seal(&mut self) {
+        match &mut self.websocket {
+            _ if self.output.is_empty() => {}
+            Some(websocket) => {
+                websocket.wrap(&mut self.unwritten, &self.output);
+                self.output.clear();
+            }
+            None => self.unwritten.append(&mut self.output),
+        }
     }
 
     pub fn fd(&self) -> BorrowedFd<'_> {
@@ -56,9 +124,10 @@ impl Socket {
     /// Sends the output and waits for the answer that `take` finds in what came. What comes after it is
     /// kept.
     pub fn call<T>(&mut self, take: impl Fn(&[u8]) -> Taken<T>) -> Result<T, String> {
-        let output = std::mem::take(&mut self.output);
+        self.seal();
+        let unwritten = std::mem::take(&mut self.unwritten);
         self.stream
-            .write_all(&output)
+            .write_all(&unwritten)
             .map_err(|error| format!("the broker does not read: {error}"))?;
         loop {
             let (taken, answer) = take(&self.input)?;
@@ -66,10 +135,11 @@ impl Socket {
             if let Some(answer) = answer {
                 return Ok(answer);
             }
+            self.check()?;
             let mut bytes = [0; 4096];
             match self.stream.read(&mut bytes) {
                 Ok(0) => return Err("the broker hung up".into()),
-                Ok(count) => self.input.extend_from_slice(&bytes[..count]),
+                Ok(count) => self.unwrap(&bytes[..count])?,
                 Err(error) => return Err(format!("no answer: {error}")),
             }
         }
@@ -89,6 +159,7 @@ impl Socket {
         scratch: &mut Vec<u8>,
         take: impl FnMut(&[u8], &mut Vec<u8>) -> Result<usize, String>,
     ) -> Result<(), String> {
+        self.check()?;
         let left = self.input.len();
         if scratch.len() < left + READ_SIZE {
             scratch.resize(left + READ_SIZE, 0);
@@ -102,7 +173,11 @@ impl Socket {
         };
         self.reads += 1;
         self.input.clear();
-        self.understand(&scratch[..left + count], take)
+        let mut end = left + count;
+        if let Some(websocket) = &mut self.websocket {
+            end = websocket.unwrap(&mut scratch[..end], left, &mut self.unwritten)?;
+        }
+        self.understand(&scratch[..end], take)
     }
 
     /// Hands what was read while the connection was opened to `take`: deliveries may stand behind the
@@ -141,14 +216,15 @@ impl Socket {
 
     /// Writes as much of the output as the socket takes now; says whether that was all.
     pub fn flush(&mut self) -> Result<bool, String> {
-        if self.output.is_empty() {
+        self.seal();
+        if self.unwritten.is_empty() {
             return Ok(true);
         }
-        let mut output = std::mem::take(&mut self.output);
-        let written = self.write(&output)?;
-        output.drain(..written);
-        self.output = output;
-        Ok(self.output.is_empty())
+        let mut unwritten = std::mem::take(&mut self.unwritten);
+        let written = self.write(&unwritten)?;
+        unwritten.drain(..written);
+        self.unwritten = unwritten;
+        Ok(self.unwritten.is_empty())
     }
 
     /// Sends the output and receives until `take` says that it has the last answer.
@@ -177,6 +253,10 @@ impl Socket {
 
     /// Hangs up, after what is left of the output.
     pub fn hang_up(mut self) {
+        self.seal();
+        if let Some(websocket) = &mut self.websocket {
+            websocket.close(&mut self.unwritten);
+        }
         // The broker may have hung up first.
         let _ = self.flush();
         let _ = self.stream.shutdown(Shutdown::Both);

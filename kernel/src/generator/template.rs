@@ -29,8 +29,9 @@ pub struct Message<'a> {
 }
 
 impl Template {
-    /// As many copies as fit, a multiple of the number of keys, not more than needed for `window`.
-    pub fn new(message: &Message, window: u64, protocol: &dyn Publishing) -> Self {
+    /// As many copies as fit, a multiple of the number of keys and of `together`, not more than needed for
+    /// `window`.
+    pub fn new(message: &Message, window: u64, together: u64, protocol: &dyn Publishing) -> Self {
         let keys = message.routing_keys.len();
         let mut template = Self {
             bytes: Vec::new(),
@@ -44,7 +45,8 @@ impl Template {
             }
             let per_round = template.bytes.len() * keys / template.len();
             let full = template.bytes.len() + per_round > BYTES_MAX;
-            if full || template.len() as u64 >= window {
+            let copies = template.len() as u64;
+            if (full || copies >= window) && copies % together == 0 {
                 return template;
             }
         }
@@ -67,10 +69,10 @@ impl Template {
         self.bodies.len()
     }
 
-    /// Gives copy `copy` its packet identifier, which stands before its body.
-    pub fn number(&mut self, copy: usize, id: u16) {
-        let body = self.bodies[copy];
-        self.bytes[body - 2..body].copy_from_slice(&id.to_be_bytes());
+    /// Gives copy `copy` the identifier of message `tag`.
+    pub fn number(&mut self, copy: usize, tag: u64, protocol: &dyn Publishing) {
+        let head = self.starts[copy]..self.bodies[copy];
+        protocol.number(&mut self.bytes[head], tag);
     }
 
     /// Stamps copy `copy` as message `sequence` that is due at `due` (ns).
@@ -106,6 +108,11 @@ mod tests {
             true
         }
 
+        fn number(&self, head: &mut [u8], tag: u64) {
+            let start = head.len() - 2;
+            head[start..].copy_from_slice(&(tag as u16).to_be_bytes());
+        }
+
         fn take(&mut self, _: &[u8], _: &mut Confirms, _: &mut Vec<u8>) -> Result<usize, String> {
             Err("nothing is received here".into())
         }
@@ -124,10 +131,10 @@ mod tests {
             producer: 3,
             nonce: 9,
         };
-        let mut template = Template::new(&message, 5, &Framing);
+        let mut template = Template::new(&message, 5, 1, &Framing);
         assert_eq!(template.len(), 6);
         template.stamp(5, 77, 1234);
-        template.number(5, 258);
+        template.number(5, 258, &Framing);
         let copy = &template.bytes[template.starts[5]..template.starts[6]];
         let mut expected = b"k.22\x01\x02".to_vec();
         expected.extend_from_slice(&77_u64.to_be_bytes());
@@ -135,6 +142,8 @@ mod tests {
         expected.extend_from_slice(&1234_u64.to_be_bytes());
         expected.push(b'$');
         assert_eq!(copy, expected);
-        assert!(Template::new(&message, u64::MAX, &Framing).bytes.len() <= BYTES_MAX);
+        let longest = |together| Template::new(&message, u64::MAX, together, &Framing);
+        assert!(longest(1).bytes.len() <= BYTES_MAX);
+        assert_eq!(longest(64).len() % 64, 0);
     }
 }

@@ -3,7 +3,7 @@
 use super::{wire, ChannelClose};
 use crate::generator::client::{Arrivals, Consuming, Ending};
 use crate::generator::template::BODY_TIMED;
-use crate::generator::LoadSpec;
+use crate::generator::Side;
 
 /// What a delivery waits for.
 #[derive(Clone, Copy)]
@@ -91,8 +91,8 @@ impl Ending for Deliveries {
         self.close.last_words(output);
     }
 
-    fn forget(&self, spec: &LoadSpec) -> Result<(), String> {
-        self.close.forget(spec)
+    fn forget(&self, side: &Side) -> Result<(), String> {
+        self.close.forget(side)
     }
 }
 

@@ -6,7 +6,7 @@ mod wire;
 
 use super::client::{Consuming, Ending, Opened, Publishing};
 use super::socket::Socket;
-use super::{AmqpSpec, LoadSpec};
+use super::{AmqpSpec, LoadSpec, Side};
 use wire::MethodId;
 
 /// The channel's close, after which nothing comes.
@@ -26,13 +26,13 @@ impl Ending for ChannelClose {
 
     fn last_words(&self, _output: &mut Vec<u8>) {}
 
-    fn forget(&self, _spec: &LoadSpec) -> Result<(), String> {
+    fn forget(&self, _side: &Side) -> Result<(), String> {
         Ok(())
     }
 }
 
-pub fn open_publisher(spec: &LoadSpec, amqp: &AmqpSpec) -> Opened<Box<dyn Publishing>> {
-    let mut socket = open(spec, amqp)?;
+pub fn open_publisher(side: &Side, amqp: &AmqpSpec, size: usize) -> Opened<Box<dyn Publishing>> {
+    let mut socket = open(side, amqp, size)?;
     if amqp.confirms {
         wire::method(socket.output(), 1, wire::CONFIRM_SELECT, |bytes| {
             bytes.push(0);
@@ -42,21 +42,21 @@ pub fn open_publisher(spec: &LoadSpec, amqp: &AmqpSpec) -> Opened<Box<dyn Publis
     Ok((socket, Box::new(confirms::Publishes::new(amqp))))
 }
 
-pub fn open_consumer(spec: &LoadSpec, amqp: &AmqpSpec, queue: &str) -> Opened<Box<dyn Consuming>> {
-    let mut socket = open(spec, amqp)?;
+pub fn open_consumer(spec: &LoadSpec, amqp: &AmqpSpec, place: usize) -> Opened<Box<dyn Consuming>> {
+    let mut socket = open(&spec.consuming, amqp, spec.size)?;
     if amqp.prefetch > 0 {
         wire::qos(socket.output(), amqp.prefetch);
         call(&mut socket, wire::BASIC_QOS_OK)?;
     }
-    wire::consume(socket.output(), queue, amqp.ack_every == 0);
+    wire::consume(socket.output(), &spec.queues[place], amqp.ack_every == 0);
     call(&mut socket, wire::BASIC_CONSUME_OK)?;
     let deliveries = deliveries::Deliveries::new(amqp.ack_every);
     Ok((socket, Box::new(deliveries)))
 }
 
-/// Connects, logs in, and opens channel 1.
-fn open(spec: &LoadSpec, amqp: &AmqpSpec) -> Result<Socket, String> {
-    let mut socket = Socket::connect(&spec.host, spec.port)?;
+/// Connects, logs in, and opens channel 1, for bodies of `size` bytes.
+fn open(side: &Side, amqp: &AmqpSpec, size: usize) -> Result<Socket, String> {
+    let mut socket = Socket::open(side)?;
     socket.output().extend_from_slice(b"AMQP\0\0\x09\x01");
     call(&mut socket, wire::CONNECTION_START)?;
     wire::start_ok(socket.output(), &amqp.username, &amqp.password);
@@ -68,10 +68,9 @@ fn open(spec: &LoadSpec, amqp: &AmqpSpec) -> Result<Socket, String> {
         ),
         None => return Err("a tune that offers nothing".into()),
     };
-    if frames != 0 && (spec.size + wire::FRAME_OVERHEAD) as u64 > u64::from(frames) {
+    if frames != 0 && (size + wire::FRAME_OVERHEAD) as u64 > u64::from(frames) {
         return Err(format!(
-            "a body of {} bytes is more than a frame of {frames}",
-            spec.size
+            "a body of {size} bytes is more than a frame of {frames}"
         ));
     }
     wire::tune_ok(socket.output(), channels, frames);

@@ -2,6 +2,7 @@
 
 use super::{wire, Farewell};
 use crate::generator::client::{Confirms, Ending, Publishing};
+use crate::generator::ledger::Ledger;
 use crate::generator::MqttSpec;
 
 const IDS: usize = 1 << 16;
@@ -48,6 +49,10 @@ impl Publishing for Publishes {
         self.qos > 0
     }
 
+    fn number(&self, head: &mut [u8], tag: u64) {
+        wire::number_publish(head, Ledger::id_of(tag));
+    }
+
     fn take(
         &mut self,
         bytes: &[u8],
@@ -84,7 +89,6 @@ impl Publishing for Publishes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generator::ledger::Ledger;
     use crate::histogram::Histogram;
 
     fn publishes(qos: u8) -> Publishes {

@@ -88,8 +88,7 @@ mod tests {
     fn deliver(bytes: &mut Vec<u8>, qos: u8, id: u16, sequence: u64) {
         wire::publish(bytes, "t", 40, qos, false);
         if qos > 0 {
-            let at = bytes.len() - 2;
-            bytes[at..].copy_from_slice(&id.to_be_bytes());
+            wire::number_publish(bytes, id);
         }
         bytes.extend_from_slice(&sequence.to_be_bytes());
         bytes.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 9]);

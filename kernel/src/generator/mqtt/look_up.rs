@@ -226,7 +226,10 @@ pub fn look_up(
     if spec.topics.is_empty() || !spec.rate.is_finite() || spec.rate <= 0.0 {
         return Err("nothing to look up, or at no rate".into());
     }
-    let open = |role| connect(&spec.host, spec.port, &client_id(spec.nonce, role, 0), true);
+    let open = |role| {
+        let socket = Socket::connect(&spec.host, spec.port)?;
+        connect(socket, &client_id(spec.nonce, role, 0), true)
+    };
     let (mut sweeper, mut looker) = (open('a')?, open('l')?);
     let timer = clock::timer(spec.rate)?;
     let words = |error: rustix::io::Errno| error.to_string();

@@ -8,7 +8,7 @@ mod wire;
 
 use super::client::{Consuming, Ending, Opened, Publishing};
 use super::socket::Socket;
-use super::{LoadSpec, MqttSpec};
+use super::{LoadSpec, MqttSpec, Side};
 
 pub use look_up::{look_up, LookUpResult, LookUpSpec};
 pub use subscribers::Subscribers;
@@ -25,9 +25,8 @@ fn client_id(nonce: u32, role: char, place: usize) -> String {
     format!("bench{nonce:08x}{role}{place}")
 }
 
-/// Connects and waits for the CONNACK.
-fn connect(host: &str, port: u16, client_id: &str, clean_session: bool) -> Result<Socket, String> {
-    let mut socket = Socket::connect(host, port)?;
+/// Connects through `socket` and waits for the CONNACK.
+fn connect(mut socket: Socket, client_id: &str, clean_session: bool) -> Result<Socket, String> {
     wire::connect(socket.output(), client_id, clean_session, KEEP_ALIVE_S);
     socket.call(|bytes| {
         let Some(packet) = wire::split(bytes)? else {
@@ -94,11 +93,11 @@ impl Ending for Farewell {
     }
 
     /// A clean session in the same name ends the durable one (3.1.2.4).
-    fn forget(&self, spec: &LoadSpec) -> Result<(), String> {
+    fn forget(&self, side: &Side) -> Result<(), String> {
         let Some(client_id) = &self.durable else {
             return Ok(());
         };
-        let mut socket = connect(&spec.host, spec.port, client_id, true)?;
+        let mut socket = connect(Socket::open(side)?, client_id, true)?;
         self.last_words(socket.output());
         socket.hang_up();
         Ok(())
@@ -111,7 +110,8 @@ pub fn open_publisher(
     producer: u32,
 ) -> Opened<Box<dyn Publishing>> {
     let name = client_id(spec.nonce, 'p', producer as usize);
-    let socket = connect(&spec.host, spec.port, &name, mqtt.clean_session)?;
+    let socket = Socket::open(&spec.publishing)?;
+    let socket = connect(socket, &name, mqtt.clean_session)?;
     let farewell = Farewell::new(mqtt, name, None);
     Ok((socket, Box::new(confirms::Publishes::new(mqtt, farewell))))
 }
@@ -119,7 +119,8 @@ pub fn open_publisher(
 pub fn open_consumer(spec: &LoadSpec, mqtt: &MqttSpec, place: usize) -> Opened<Box<dyn Consuming>> {
     let name = client_id(spec.nonce, 's', place);
     let filter = &spec.queues[place];
-    let mut socket = connect(&spec.host, spec.port, &name, mqtt.clean_session)?;
+    let socket = Socket::open(&spec.consuming)?;
+    let mut socket = connect(socket, &name, mqtt.clean_session)?;
     subscribe(&mut socket, filter, mqtt.qos)?;
     let farewell = Farewell::new(mqtt, name, Some(filter.clone()));
     let deliveries = deliveries::Deliveries::new(mqtt.qos, farewell);

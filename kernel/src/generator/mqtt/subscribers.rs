@@ -28,7 +28,7 @@ impl Subscribers {
                 return Err("interrupted".into());
             }
             let name = client_id(nonce, 'i', place);
-            let mut socket = connect(host, port, &name, true)?;
+            let mut socket = connect(Socket::connect(host, port)?, &name, true)?;
             subscribe(&mut socket, &format!("idle/{name}"), 1)?;
             sockets.push(socket);
         }

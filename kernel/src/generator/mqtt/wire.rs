@@ -141,13 +141,20 @@ pub fn connect(bytes: &mut Vec<u8>, client_id: &str, clean_session: bool, keep_a
 }
 
 /// All of a PUBLISH but its payload of `size` bytes. With a QoS it ends with identifier 0, to be
-/// overwritten.
+/// overwritten by `number_publish`.
 pub fn publish(bytes: &mut Vec<u8>, topic: &str, size: usize, qos: u8, retain: bool) {
     let id_size = if qos > 0 { 2 } else { 0 };
     let first = PUBLISH | qos << 1 | u8::from(retain);
     header(bytes, first, 2 + topic.len() + id_size + size);
     text(bytes, topic);
     bytes.extend_from_slice(&[0, 0][..id_size]);
+}
+
+/// Writes the identifier that a PUBLISH without its payload ends with.
+#[inline]
+pub fn number_publish(head: &mut [u8], id: u16) {
+    let start = head.len() - 2;
+    head[start..].copy_from_slice(&id.to_be_bytes());
 }
 
 pub fn subscribe(bytes: &mut Vec<u8>, id: u16, filter: &str, qos: u8) {
@@ -185,7 +192,7 @@ mod tests {
             let mut bytes = Vec::new();
             publish(&mut bytes, "t/1", size, 1, true);
             let id_at = bytes.len() - 2;
-            bytes[id_at..].copy_from_slice(&[1, 2]);
+            number_publish(&mut bytes, 258);
             bytes.resize(bytes.len() + size, b'x');
             let whole = bytes.len();
             for cut in (0..20.min(whole)).chain([whole - 1]) {
