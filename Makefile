@@ -26,6 +26,13 @@ bench: setup-runtime
 build/rumqttd/bin/rumqttd:
 	cargo install rumqttd --version 0.20.0 --root build/rumqttd
 
+# Another.
+build/artemis/bin/artemis:
+	mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy \
+		-Dartifact=org.apache.activemq:apache-artemis:2.40.0:zip:bin -DoutputDirectory=build
+	cd build && rm -rf artemis && $(PYTHON) -m zipfile -e apache-artemis-2.40.0-bin.zip . && mv apache-artemis-2.40.0 artemis
+	chmod +x $@
+
 # Writes requirements/*.txt anew; needs uv, nothing else does.
 lock:
 	@sh tools/lock.sh

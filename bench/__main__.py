@@ -16,6 +16,7 @@ import msgspec
 
 import kernel
 from bench import report
+from bench.artemis import Artemis
 from bench.broker import Broker
 from bench.client import ClientError
 from bench.dragoman import Dragoman
@@ -48,7 +49,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--connections", type=int, default=1000, help="idle AMQP connections")
     parser.add_argument("--clients", type=int, default=10_000, help="idle MQTT clients")
     parser.add_argument("--retained", type=int, default=1_000_000, help="retained MQTT topics")
-    parser.add_argument("--ports", type=int, default=PORT, help="the first of twelve loopback ports")
+    parser.add_argument("--browsers", type=int, default=2000, help="WebSocket subscribers of one topic")
+    parser.add_argument("--ports", type=int, default=PORT, help="the first of nineteen loopback ports")
     parser.add_argument("--nice", type=int, default=0, help="of everything measured; below 0 keeps other work out")
     parser.add_argument(
         "--work", type=Path, default=ROOT / ".state" / "bench", help="where the brokers' data lies while it runs"
@@ -73,8 +75,10 @@ def all_brokers(work: Path, port: int) -> list[Broker]:
         Mosquitto(work / "mosquitto", port + 5),
         Mosquitto(work / "mosquitto-persistent", port + 6, persistence=True),
         Rumqttd(work / "rumqttd", port + 7),
-        RabbitMq(work / "rabbitmq-mqtt", port + 10, port + 11),
-        Dragoman(work / "dragoman", port, port + 4),
+        RabbitMq(work / "rabbitmq-mqtt", port + 10, mqtt_port=port + 11),
+        RabbitMq(work / "rabbitmq-stomp", port + 14, stomp_port=port + 15),
+        Artemis(work / "artemis", port + 16),
+        Dragoman(work / "dragoman", port, port + 4, port + 17, port + 18),
     ]
 
 
@@ -146,6 +150,7 @@ def main() -> None:
         connections=given.connections,
         clients=given.clients,
         retained=given.retained,
+        browsers=given.browsers,
     )
     os.nice(given.nice)
     # Ten thousand clients, ours and the brokers' which inherit it.

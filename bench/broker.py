@@ -19,8 +19,10 @@ class Broker(ABC):
     name: str
     # What it listens on once it has started.
     port: int
-    # None: it doesn't speak MQTT.
+    # None: it doesn't speak MQTT, STOMP, or these over WebSocket.
     mqtt_port: int | None = None
+    stomp_port: int | None = None
+    web_port: int | None = None
     directory: Path
     is_ours = False
     # What its confirms wait for, for the report.
@@ -46,10 +48,19 @@ class Broker(ABC):
         return {}
 
     def unable(self, protocol: str) -> str | None:
-        """Why it can't be measured with "amqp" or "mqtt"; None: it can."""
-        if protocol == "mqtt" and self.mqtt_port is None:
-            return f"{self.name} has no MQTT listener"
-        return None
+        """Why it can't be measured with "amqp", "mqtt", "stomp" or "websocket"; None: it can."""
+        listeners = {
+            "mqtt": ("MQTT", self.mqtt_port),
+            "stomp": ("STOMP", self.stomp_port),
+            "websocket": ("WebSocket", self.web_port),
+        }
+        word, port = listeners.get(protocol, ("", self.port))
+        return f"{self.name} has no {word} listener" if port is None else None
+
+    def forget_queue(self, name: str) -> None:
+        """Deletes a queue that was made by its first use."""
+        with self.client() as client:
+            client.delete_queue(name)
 
     @property
     def session(self) -> Session:

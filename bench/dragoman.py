@@ -9,8 +9,9 @@ from pathlib import Path
 from bench.broker import Broker
 from bench.session import Session
 
-# Whether our broker has an MQTT listener: until then its column of MQTT rows is skipped.
-HAS_MQTT = True
+# Whether our broker has these listeners: until then its column of rows that need one is skipped.
+HAS_STOMP = False
+HAS_WEB = False
 
 CONFIG = """\
 message_queue:
@@ -32,11 +33,20 @@ class Dragoman(Broker):
     is_ours = True
     fsync = "every confirm waits for fdatasync (the default)"
 
-    def __init__(self, directory: Path, port: int, mqtt_port: int, *, has_mqtt: bool = HAS_MQTT) -> None:
-        """``has_mqtt``: listens on ``mqtt_port`` too."""
+    def __init__(
+        self,
+        directory: Path,
+        port: int,
+        mqtt_port: int | None,
+        stomp_port: int | None = None,
+        web_port: int | None = None,
+    ) -> None:
+        """Listens for AMQP on ``port``, and for the others on those that are given."""
         self.directory = directory
         self.port = port
-        self.mqtt_port = mqtt_port if has_mqtt else None
+        self.mqtt_port = mqtt_port
+        self.stomp_port = stomp_port if HAS_STOMP else None
+        self.web_port = web_port if HAS_WEB else None
 
     def missing(self) -> str | None:
         return None if command().exists() else "make build"
@@ -53,7 +63,7 @@ class Dragoman(Broker):
 
     def config(self) -> str:
         """The text of its configuration file."""
-        ports = {"amqp": self.port, "mqtt": self.mqtt_port}
+        ports = {"amqp": self.port, "mqtt": self.mqtt_port, "stomp": self.stomp_port, "http": self.web_port}
         listeners = [
             LISTENER.format(protocol=protocol, port=port) for protocol, port in ports.items() if port is not None
         ]

@@ -63,7 +63,7 @@ def measure_row(row: Row, brokers: Sequence[Broker], options: Options, directory
     """Measures ours and the row's peers, as far as they are among ``brokers``."""
     runs = options.runs if row.runs_max is None else min(options.runs, row.runs_max)
     chosen = [broker for broker in brokers if broker.is_ours or broker.name in row.peers]
-    skipped = {broker.name: reason for broker in chosen if (reason := broker.unable(row.protocol))}
+    skipped = {broker.name: reason for broker in chosen for word in row.protocols if (reason := broker.unable(word))}
     for reason in skipped.values():
         say(f"  {row.name}: {reason}, skipped")
     able = [broker for broker in chosen if broker.name not in skipped]

@@ -120,7 +120,7 @@ def row(name: str, title: str, conditions: str, figures: list[Figure], measure: 
         conditions=conditions,
         figures=figures,
         measure=measure,
-        protocol="mqtt",
+        protocols=("mqtt",),
     )
 
 

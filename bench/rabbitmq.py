@@ -12,6 +12,12 @@ from bench.session import BrokerError, Session
 # As many as any row has in its window; the default is 10.
 MQTT_PREFETCH = 100
 INSTALL = "apt-get install rabbitmq-server"
+# The settings that say where each plugin listens.
+LISTENERS = {
+    "mqtt": "mqtt.listeners.tcp.1",
+    "stomp": "stomp.listeners.tcp.1",
+    "web_stomp": "web_stomp.tcp.listener",
+}
 
 
 def installed() -> Path | None:
@@ -29,15 +35,27 @@ def port_mapper() -> Path | None:
 class RabbitMq(Broker):
     fsync = "quorum queues sync, confirms of classic ones (all MQTT sessions) do not wait"
 
-    def __init__(self, directory: Path, port: int, mqtt_port: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        port: int,
+        *,
+        mqtt_port: int | None = None,
+        stomp_port: int | None = None,
+        web_stomp_port: int | None = None,
+    ) -> None:
         """Takes ``port`` for AMQP and the two below it for the port mapper and Erlang's distribution.
 
-        With ``mqtt_port`` its MQTT plugin listens there.
+        The others are those of its plugins, each of which runs if it is given one.
         """
-        self.name = "RabbitMQ" if mqtt_port is None else "RabbitMQ MQTT"
+        plugins = {"mqtt": mqtt_port, "stomp": stomp_port, "web_stomp": web_stomp_port}
+        self._plugins = {plugin: its_port for plugin, its_port in plugins.items() if its_port is not None}
+        self.name = " ".join(["RabbitMQ", *map(str.upper, self._plugins)])
         self.directory = directory
         self.port = port
         self.mqtt_port = mqtt_port
+        self.stomp_port = stomp_port
+        self.web_stomp_port = web_stomp_port
         self._port_mapper: Session | None = None
 
     def missing(self) -> str | None:
@@ -74,8 +92,12 @@ class RabbitMq(Broker):
 
     def _config(self) -> str:
         lines = [f"listeners.tcp.1 = 127.0.0.1:{self.port}", "log.console = false", "log.file.level = warning"]
+        lines += [f"{LISTENERS[plugin]} = 127.0.0.1:{port}" for plugin, port in self._plugins.items()]
         if self.mqtt_port is not None:
-            lines += [f"mqtt.listeners.tcp.1 = 127.0.0.1:{self.mqtt_port}", f"mqtt.prefetch = {MQTT_PREFETCH}"]
+            lines.append(f"mqtt.prefetch = {MQTT_PREFETCH}")
+        if "web_stomp" in self._plugins:
+            # Text, the default, breaks bodies that are none.
+            lines.append("web_stomp.ws_frame = binary")
         return "".join(f"{line}\n" for line in lines)
 
     def _launch(self) -> Session:
@@ -83,7 +105,7 @@ class RabbitMq(Broker):
         if home is None or epmd is None:
             raise BrokerError(f"{self.name} isn't installed: {INSTALL}")
         (self.directory / "mnesia").mkdir(exist_ok=True)
-        plugins = "" if self.mqtt_port is None else "rabbitmq_mqtt"
+        plugins = ",".join(f"rabbitmq_{plugin}" for plugin in self._plugins)
         (self.directory / "enabled_plugins").write_text(f"[{plugins}].\n")
         (self.directory / "rabbitmq.conf").write_text(self._config())
         if self._port_mapper is None:
@@ -92,7 +114,7 @@ class RabbitMq(Broker):
             self._port_mapper.wait_listening(START_TIMEOUT_S)
         command = [str(home / "sbin" / "rabbitmq-server")]
         # Listeners of plugins come last.
-        ready = self.port if self.mqtt_port is None else self.mqtt_port
+        ready = [self.port, *self._plugins.values()][-1]
         return Session(self.name, command, ready, self.directory / "output.log", self._environment(home))
 
     def stop(self) -> None:

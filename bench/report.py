@@ -68,6 +68,7 @@ def facts(brokers: Sequence[Broker], options: Options, fsync_us: Sequence[float]
         "runs": f"{runs}, {options.duration_s:g} s each, {options.warmup_s:g} s to warm up",
         "backlog": f"{options.backlog:,} messages",
         "MQTT": f"{options.clients:,} idle clients, {options.retained:,} retained topics",
+        "WebSocket": f"{options.browsers:,} subscribers of one topic",
         "command": "python -m bench " + " ".join(sys.argv[1:]),
     }
 

@@ -87,6 +87,6 @@ def rows() -> list[Row]:
             measure=measure_retained,
             fresh=True,
             runs_max=1,
-            protocol="mqtt",
+            protocols=("mqtt",),
         )
     ]

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from bench.broker import Broker
 
+# What a broker must listen for.
+Protocol: TypeAlias = Literal["amqp", "mqtt", "stomp", "websocket"]
 Measure = Callable[[Broker, "Options"], dict[str, float]]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How long and how much.  ``backlog`` is in messages, ``journal`` in bytes, times in seconds.
 
-    ``connections`` are idle ones of AMQP, ``clients`` of MQTT; ``retained`` counts topics.
+    ``connections`` are idle ones of AMQP, ``clients`` of MQTT; ``retained`` counts topics, ``browsers`` the
+    subscribers of one topic over WebSocket.
     """
 
     duration_s: float = 5.0
@@ -26,6 +29,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     connections: int = 1000
     clients: int = 10_000
     retained: int = 1_000_000
+    browsers: int = 2000
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +69,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     ours_only: bool = False
     fresh: bool = False
     runs_max: int | None = None
-    protocol: Literal["amqp", "mqtt"] = "amqp"
+    protocols: Sequence[Protocol] = ("amqp",)
 
     @property
     def peers(self) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from bench import backlog, memory, mqtt
+from bench import backlog, crossing, memory, mqtt, stomp, websocket
 from bench.broker import Broker
 from bench.load import TRANSIENT_BACKLOG_BYTES, TRANSIENT_BACKLOG_MAX, Amqp, Load, put, transient_backlog
 from bench.row import Figure, Options, Row
@@ -261,4 +261,13 @@ def latency_rows() -> list[Row]:
 
 def all_rows() -> list[Row]:
     """In the order of the report."""
-    return [*throughput_rows(), *latency_rows(), *backlog.rows(), *memory.rows(), *mqtt.rows()]
+    return [
+        *throughput_rows(),
+        *latency_rows(),
+        *backlog.rows(),
+        *memory.rows(),
+        *mqtt.rows(),
+        *stomp.rows(),
+        *websocket.rows(),
+        *crossing.rows(),
+    ]

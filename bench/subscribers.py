@@ -48,6 +48,6 @@ def rows() -> list[Row]:
             measure=measure_subscribers,
             fresh=True,
             runs_max=3,
-            protocol="mqtt",
+            protocols=("mqtt",),
         )
     ]

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bench import dragoman
 from bench.broker import Broker
-from bench.dragoman import Dragoman
 from bench.measure import measure_row
+from bench.rabbitmq import RabbitMq
 from bench.row import Figure, Options, Row
 from tests.bench.absent import Absent
 
@@ -21,7 +22,7 @@ def mqtt_row(measured: list[str]) -> Row:
         measured.append(broker.name)
         return {"rate": 1.0}
 
-    return Row(name="load", title="Load", conditions="none", figures=[FIGURE], measure=measure, protocol="mqtt")
+    return Row(name="load", title="Load", conditions="none", figures=[FIGURE], measure=measure, protocols=("mqtt",))
 
 
 def test_a_broker_that_does_not_speak_the_protocol_is_skipped_and_said(tmp_path: Path) -> None:
@@ -40,13 +41,26 @@ def test_a_row_of_ours_alone_has_no_peers() -> None:
     assert Row(name="", title="", conditions="", figures=[FIGURE], measure=row.measure, ours_only=True).peers == []
 
 
-@pytest.mark.parametrize("has_mqtt", [False, True])
-def test_our_mqtt_listener_is_a_switch(has_mqtt: bool, tmp_path: Path) -> None:
-    broker = Dragoman(tmp_path, 1001, 1002, has_mqtt=has_mqtt)
+@pytest.mark.parametrize("has_stomp", [False, True])
+@pytest.mark.parametrize("has_web", [False, True])
+def test_our_listeners_are_switches(
+    has_stomp: bool, has_web: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dragoman, "HAS_STOMP", has_stomp)
+    monkeypatch.setattr(dragoman, "HAS_WEB", has_web)
+    broker = dragoman.Dragoman(tmp_path, 1001, 1002, 1003, 1004)
     listeners = yaml.safe_load(broker.config())["message_queue"]["broker"]["listeners"]
-    expected = [{"protocol": "amqp", "host": "127.0.0.1", "port": 1001}]
-    if has_mqtt:
-        expected.append({"protocol": "mqtt", "host": "127.0.0.1", "port": 1002})
-    assert listeners == expected
-    assert broker.unable("amqp") is None
-    assert (broker.unable("mqtt") is None) == has_mqtt
+    expected = [("amqp", 1001), ("mqtt", 1002), *([("stomp", 1003)] * has_stomp), *([("http", 1004)] * has_web)]
+    assert listeners == [{"protocol": word, "host": "127.0.0.1", "port": port} for word, port in expected]
+    assert broker.unable("amqp") is broker.unable("mqtt") is None
+    assert (broker.unable("stomp") is None, broker.unable("websocket") is None) == (has_stomp, has_web)
+
+
+def test_a_plugin_of_rabbitmq_is_what_its_node_is_called_after(tmp_path: Path) -> None:
+    brokers = [
+        RabbitMq(tmp_path, 1001),
+        RabbitMq(tmp_path, 1001, mqtt_port=1002),
+        RabbitMq(tmp_path, 1001, stomp_port=1003),
+    ]
+    assert [broker.name for broker in brokers] == ["RabbitMQ", "RabbitMQ MQTT", "RabbitMQ STOMP"]
+    assert [broker.unable("stomp") for broker in brokers[1:]] == ["RabbitMQ MQTT has no STOMP listener", None]

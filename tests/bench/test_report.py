@@ -32,7 +32,9 @@ def cells(
 
 
 def test_the_figures_of_the_table_are_all_there() -> None:
-    rows = {row.name: {figure.key: figure for figure in row.figures} for row in all_rows() if row.protocol == "amqp"}
+    rows = {
+        row.name: {figure.key: figure for figure in row.figures} for row in all_rows() if row.protocols == ("amqp",)
+    }
     required = {
         ("transient-16", "rate"): (15, 60),
         ("transient-1024", "rate"): (6, 12),
@@ -66,7 +68,7 @@ def test_the_figures_of_the_mqtt_table_are_all_there() -> None:
     figures = {
         (row.name.removeprefix("mqtt-"), figure.key, figure.peer): (figure.required, figure.aim)
         for row in all_rows()
-        if row.protocol == "mqtt"
+        if row.name.startswith("mqtt-")
         for figure in row.figures
     }
     mosquitto, persistent, rumqttd, rabbitmq = "Mosquitto", "Mosquitto, persistent", "rumqttd", "RabbitMQ MQTT"
@@ -104,7 +106,47 @@ def test_every_peer_of_a_row_can_be_started(tmp_path: Path) -> None:
     brokers = {broker.name: broker for broker in all_brokers(tmp_path, 20000)}
     for row in all_rows():
         for peer in row.peers:
-            assert brokers[peer].unable(row.protocol) is None, (row.name, peer)
+            for protocol in row.protocols:
+                assert brokers[peer].unable(protocol) is None, (row.name, peer)
+
+
+def test_the_figures_of_stomp_websocket_and_crossings_are_all_there() -> None:
+    figures = {
+        (row.name, figure.key, figure.peer if figure.against else "us"): (figure.required, figure.aim)
+        for row in all_rows()
+        if row.name.startswith(("stomp-", "websocket-", "crossing-"))
+        for figure in row.figures
+        if figure.required is not None
+    }
+    artemis, rabbitmq = "Artemis", "RabbitMQ STOMP"
+    assert figures == {
+        ("stomp-auto-16", "rate", artemis): (8, 30),
+        ("stomp-auto-16", "rate", rabbitmq): (15, 60),
+        ("stomp-auto-1024", "rate", artemis): (4, 10),
+        ("stomp-auto-1024", "rate", rabbitmq): (10, 25),
+        ("stomp-receipts-16", "rate", artemis): (5, 20),
+        ("stomp-receipts-1024", "rate", artemis): (5, 20),
+        ("stomp-persistent-16", "rate", rabbitmq): (5, 20),
+        ("stomp-persistent-1024", "rate", rabbitmq): (5, 20),
+        **{
+            (f"websocket-{protocol}-{together}-{size}", "ratio", "us"): goals
+            for protocol in ("mqtt", "stomp")
+            for together, size, goals in (
+                (64, 16, (0.6, 0.9)),
+                (64, 1024, (0.7, 0.9)),
+                (1, 16, (0.2, 0.4)),
+                (1, 1024, (0.4, 0.7)),
+            )
+        },
+        **{
+            (f"websocket-{protocol}-browsers", key, "us"): goals
+            for protocol in ("mqtt", "stomp")
+            for key, goals in (("p99", (50, 20)), ("cpu", (1, 0.3)))
+        },
+        **{
+            (f"crossing-{crossing}", "ratio", "us"): (0.6, 0.9) for crossing in ("amqp-mqtt", "mqtt-amqp", "mqtt-stomp")
+        },
+    }
 
 
 def test_a_ratio_is_of_medians_and_judged_by_its_direction() -> None:
