@@ -19,7 +19,9 @@ PORTS = range(20_000, 32_000)
 
 
 SPEAKS_MQTT = True
-"""Does this version have an MQTT listener?  What needs one is skipped where not."""
+SPEAKS_STOMP = False
+SPEAKS_HTTP = False
+"""Does this version have such a listener?  What needs one is skipped where not."""
 
 
 class BrokerProcess:
@@ -29,6 +31,8 @@ class BrokerProcess:
         self.directory = directory
         self.port = free_port()
         self.mqtt_port = free_port()
+        self.stomp_port = free_port()
+        self.web_port = free_port()
         self.log = directory / "broker.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -40,9 +44,23 @@ class BrokerProcess:
     def mqtt_url(self) -> str:
         return f"mqtt://guest:guest@127.0.0.1:{self.mqtt_port}"
 
+    @property
+    def stomp_url(self) -> str:
+        return f"stomp://guest:guest@127.0.0.1:{self.stomp_port}"
+
+    @property
+    def web_stomp_url(self) -> str:
+        return f"ws://guest:guest@127.0.0.1:{self.web_port}/ws"
+
     def ports(self) -> dict[str, int]:
         """Where each protocol is spoken."""
-        return {"amqp": self.port, **({"mqtt": self.mqtt_port} if SPEAKS_MQTT else {})}
+        ports = {
+            "amqp": (True, self.port),
+            "mqtt": (SPEAKS_MQTT, self.mqtt_port),
+            "stomp": (SPEAKS_STOMP, self.stomp_port),
+            "http": (SPEAKS_HTTP, self.web_port),
+        }
+        return {protocol: port for protocol, (spoken, port) in ports.items() if spoken}
 
     def start(self) -> None:
         """Returns once it accepts connections."""

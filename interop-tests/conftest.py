@@ -1,4 +1,4 @@
-"""A broker for all behaviours, or another one's address in INTEROP_AMQP_URL and INTEROP_MQTT_URL."""
+"""A broker for all behaviours, or another one's address in INTEROP_AMQP_URL, INTEROP_MQTT_URL and INTEROP_STOMP_URL."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from broker_process import DRAGOMAN, SPEAKS_MQTT, BrokerProcess
 from mosquitto_process import MosquittoProcess
 from mqtt_broker import MqttBroker
+from stomp_broker import StompBroker, our_broker, rabbitmq
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +56,16 @@ def mqtt_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         yield MqttBroker(process.mqtt_url, ours=True, restart=process.restart, check_alive=process.check_alive)
     else:
         pytest.skip("this version has no MQTT listener")
+
+
+@pytest.fixture(scope="session")
+def stomp_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StompBroker]:
+    """Whom STOMP clients meet: our broker, the one at INTEROP_STOMP_URL, or, where that is ``rabbitmq``, Debian's."""
+    stranger = os.environ.get("INTEROP_STOMP_URL")
+    if stranger == "rabbitmq":
+        with rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as broker:
+            yield broker
+    elif stranger is not None:
+        yield StompBroker(stranger, os.environ.get("INTEROP_WEB_STOMP_URL"), ours=False)
+    else:
+        yield our_broker(request.getfixturevalue("broker"))

@@ -53,7 +53,12 @@ MAVEN_TOOLS = (
     Tool("java", "apt-get install default-jdk-headless"),
     Tool("mvn", "apt-get install maven"),
 )
-MOSQUITTO_TOOLS = (Tool("mosquitto_sub", "apt-get install mosquitto-clients"),)
+# Of stock clients that Debian packages: what each brings.
+CLIENT_PACKAGES: Mapping[str, Path] = {
+    "mosquitto-clients": Path("/usr/bin/mosquitto_sub"),
+    "ruby-stomp": Path("/usr/lib/ruby/vendor_ruby/stomp.rb"),
+    "libnet-stomp-perl": Path("/usr/share/perl5/Net/Stomp.pm"),
+}
 
 # What a target needs beyond BUILD_TOOLS, and the locked packages that go into .venv.
 TARGETS: Mapping[str, tuple[tuple[Tool, ...], str]] = {
@@ -220,8 +225,8 @@ def vendor_page() -> None:
 def install_clients() -> None:
     """The stock clients that interop-tests/ drives.  In CI all must be there; elsewhere a test says what it lacks."""
     if os.environ.get("CI"):
-        install_packages("mosquitto-clients", MOSQUITTO_TOOLS)
-        check_tools(NODE_TOOLS + GO_TOOLS + MAVEN_TOOLS + MOSQUITTO_TOOLS)
+        install_packages(CLIENT_PACKAGES)
+        check_tools(NODE_TOOLS + GO_TOOLS + MAVEN_TOOLS)
     environments = ROOT / ".venvs"
     for name, requirements in (("interop", "interop"), ("amqtt", "interop_amqtt")):
         make_environment(environments / name)
@@ -229,7 +234,7 @@ def install_clients() -> None:
     tests, built = ROOT / "interop-tests", ROOT / "build" / "interop"
     built.mkdir(parents=True, exist_ok=True)
     if not missing_tools(NODE_TOOLS):
-        for protocol in ("amqp", "mqtt"):
+        for protocol in ("amqp", "mqtt", "stomp"):
             install_node_modules(tests / protocol / "node", protocol)
     if not missing_tools(GO_TOOLS):
         build_go(tests / "amqp" / "go", ".", built / "go")
@@ -240,11 +245,12 @@ def install_clients() -> None:
         build_hivemq(tests / "mqtt" / "java", built / "hivemq")
 
 
-def install_packages(package: str, tools: tuple[Tool, ...]) -> None:
-    """A Debian package, where what it brings is missing."""
-    if missing_tools(tools):
+def install_packages(packages: Mapping[str, Path]) -> None:
+    """Debian packages, where what they bring is missing."""
+    missing = [package for package, brought in packages.items() if not brought.exists()]
+    if missing:
         run("apt-get", "update", "-qq")
-        run("apt-get", "install", "-y", "-qq", "--no-install-recommends", package, DEBIAN_FRONTEND="noninteractive")
+        run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing, DEBIAN_FRONTEND="noninteractive")
 
 
 def install_node_modules(folder: Path, name: str) -> None:
