@@ -29,6 +29,9 @@ class MessageRun:
 
     @staticmethod
     def of(channel: int, rows: Sequence[_Row], origin: int = 0) -> MessageRun: ...
+    @staticmethod
+    def gathered(runs: Sequence[MessageRun]) -> MessageRun:
+        """The messages of runs of one origin, in order, as one; ValueError for several origins or too many keys."""
     @property
     def origin(self) -> int:
         """ORIGIN_...: what the properties are encoded in."""
@@ -779,8 +782,11 @@ class Shard:
     def state_hash(self) -> int: ...
     def queue_ids(self) -> list[int]: ...
     def has_queue(self, queue: int) -> bool: ...
-    def barrier(self) -> int:
-        """The number of a command that does nothing but be applied after all before it."""
+    def barrier(self, urgent: bool = True) -> int:
+        """The number of a command that does nothing but be applied after all before it.
+
+        If it is not urgent it rides with the next write, as settles do.
+        """
     def publish(
         self, messages: MessageRun, routes: Sequence[Route], turns: Sequence[int] = ...
     ) -> tuple[int, list[int] | None]:
@@ -790,6 +796,20 @@ class Shard:
         """
     def accept(self, messages: MessageRun, outbox: int, command: bytes) -> int:
         """The messages into an outbox and the command, in one wave; the command's number."""
+    def commit(
+        self,
+        messages: MessageRun | None,
+        routes: Sequence[Route],
+        turns: Sequence[int],
+        settled: Sequence[tuple[int, int, int, int]],
+        command: bytes | None,
+    ) -> int:
+        """A transaction's part in this shard, in one wave; its number.
+
+        ``routes`` have room for all messages; ``settled``: (queue, first, last sequence, outcome).
+        """
+    def next_sequence(self, queue: int) -> int:
+        """What the next message of the queue gets, those under way counted in."""
     def receive_move(
         self,
         messages: MessageRun,
@@ -804,6 +824,8 @@ class Shard:
     def create_queue(self, queue: int) -> int: ...
     def drop_queue(self, queue: int) -> int: ...
     def propose_command(self, command: bytes) -> int: ...
+    def note_command(self, command: bytes) -> None:
+        """A command that nobody waits for: it rides with the next write."""
     def settle(self, queue: int, first: int, last: int, outcome_number: int) -> None: ...
     def give_back(self, queue: int, first: int, last: int) -> None: ...
     def counts(self, queue: int) -> tuple[int, int, int]:
@@ -811,6 +833,8 @@ class Shard:
     def ready_size(self, queue: int) -> int: ...
     def check_out(self, queue: int, count: int) -> list[tuple[int, int]]: ...
     def check_out_expired(self, queue: int, now_ms: int, count: int) -> list[tuple[int, int]]: ...
+    def hold(self, queue: int, first: int, last: int) -> list[tuple[int, int]]:
+        """Checks out what of these is ready, wherever that lies in the queue: first and last of each range."""
     def first_ready(self, queue: int) -> int | None:
         """The sequence of the message at the head."""
     def ready_from(self, queue: int) -> int:
@@ -883,6 +907,8 @@ class Unsettled:
         """Gives the next tags; the first of them."""
     def settle(self, first: int, last: int) -> list[tuple[int, int, int, int]] | None:
         """(consumer, queue, first, last sequence) of each range; None: a tag is not unsettled."""
+    def copy(self) -> Unsettled:
+        """The same once more, to see what settles would come to."""
     def take_all(self) -> list[tuple[int, int, int, int]]: ...
 
 @final

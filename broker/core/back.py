@@ -16,7 +16,7 @@ from broker.core.client_session import ClientSession
 from broker.core.clients import Clients
 from broker.core.consumer import Consumer
 from broker.core.meta import Answer, Meta
-from broker.core.outbox import CLIENT_OUTBOX_BASE, OUTBOX_BASE, Outbox
+from broker.core.outbox import OUTBOX_BASE, OUTBOX_BASES, Outbox
 from broker.core.outcomes import Applied, Outcome
 from broker.core.publishing import RouteTable
 from broker.core.queue import ACCEPTED, Queue
@@ -29,6 +29,8 @@ from broker.core.topology import Topology
 from broker.core.topology_commands import DeleteQueue, TopologyCommand
 from broker.core.topology_rows import QueueRow
 from broker.core.traffic import Traffic
+from broker.core.transaction_states import is_transaction_command
+from broker.core.transactions import Transactions
 from broker.model.client_sessions import SubscriptionSpec
 from broker.model.commands import Outcome as Settled
 from broker.model.names import QueueId, ShardId, VhostName
@@ -85,6 +87,8 @@ class Back:
         self._timers: list[tuple[int, int, Shard, int]] = []
         self._timer_turn = itertools.count()
         self.clients = Clients(self)
+        self.transactions = Transactions(self)
+        self._outboxes: dict[tuple[Shard, int], Outbox] = {}
         self._client_settings = client_settings or ClientSettings()
         self.traffic = Traffic()
         self.sys_topics = SysTopics(self, version, figures)
@@ -221,6 +225,7 @@ class Back:
         shard, queue = found
         queue.closing = True
         self.queue_lost(queue)
+        queue.end_burials()
         shard.queues.pop(queue_id, None)
         shard.kernel.drop_queue(queue_id)
         for table in self._route_tables.values():
@@ -228,13 +233,18 @@ class Back:
 
     def outbox(self, shard: Shard, vhost: VhostName, base: int = OUTBOX_BASE) -> int:
         """The queue id of what leaves the shard for others: dead letters, or what clients publish."""
+        return self.open_outbox(shard, vhost, base).id
+
+    def open_outbox(self, shard: Shard, vhost: VhostName, base: int) -> Outbox:
         id = base + self.topology.vhost_id(vhost)
-        if id not in shard.queues:
+        outbox = self._outboxes.get((shard, id))
+        if outbox is None:
             if not shard.kernel.has_queue(id):
                 shard.kernel.create_queue(id)
-            shard.queues[id] = Outbox(shard, id, self.routes(vhost))
+            outbox = self._outboxes[shard, id] = Outbox(shard, id, self.routes(vhost))
+            shard.queues[id] = outbox
             shard.dirty[id] = None
-        return id
+        return outbox
 
     def remove_consumer(self, consumer: Consumer) -> None:
         """It leaves its queue, if that is still there."""
@@ -282,10 +292,11 @@ class Back:
         for row in rows:
             self._create(row)
         self.clients.begin()
+        self.transactions.begin()
         for command in self.topology.unfinished():
             self.submit(command)
         for shard, vhost in itertools.product(self.logged, self.topology.vhosts()):
-            for base in (OUTBOX_BASE, CLIENT_OUTBOX_BASE):
+            for base in OUTBOX_BASES:
                 if shard.kernel.has_queue(base + self.topology.vhost_id(vhost)):
                     self.outbox(shard, vhost, base)
             if shard.kernel.has_queue(RETAINED_BASE + self.topology.vhost_id(vhost)):
@@ -345,11 +356,18 @@ class Back:
             again = again or any_urgent(kernels)
 
     def receive_commands(self, shard: Shard, commands: list[tuple[int, int, bytes]]) -> None:
-        """What was committed: in the meta shard the topology's, in any other its clients' sessions'."""
+        """What was committed: in the meta shard the topology's, in others clients' sessions' and transactions'."""
         if shard is self.meta_shard:
             self.meta.receive_commands(commands)
-        else:
-            self.clients.receive_commands(shard, commands)
+            return
+        of_clients = []
+        for command in commands:
+            if is_transaction_command(command[2]):
+                self.transactions.receive_command(shard, command[2])
+            else:
+                of_clients.append(command)
+        if of_clients:
+            self.clients.receive_commands(shard, of_clients)
 
     def has_work(self) -> bool:
         """A step would do something at once."""

@@ -22,6 +22,7 @@ from broker.core.queue import Queue
 from broker.core.shard import Shard
 from broker.core.topology_commands import CreateClientSession, DeleteClientSession, DropSubscriptions, PutSubscriptions
 from broker.core.topology_rows import ClientSessionRow
+from broker.core.transaction_states import is_transaction_row
 from broker.model.client_sessions import NEVER, Will
 from broker.model.commands import Outcome as Settled
 from broker.model.names import ClientId, ClientSessionId, ExchangeName, QueueId, QueueName, UserName, VhostName
@@ -48,7 +49,8 @@ class Clients:
         self.sessions: dict[ClientSessionId, ClientSession] = {}
         self._by_key: dict[ClientKey, ClientSession] = {}
         self._states: dict[Shard, s.ClientStates] = {
-            shard: s.ClientStates(shard.kernel.rows()) for shard in back.logged
+            shard: s.ClientStates(row for row in shard.kernel.rows() if not is_transaction_row(row[0]))
+            for shard in back.logged
         }
         self._sending_wills: set[ClientSessionId] = set()
         """That they are sent is proposed, and not applied yet."""

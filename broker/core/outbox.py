@@ -9,6 +9,7 @@ has applied a number drops the repeat.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from broker.core.publishing import RouteTable
 from broker.core.queue import ACCEPTED
@@ -21,8 +22,19 @@ OUTBOX_BASE = 1 << 62
 """Outboxes' queue ids: above every id that is given to a queue."""
 CLIENT_OUTBOX_BASE = OUTBOX_BASE + (1 << 60)
 """Those of what MQTT clients publish: a run has one form, and among dead letters of AMQP it would become theirs."""
+TRANSACTION_OUTBOX_BASE = OUTBOX_BASE + (1 << 59)
+"""Those of what was published in transactions, for each origin one: likewise."""
+ORIGIN_COUNT_MAX = 8
 MOVES_PEER = (1 << 64) - 1
 """Less the shard's number, the peer under which a shard sends moves; nodes' ids are drawn below 2^63."""
+
+
+def transaction_outbox_base(origin: int) -> int:
+    assert origin < ORIGIN_COUNT_MAX
+    return TRANSACTION_OUTBOX_BASE + (origin << 56)
+
+
+OUTBOX_BASES = (OUTBOX_BASE, CLIENT_OUTBOX_BASE, *map(transaction_outbox_base, range(ORIGIN_COUNT_MAX)))
 
 
 class Outbox:
@@ -32,9 +44,20 @@ class Outbox:
         self.id = id
         self._shard = shard
         self._routes = routes
+        self._bounded = not TRANSACTION_OUTBOX_BASE <= id < CLIENT_OUTBOX_BASE
+        """Whether a full queue may reject what comes; whoever committed a transaction was told that it is in."""
         self._waits = 0
         self._moving: tuple[int, int] | None = None
         self._waiting: deque[tuple[int, int, MessageRun]] = deque()
+        self._sent_through = 0
+        self._watchers: deque[tuple[int, Callable[[], None]]] = deque()
+
+    def when_sent(self, through: int, finish: Callable[[], None]) -> None:
+        """Finishes once all before this sequence is on its way to its shards, before all that they are sent later."""
+        if self._sent_through >= through:
+            finish()
+        else:
+            self._watchers.append((through, finish))
 
     def dispatch(self, now_ms: int) -> None:
         """One run is under way at a time."""
@@ -67,7 +90,7 @@ class Outbox:
         sender = (MOVES_PEER - self._shard.id, self.id)
         without = self._routes.cycles(messages)
         self._waits = 1
-        spread, turns = self._routes.spread(messages, without)
+        spread, turns = self._routes.spread(messages, without, bounded=self._bounded)
         for shard, routes in spread:
             through = shard.kernel.applied_through(*sender)
             if through > last:
@@ -76,6 +99,9 @@ class Outbox:
             self._waits += 1
             shard.kernel.receive_move(part, routes, sender, last + 1, turns)
             shard.when_applied(shard.kernel.barrier(), self)
+        self._sent_through = last + 1
+        while self._watchers and self._watchers[0][0] <= last + 1:
+            self._watchers.popleft()[1]()
         self.applied()
 
     def applied(self) -> None:

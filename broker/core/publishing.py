@@ -92,8 +92,16 @@ class RouteTable:
         destination = self._destinations.get(key)
         return destination if destination is not None else self._resolve(key)
 
+    def _find_unbounded(self, key: Key) -> Destination | None:
+        """Where no queue rejects: what comes is in already."""
+        return self._destinations.get(key) or self._resolve(key, bounded=False)
+
     def _resolve(
-        self, key: Key, without: frozenset[int] = frozenset(), publisher: ClientSession | None = None
+        self,
+        key: Key,
+        without: frozenset[int] = frozenset(),
+        publisher: ClientSession | None = None,
+        bounded: bool = True,
     ) -> Destination | None:
         reach = self._router.reach(key)
         if reach is None:
@@ -107,7 +115,7 @@ class RouteTable:
             shard, queue = found
             room = None
             if queue.rejects_when_full:
-                room, fixed = queue.room(), False
+                room, fixed = queue.room() if bounded else None, False
             targets.setdefault(shard, []).append((queue_id, queue.settings.message_ttl_ms, room, ALL, None))
         if reach.subscriptions:
             self._add_clients(targets, reach.subscriptions, publisher)
@@ -154,16 +162,20 @@ class RouteTable:
         messages: MessageRun,
         without: frozenset[int] = frozenset(),
         publisher: ClientSession | None = None,
+        bounded: bool = True,
     ) -> tuple[Spread, list[int]]:
         """For each shard that a run reaches, a route for each of its keys, and whose turn it is for each key.
 
-        Unknown exchanges lead nowhere; the queues ``without`` are left out.
+        Unknown exchanges lead nowhere; the queues ``without`` are left out.  If it is not ``bounded`` no queue rejects.
         """
         keys = messages.keys()
         by_shard: dict[Shard, list[Route]] = {}
         turns = [0] * len(keys)
         for position, key in enumerate(keys):
-            destination = self._resolve(key, without) if without else self.find(key, publisher)
+            if without:
+                destination = self._resolve(key, without, bounded=bounded)
+            else:
+                destination = self.find(key, publisher) if bounded else self._find_unbounded(key)
             if destination is None:
                 continue
             turns[position] = destination.take_turns(messages.count)

@@ -53,6 +53,7 @@ class Queue:
     """One queue, led here."""
 
     __slots__ = (
+        "_burials",
         "_dying",
         "_getters",
         "_ranks",
@@ -100,6 +101,7 @@ class Queue:
         self._turn = 0
         self._getters = NO_GETTERS
         self._dying = NONE_DYING
+        self._burials: list[Callable[[], None]] | None = None
 
     # ---- consumers
 
@@ -301,6 +303,21 @@ class Queue:
         if self._dying:
             self._bury(now_ms)
 
+    def when_buried(self, finish: Callable[[], None]) -> None:
+        """Finishes once all that was to be dead-lettered so far is proposed, or has gone with the queue."""
+        if not self._dying:
+            finish()
+        elif self._burials is None:
+            self._burials = [finish]
+        else:
+            self._burials.append(finish)
+
+    def end_burials(self) -> None:
+        """There is nothing more to be dead-lettered."""
+        finishing, self._burials = self._burials or (), None
+        for finish in finishing:
+            finish()
+
     def _bury(self, now_ms: int) -> None:
         exchange = self.settings.dead_letter_exchange
         assert exchange is not None
@@ -323,3 +340,5 @@ class Queue:
                 now_ms // 1000,
             )
             self.kernel.bury(messages, self.outbox, self.id, [(first, through)], outcome)
+        if self._burials is not None:
+            self.end_burials()

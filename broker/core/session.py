@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from broker.core import attaching, authenticating, consuming, declaring, exactly_once, subscribing
+from broker.core import attaching, authenticating, committing, consuming, declaring, exactly_once, subscribing
 from broker.core.back import Back
 from broker.core.channel import Channel, Publication
 from broker.core.client_session import ClientSession
@@ -106,7 +106,7 @@ class Session:
                 channels[command.channel] = Channel(command.channel)
             elif channel.waiting:
                 channel.hold((command,))
-                self._held_count += 1
+                self._held_count += weight_of(command)
             else:
                 HANDLERS[type(command)](self, channel, command)
 
@@ -203,7 +203,7 @@ class Session:
         finish()
         while channel.held and not channel.waiting:
             command = channel.take_held()
-            self._held_count -= 1
+            self._held_count -= weight_of(command)
             HANDLERS[type(command)](self, channel, command)
 
     # ---- publishing
@@ -392,13 +392,14 @@ class Session:
         """Settles ranges of sequences and gives their credit back."""
         settle = self.back.settle
         for number, queue_id, first, last in settled:
-            consumer = channel.by_number.get(number)
-            self._give_credit(channel, consumer, last - first + 1)
+            self.give_credit(channel, number, last - first + 1)
             shard = settle(queue_id, first, last, outcome)
             if shard is not None and shard.logged:
                 channel.settled_shards[shard] = None
 
-    def _give_credit(self, channel: Channel, consumer: Consumer | None, count: int) -> None:
+    def give_credit(self, channel: Channel, number: int, count: int) -> None:
+        """So many deliveries of the channel's consumer of this number are settled."""
+        consumer = channel.by_number.get(number)
         if consumer is None or channel.closed:
             return
         consumer.credit += count
@@ -434,7 +435,7 @@ class Session:
         closing = self.channels[channel.number] = Channel(channel.number)
         closing.waiting = True
         closing.hold(later)
-        self._held_count += len(later)
+        self._held_count += sum(map(weight_of, later))
 
         def finish() -> None:
             if closing.closed:
@@ -455,7 +456,7 @@ class Session:
     def end_channel(self, channel: Channel) -> None:
         """Its consumers leave and what is unsettled comes back."""
         channel.closed = True
-        self._held_count -= len(channel.held)
+        self._held_count -= sum(map(weight_of, channel.held))
         channel.held.clear()
         for consumer in list(channel.consumers.values()):
             end_consumer(self, channel, consumer)
@@ -493,6 +494,11 @@ class Session:
         self.say(cs.SessionTaken())
 
 
+def weight_of(command: c.Command) -> int:
+    """What a command that is held back counts for: a transaction stops the reading at once, for its size."""
+    return HELD_COUNT_MAX + 1 if type(command) is c.CommitTransaction else 1
+
+
 Handler = Callable[[Session, Channel, Any], None]
 HANDLERS: dict[type, Handler] = {
     c.Publish: Session.publish,
@@ -505,6 +511,7 @@ HANDLERS: dict[type, Handler] = {
     c.CloseChannel: Session.close_channel,
     c.CloseSession: Session.close_session,
     c.Recover: Session.recover,
+    c.CommitTransaction: committing.commit_transaction,
     c.DeclareExchange: declaring.declare_exchange,
     c.DeleteExchange: declaring.delete_exchange,
     c.Bind: declaring.bind,

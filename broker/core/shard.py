@@ -15,6 +15,9 @@ from kernel import Shard as KernelShard
 SETTLE_DELAY_S = 0.01
 """Settles alone ride with the next write, so late at the latest (log-and-shards.md section 7)."""
 
+NO_QUEUE = 0
+"""Ids begin at 1."""
+
 
 class Completion(Protocol):
     """Somebody who waits for a command to be applied."""
@@ -46,6 +49,10 @@ class Shard:
     def when_applied(self, number: int, completion: Completion) -> None:
         """Numbers must not go back."""
         self._completions.append((number, completion))
+
+    def look_again(self) -> None:
+        """Something was taken in that nobody waits for: within this round it is seen to when it is due."""
+        self.dirty[NO_QUEUE] = None
 
     def propose(self, now: float, now_ms: int) -> None:
         """Proposes what somebody waits for, or has waited for long enough."""

@@ -8,6 +8,7 @@ ends with the reply.  Any of them may be answered by ``Refuse`` instead.
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -219,6 +220,20 @@ class Recover(msgspec.Struct, frozen=True, gc=False):
     channel: Channel
 
 
+class CommitTransaction(msgspec.Struct, frozen=True, gc=False):
+    """Publishes and settles all of this, or nothing -> Done once that is committed, or Refuse and nothing has happened.
+
+    ``publishes``: runs of one origin, in order; mandatory messages that are unroutable come back as Return before Done.
+    ``settlements`` may be of other channels of the session, and are looked at in turn.  What the channel says after
+    it follows it.  There are at most ``committing.TRANSACTION_ACTION_COUNT_MAX`` messages and settlements, of
+    ``TRANSACTION_SIZE_MAX`` bytes.
+    """
+
+    channel: Channel
+    publishes: Sequence[MessageRun]
+    settlements: Sequence[Settle]
+
+
 Command: TypeAlias = (
     Publish
     | Settle
@@ -241,6 +256,7 @@ Command: TypeAlias = (
     | Cancel
     | Get
     | Recover
+    | CommitTransaction
     | client_sessions.AuthenticateAnonymous
     | client_sessions.AttachSession
     | client_sessions.DetachSession

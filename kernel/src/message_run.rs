@@ -6,6 +6,8 @@
 
 use bytes::Bytes;
 
+use crate::run_builder::RunBuilder;
+
 /// The protocol a message's properties are encoded in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -250,6 +252,29 @@ pub struct Facts {
 }
 
 impl MessageRun {
+    /// Runs of the same origin, with whatever keys, as one run in memory of its own, in order.
+    pub fn gathered(runs: &[std::sync::Arc<Self>]) -> Self {
+        let mut builder = RunBuilder::new(runs[0].origin);
+        let count = runs.iter().map(|run| run.entries.len()).sum();
+        builder.reserve(count, runs.iter().map(|run| run.payload_size()).sum());
+        for run in runs {
+            debug_assert_eq!(run.origin, runs[0].origin);
+            let names = (0..run.dictionary.len() as u32)
+                .map(|key| builder.key(run.exchange(key), run.routing_key(key)));
+            let keys: Vec<u32> = names.collect();
+            for (index, entry) in run.entries.iter().enumerate() {
+                let facts = Facts {
+                    expiration_ms: entry.expiration_ms,
+                    priority: entry.priority,
+                    flags: entry.flags,
+                };
+                let key = keys[entry.key as usize];
+                builder.push(key, run.properties(index), run.body(index), facts);
+            }
+        }
+        builder.finish()
+    }
+
     /// Runs of the same origin and with the same single key as one run, in order.
     pub fn joined(runs: &[std::sync::Arc<Self>]) -> Self {
         let first = &runs[0];

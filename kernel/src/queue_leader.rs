@@ -62,6 +62,16 @@ impl QueueLeader {
         self.skip(first, last);
     }
 
+    /// `first..=last`, which are all there and ready, are checked out; what is ready before them stays so.
+    pub fn hold(&mut self, first: u64, last: u64) {
+        if first > self.cursor {
+            // What is passed over counts as come back.
+            self.again.insert(self.cursor, first - 1);
+            self.cursor = first;
+        }
+        self.check_out(first, last, last + 1 - first);
+    }
+
     /// `first..=last` is not ready (any more). It may go across several ranges that came back, and on
     /// beyond the cursor.
     pub fn skip(&mut self, first: u64, last: u64) {
@@ -128,5 +138,16 @@ mod tests {
         assert_eq!(all(&leader), [(3, 4), (21, u64::MAX - 1)]);
         leader.skip(3, 3);
         assert_eq!(all(&leader), [(4, 4), (21, u64::MAX - 1)]);
+    }
+
+    #[test]
+    fn what_is_held_in_the_middle_leaves_ready_what_is_around_it() {
+        let mut leader = QueueLeader::default();
+        leader.hold(3, 4);
+        leader.hold(8, 8);
+        leader.hold(0, 0);
+        leader.hold(6, 7);
+        assert_eq!(leader.ready_ranges(), [(1, 2), (5, 5), (9, u64::MAX - 1)]);
+        assert_eq!(leader.held, 6);
     }
 }

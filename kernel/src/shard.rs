@@ -227,15 +227,24 @@ impl Shard {
 
     /// The number of the front's next command, which rides in the wave being gathered.
     fn number(&mut self) -> u64 {
+        self.pending.urgent = true;
+        self.number_in_time()
+    }
+
+    /// Its number, where nobody waits for it: it rides with the next wave.
+    fn number_in_time(&mut self) -> u64 {
         self.last_number += 1;
         self.pending.through(self.sender, self.last_number);
-        self.pending.urgent = true;
         self.last_number
     }
 
     /// A command that does nothing but be applied: all that was said before it is applied with it.
-    pub fn barrier(&mut self) -> u64 {
-        self.number()
+    pub fn barrier(&mut self, urgent: bool) -> u64 {
+        if urgent {
+            self.number()
+        } else {
+            self.number_in_time()
+        }
     }
 
     /// A front's publish. Answers its number and the records some queue rejected.
@@ -253,6 +262,33 @@ impl Shard {
     pub fn accept(&mut self, run: &Arc<MessageRun>, outbox: u64, command: Bytes) -> u64 {
         self.append_to(run, outbox);
         self.propose_command(command)
+    }
+
+    /// A transaction's part in this shard, in one wave: messages go where `keys` say, ranges are settled, and a
+    /// command says what is still to be done elsewhere. Answers its number.
+    pub fn commit(
+        &mut self,
+        messages: Option<&Arc<MessageRun>>,
+        keys: &[Targets],
+        turns: &[u64],
+        settled: &[SequenceRange],
+        command: Option<Bytes>,
+    ) -> u64 {
+        if let Some(run) = messages {
+            // It may begin a new wave; nothing that follows does.
+            let rejected = self.append(run, keys, turns);
+            debug_assert!(rejected.is_empty(), "there was room for all of it");
+        }
+        for range in settled {
+            self.pending.settle(*range);
+        }
+        self.pending.wave.commands.extend(command);
+        self.number()
+    }
+
+    /// The sequence that the next message of a queue gets, what is under way counted in.
+    pub fn next_sequence(&self, queue: u64) -> u64 {
+        self.queues.get(&queue).map_or(0, |q| q.proposed_next)
     }
 
     /// A move from another shard's outbox, numbered by its sequence there.
@@ -307,6 +343,11 @@ impl Shard {
     pub fn propose_command(&mut self, command: Bytes) -> u64 {
         self.pending.wave.commands.push(command);
         self.number()
+    }
+
+    /// A command that nobody waits for: it rides with the next wave.
+    pub fn note_command(&mut self, command: Bytes) {
+        self.pending.wave.commands.push(command);
     }
 
     pub fn forget_sender(&mut self, sender: Sender) {

@@ -104,6 +104,30 @@ impl Shard {
         out
     }
 
+    /// Checks out what is ready of `first..=last`, wherever that lies in the queue: (first, last) ranges.
+    pub fn hold(&mut self, queue: u64, first: u64, last: u64) -> Vec<(u64, u64)> {
+        let mut out = Vec::new();
+        let Some(leader) = self.queues.get_mut(&queue) else {
+            return out;
+        };
+        let Some(state) = self.state.queues.get(&queue) else {
+            return out;
+        };
+        for (start, end) in leader.ready_ranges() {
+            let (start, end) = (start.max(first), end.min(last));
+            if start > end {
+                continue;
+            }
+            for (from, to, _, _) in pieces(state, start, end) {
+                join(&mut out, from, to);
+            }
+        }
+        for (from, to) in &out {
+            leader.hold(*from, *to);
+        }
+        out
+    }
+
     /// The sequence of the message at the queue's head; None: nothing is ready.
     pub fn first_ready(&self, queue: u64) -> Option<u64> {
         let (state, leader) = self.both(queue)?;

@@ -24,7 +24,7 @@ pub struct Settled {
     pub last: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Unsettled {
     runs: VecDeque<Run>,
     count: u64,

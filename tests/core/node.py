@@ -34,9 +34,12 @@ class Node:
         file_size: int = FILE_SIZE,
         client_settings: ClientSettings | None = None,
         wall_ms: int = 1_000_000,
+        settled: bool = True,
     ) -> None:
+        """``settled``: runs until nothing more comes of what was in the log."""
         entropy = random.Random(incarnation)
         self.directory = directory
+        self.incarnation = incarnation
         self.journal = Journal.open(str(directory), 7, bytes(16), file_size)
         self.file_size = file_size
         logged = [
@@ -59,12 +62,13 @@ class Node:
         )
         self.broker.replay()
         self.broker.begin(self.now, self.wall_ms)
-        self.run()
+        if settled:
+            self.run()
 
     def crashed(self) -> Node:
         """The process dies, and the next one starts in the same directory."""
         self.journal.abandon()
-        return Node(self.directory, 2, self.file_size)
+        return Node(self.directory, self.incarnation + 1, self.file_size)
 
     def step(self) -> None:
         self.broker.step(self.now, self.wall_ms)

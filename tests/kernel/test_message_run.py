@@ -11,6 +11,7 @@ from kernel import (
     FLAG_HAS_USER_ID,
     FLAG_MANDATORY,
     FLAG_PERSISTENT,
+    ORIGIN_MQTT,
     Chunk,
     DeliveryRun,
     MessageRun,
@@ -103,3 +104,19 @@ def test_a_chunk_is_its_bytes() -> None:
     chunk = Chunk(b"abc")
     assert (bytes(chunk), len(chunk)) == (b"abc", 3)
     assert chunk == Chunk(b"abc")
+
+
+@given(st.lists(ROWS, min_size=1, max_size=4))
+def test_runs_gathered_are_their_rows_in_order(runs: list[list[Row]]) -> None:
+    run = MessageRun.gathered([MessageRun.of(number, rows) for number, rows in enumerate(runs)])
+    assert run.rows() == [row for rows in runs for row in rows]
+    keys = [(row[0], row[1]) for rows in runs for row in rows]
+    assert run.keys() == list(dict.fromkeys(keys))
+
+
+def test_only_runs_of_one_origin_are_gathered() -> None:
+    row: Row = (b"", b"a", b"", b"", 0, None)
+    with pytest.raises(ValueError, match="origins"):
+        MessageRun.gathered([MessageRun.of(0, [row]), MessageRun.of(0, [row], ORIGIN_MQTT)])
+    with pytest.raises(ValueError, match="no run"):
+        MessageRun.gathered([])

@@ -10,7 +10,7 @@ use pyo3::types::{PyBool, PyBytes, PyTuple};
 use crate::amqp::{death, properties};
 use crate::conversion::header_lines;
 use crate::conversion::topic::{queue_of, routing_key_of};
-use crate::message_run::{flags, Facts, MessageRun, Origin, NO_EXPIRATION};
+use crate::message_run::{flags, Facts, MessageRun, Origin, KEY_COUNT_MAX, NO_EXPIRATION};
 use crate::run_builder::RunBuilder;
 
 /// One message as `MessageRun.of` takes it and `rows` gives it: exchange, routing key, properties, body, flags,
@@ -75,6 +75,23 @@ impl PyMessageRun {
             builder.push(key, encoded, body, facts);
         }
         Ok(Self::new(channel, Arc::new(builder.finish())))
+    }
+
+    /// Runs of one origin as one, in order.
+    #[staticmethod]
+    fn gathered(runs: Vec<PyRef<'_, Self>>) -> PyResult<Self> {
+        let Some(first) = runs.first() else {
+            return Err(PyValueError::new_err("no run"));
+        };
+        if runs.iter().any(|run| run.run.origin != first.run.origin) {
+            return Err(PyValueError::new_err("runs of several origins"));
+        }
+        let each: Vec<Arc<MessageRun>> = runs.iter().map(|run| run.run.clone()).collect();
+        let gathered = MessageRun::gathered(&each);
+        if gathered.dictionary.len() > KEY_COUNT_MAX {
+            return Err(PyValueError::new_err("too many keys for one run"));
+        }
+        Ok(Self::new(first.channel, Arc::new(gathered)))
     }
 
     #[getter]

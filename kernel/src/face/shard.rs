@@ -18,7 +18,7 @@ use crate::shard::Shard;
 use crate::shard_ready::Taken;
 use crate::store::Store;
 use crate::unsettled::Unsettled;
-use crate::wave::{Outcome, Sender};
+use crate::wave::{Outcome, Sender, SequenceRange};
 
 /// Where a key of a run leads within one shard; made once for many publishes.
 #[pyclass(frozen, name = "Route", module = "kernel")]
@@ -123,6 +123,16 @@ fn targets(routes: &[PyRef<'_, PyRoute>]) -> Vec<Targets> {
     routes.iter().map(|route| route.targets.clone()).collect()
 }
 
+fn sequence_range(settled: (u64, u64, u64, u8)) -> PyResult<SequenceRange> {
+    let (queue, first, last, number) = settled;
+    Ok(SequenceRange {
+        queue,
+        first,
+        last,
+        outcome: outcome(number)? as u8,
+    })
+}
+
 fn outcome(number: u8) -> PyResult<Outcome> {
     Outcome::of(number).ok_or_else(|| PyValueError::new_err("no such outcome"))
 }
@@ -206,8 +216,9 @@ impl PyShard {
         self.lock().state().queues.contains_key(&queue)
     }
 
-    fn barrier(&self) -> u64 {
-        self.lock().barrier()
+    #[pyo3(signature = (urgent = true))]
+    fn barrier(&self, urgent: bool) -> u64 {
+        self.lock().barrier(urgent)
     }
 
     #[pyo3(signature = (messages, routes, turns = vec![]))]
@@ -226,6 +237,27 @@ impl PyShard {
     fn accept(&self, messages: &PyMessageRun, outbox: u64, command: &[u8]) -> u64 {
         let command = Bytes::copy_from_slice(command);
         self.lock().accept(&messages.run, outbox, command)
+    }
+
+    /// `settled`: (queue, first, last sequence, outcome).
+    fn commit(
+        &self,
+        messages: Option<&PyMessageRun>,
+        routes: Vec<PyRef<'_, PyRoute>>,
+        turns: Vec<u64>,
+        settled: Vec<(u64, u64, u64, u8)>,
+        command: Option<&[u8]>,
+    ) -> PyResult<u64> {
+        let settled: PyResult<Vec<SequenceRange>> =
+            settled.into_iter().map(sequence_range).collect();
+        let command = command.map(Bytes::copy_from_slice);
+        let run = messages.map(|messages| &messages.run);
+        let keys = targets(&routes);
+        Ok(self.lock().commit(run, &keys, &turns, &settled?, command))
+    }
+
+    fn next_sequence(&self, queue: u64) -> u64 {
+        self.lock().next_sequence(queue)
     }
 
     #[pyo3(signature = (messages, routes, sender, number, turns = vec![]))]
@@ -274,6 +306,10 @@ impl PyShard {
         self.lock().propose_command(Bytes::copy_from_slice(command))
     }
 
+    fn note_command(&self, command: &[u8]) {
+        self.lock().note_command(Bytes::copy_from_slice(command));
+    }
+
     fn settle(&self, queue: u64, first: u64, last: u64, outcome_number: u8) -> PyResult<()> {
         self.lock()
             .settle(queue, first, last, outcome(outcome_number)?);
@@ -303,6 +339,10 @@ impl PyShard {
 
     fn check_out_expired(&self, queue: u64, now_ms: u64, count: u64) -> Vec<(u64, u64)> {
         self.lock().check_out_expired(queue, now_ms, count)
+    }
+
+    fn hold(&self, queue: u64, first: u64, last: u64) -> Vec<(u64, u64)> {
+        self.lock().hold(queue, first, last)
     }
 
     fn first_ready(&self, queue: u64) -> Option<u64> {
@@ -505,6 +545,13 @@ impl PyUnsettled {
     /// [(consumer, queue, first, last sequence)], or None if a tag is not unsettled.
     fn settle(&self, first: u64, last: u64) -> Option<Ranges> {
         self.lock().settle(first, last).map(ranges)
+    }
+
+    /// The same, to see what settles would come to.
+    fn copy(&self) -> Self {
+        Self {
+            unsettled: Mutex::new(self.lock().clone()),
+        }
     }
 
     fn take_all(&self) -> Ranges {
