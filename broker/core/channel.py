@@ -64,13 +64,13 @@ class Channel:
             self.held = NONE_HELD
         return command
 
-    def drop_held(self, kept: tuple[type, ...]) -> int:
-        """All but commands of these types; how many."""
+    def drop_held(self, kept: tuple[type, ...]) -> list[Command]:
+        """All but commands of these types; what is dropped."""
         held, self.held = self.held, NONE_HELD
         left = [command for command in held if isinstance(command, kept)]
         if left:
             self.hold(left)
-        return len(held) - len(left)
+        return [command for command in held if not isinstance(command, kept)]
 
     def confirm(self, ranges: list[tuple[int, int]]) -> None:
         for first, last in ranges:

@@ -163,7 +163,7 @@ class Session:
         """``tag``: of the publish that is refused, if it is one.  What is held behind it comes to nothing: who asked
         for it takes the whole channel for refused."""
         if channel.held:
-            self._held_count -= channel.drop_held(GOODBYES)
+            self._held_count -= sum(map(weight_of, channel.drop_held(GOODBYES)))
         self.say(r.Refuse(channel.number, refused.refusal, refused.detail, tag))
 
     def owe(self, channel: Channel) -> None:

@@ -176,14 +176,23 @@ def test_a_later_publish_waits_for_a_transaction_that_is_moved_in_parts(node: No
 
 def test_a_session_is_not_read_while_a_transaction_is_held(node: Node) -> None:
     session = working(node)
-    session.submit([commit([run_of("x", key="a")]), commit([run_of("y", key="a")])])
-    assert session.full
+    full = []
+    for end in (commit([run_of("y", key="a")]), c.CloseChannel(CHANNEL)):
+        session.submit([commit([run_of("x", key="a")]), commit([run_of("x", key="a")]), end])
+        full.append(session.full)
+        node.run()
+        full.append(session.full)
+    assert full == [True, False] * 2
+    assert counts(node, "a")[0] == 5
+
+
+def test_a_refusal_drops_what_is_held_behind_it_and_the_session_is_read_again(node: Node) -> None:
+    session = working(node)
+    session.submit([commit([run_of("x", key="a")]), commit((), [settle(9)]), commit([run_of("y", key="a")])])
     node.run()
+    assert said(session.take_replies()) == [r.Done, r.Refuse]
     assert not session.full
-    session.submit([commit([run_of("z", key="a")]), commit([run_of("y", key="a")]), c.CloseChannel(CHANNEL)])
-    node.run()
-    assert not session.full
-    assert counts(node, "a")[0] == 4
+    assert contents(node, "a") == {"a": ["x"]}
 
 
 # ---- kinds of content
@@ -446,6 +455,10 @@ def test_nobody_is_delivered_what_a_transaction_settled_before_the_fall(tmp_path
     session = node.session()
     session.submit([consume("a", "a"), consume("b", "b")])
     node.step()
+    for read in node.broker.take_wanted_reads():
+        read()
+    node.step()
+    assert node.broker.back.transactions.pending_count == 1
     assert delivered(session.take_replies()) == [("a0", True), ("a2", True), ("b0", True), ("b2", True)]
     node.run()
     assert node.broker.back.transactions.pending_count == 0
