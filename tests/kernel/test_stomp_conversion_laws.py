@@ -6,7 +6,7 @@ import base64
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pamqp import commands
 
@@ -32,6 +32,8 @@ from tests.kernel.test_death import encode
 from tests.kernel.test_stomp_conversion import PROPERTY_NAMES, Headers, read_stomp, stomp
 
 Properties = commands.Basic.Properties
+# How long an example takes says how busy the machine is.
+UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 OF_ONE_HOP = {"ack", "content-length", "destination", "expiration", "message-id", "persistent", "receipt",
               "redelivered", "subscription", "transaction"}  # fmt: skip
 OWN_NAMES = NAMES | st.sampled_from(
@@ -90,6 +92,7 @@ def reply_again(value: str) -> str:
     return value.removeprefix("/amq").replace("%23", "#")  # no escape that need not be
 
 
+@UNTIMED
 @given(stomp_headers())
 def test_stomp_comes_back_from_amqp_by_the_rules(headers: Headers) -> None:
     run = stomp(headers, flags=FLAG_PERSISTENT, expiration_ms=5_000)
@@ -109,6 +112,7 @@ def test_stomp_comes_back_from_amqp_by_the_rules(headers: Headers) -> None:
     assert read_stomp(to_stomp(to_amqp(back))) == shown
 
 
+@UNTIMED
 @given(AMQP_PROPERTIES)
 def test_amqp_comes_back_from_stomp_but_for_types_of_headers(properties: dict[str, Any]) -> None:
     converted = to_stomp(amqp(encode(Properties(**properties))))
@@ -127,6 +131,7 @@ def test_amqp_comes_back_from_stomp_but_for_types_of_headers(properties: dict[st
             check_header(value, headers[name])
 
 
+@UNTIMED
 @given(mqtt_properties(), TOPICS)
 def test_mqtt_comes_back_from_stomp_but_for_names_that_repeat(properties: list[Property], topic: str) -> None:
     run = mqtt(properties, topic.encode(), FLAG_PERSISTENT, 5_000)
@@ -142,6 +147,7 @@ def test_mqtt_comes_back_from_stomp_but_for_names_that_repeat(properties: list[P
             assert found[0] in after[name]
 
 
+@UNTIMED
 @given(stomp_headers())
 def test_stomp_comes_back_from_mqtt_as_it_does_from_amqp(headers: Headers) -> None:
     back = to_stomp(to_mqtt(stomp(headers)))
@@ -160,6 +166,7 @@ def test_stomp_comes_back_from_mqtt_as_it_does_from_amqp(headers: Headers) -> No
 # By way of AMQP
 
 
+@UNTIMED
 @given(mqtt_properties(), TOPICS)
 def test_mqtt_is_shown_to_stomp_as_amqp_would_be(properties: list[Property], topic: str) -> None:
     run = mqtt(properties, topic.encode(), FLAG_PERSISTENT, 5_000)
@@ -167,6 +174,7 @@ def test_mqtt_is_shown_to_stomp_as_amqp_would_be(properties: list[Property], top
     assert to_stomp(run).keys() == to_stomp(to_amqp(run)).keys()
 
 
+@UNTIMED
 @given(stomp_headers(), st.sampled_from([(b"", b"q+"), (b"amq.topic", b"a.b/c"), (b"logs", b"")]))
 def test_stomp_is_shown_to_mqtt_as_amqp_would_be(headers: Headers, key: tuple[bytes, bytes]) -> None:
     run = stomp(headers, key, FLAG_PERSISTENT, 5_000)
@@ -197,6 +205,7 @@ def twin_of_amqp(properties: dict[str, Any]) -> Headers:
     return found
 
 
+@UNTIMED
 @given(AMQP_PROPERTIES)
 def test_properties_are_shown_as_the_slow_twin_shows_them(properties: dict[str, Any]) -> None:
     properties.pop("headers", None)
@@ -208,6 +217,7 @@ SAFE_NAMES = st.text("abé:-", min_size=1, max_size=5)
 SAFE_VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=9).filter(is_text)
 
 
+@UNTIMED
 @given(st.dictionaries(SAFE_NAMES, SAFE_VALUES, max_size=5), TOPICS.filter(lambda t: len(t) < 80))
 def test_plain_headers_are_the_same_in_all_forms(headers: Headers, topic: str) -> None:
     users: list[Property] = [(38, name, value) for name, value in headers.items()]
@@ -230,6 +240,7 @@ def test_plain_headers_are_the_same_in_all_forms(headers: Headers, topic: str) -
 # Whatever comes in
 
 
+@UNTIMED
 @given(raw_properties(), st.binary(max_size=20))
 def test_any_amqp_message_becomes_a_stomp_message(properties: bytes, routing_key: bytes) -> None:
     run = to_stomp(amqp(properties, (b"x", routing_key)))
@@ -244,6 +255,7 @@ def test_any_amqp_message_becomes_a_stomp_message(properties: bytes, routing_key
     assert dict(decode_lines(to_stomp(back).properties(0))) == dict(shown)
 
 
+@UNTIMED
 @given(st.binary(max_size=60) | stomp_headers().map(lambda h: encode_lines(h.items())), st.binary(max_size=20))
 def test_any_bytes_of_stomp_become_messages_of_the_others(properties: bytes, routing_key: bytes) -> None:
     run = MessageRun.of(1, [(b"x", routing_key, properties, b"", 0, None)], ORIGIN_STOMP)
