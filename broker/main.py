@@ -6,23 +6,31 @@ connections within half a second.
 
 from __future__ import annotations
 
+import functools
 import gc
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from broker.cli.arguments import VERSION, parser
 from broker.config import Config, ConfigError, load
-from broker.config.schema import MqttListener
+from broker.config.schema import HttpListener, MqttListener
 
 if TYPE_CHECKING:
+    from broker.config.schema import Listener
     from broker.server.listener import Endpoint, Protocol
-    from broker.server.node import NodeSettings
+    from broker.server.node import Node, NodeSettings
+    from kernel import PublishEncoder
+    from protocols.adapter import Adapter
     from protocols.mqtt.settings import MqttSettings
+    from protocols.websocket.inner import InnerDecoder
+
+    Opener = Callable[[bool, float], tuple[Adapter, InnerDecoder]]
+    """Makes a connection's adapter and its decoder; whether the client is on this machine, and the time."""
 
 BAD_START = 1
 BAD_CONFIG = 2
@@ -109,7 +117,7 @@ async def serve_node(config: Config, data: Path) -> None:
                         serve,
                         node.broker,
                         node.journal,
-                        endpoints(config),
+                        endpoints(config, node),
                         counters=counters,
                         limits=ConnectionLimits(
                             limits.max_connections,
@@ -159,15 +167,42 @@ def node_settings(config: Config) -> NodeSettings:
     )
 
 
-def endpoints(config: Config) -> list[Endpoint]:
+def endpoints(config: Config, node: Node) -> list[Endpoint]:
     """Where to listen, and what is spoken there."""
     from broker.server.connection import Opened, Peer
     from broker.server.listener import Endpoint
-    from broker.server.serve import now_ms
-    from kernel import AmqpDecoder, MqttDecoder, PublishEncoder
+    from broker.web import http_protocol, site
+    from protocols.websocket.inner import Inner, InnerProtocol, UpgradeRequest
+
+    def inner(opener: Opener) -> InnerProtocol:
+        def open_inner(request: UpgradeRequest, now: float) -> Inner:
+            return Inner(*opener(request.loopback, now))
+
+        return InnerProtocol(open_inner)
+
+    mqtt_listeners = [each for each in config.broker.listeners if isinstance(each, MqttListener)]
+    over_websocket = {
+        "amqp": inner(amqp(config)),
+        "mqtt": inner(mqtt(mqtt_listeners[0] if mqtt_listeners else MqttListener(protocol="mqtt"), config)),
+    }
+
+    def protocol(listener: Listener) -> Protocol:
+        if isinstance(listener, HttpListener):
+            return http_protocol(listener, config, over_websocket, site(listener, config, node.why_not_ready))
+        opener = mqtt(listener, config) if isinstance(listener, MqttListener) else amqp(config)
+
+        def open_connection(peer: Peer, now: float) -> Opened:
+            return Opened(*opener(peer.loopback, now))
+
+        return open_connection
+
+    return [Endpoint(each.protocol, each.host, each.port, protocol(each)) for each in config.broker.listeners]
+
+
+def amqp(config: Config) -> Opener:
+    from kernel import AmqpDecoder
     from protocols.amqp.connection import AmqpAdapter
     from protocols.amqp.settings import AmqpSettings
-    from protocols.mqtt.connection import MqttAdapter
 
     limits = config.broker.limits
     settings = AmqpSettings(
@@ -180,26 +215,33 @@ def endpoints(config: Config) -> list[Endpoint]:
         cluster_name=config.cluster.cluster_name,
     )
 
-    def amqp(peer: Peer, now: float) -> Opened:
+    def open_amqp(loopback: bool, now: float) -> tuple[AmqpAdapter, AmqpDecoder]:
         decoder = AmqpDecoder()
-        return Opened(AmqpAdapter(decoder, settings, loopback=peer.loopback, now=now), decoder)
+        return AmqpAdapter(decoder, settings, loopback=loopback, now=now), decoder
 
-    encoder = PublishEncoder()
+    return open_amqp
 
-    def mqtt(listener: MqttListener) -> Protocol:
-        of_listener = mqtt_settings(listener, config)
 
-        def open_mqtt(peer: Peer, now: float) -> Opened:
-            decoder = MqttDecoder()
-            adapter = MqttAdapter(decoder, encoder, of_listener, now_ms, loopback=peer.loopback, now=now)
-            return Opened(adapter, decoder)
+def mqtt(listener: MqttListener, config: Config) -> Opener:
+    from broker.server.serve import now_ms
+    from kernel import MqttDecoder
+    from protocols.mqtt.connection import MqttAdapter
 
-        return open_mqtt
+    settings = mqtt_settings(listener, config)
 
-    return [
-        Endpoint(each.protocol, each.host, each.port, mqtt(each) if isinstance(each, MqttListener) else amqp)
-        for each in config.broker.listeners
-    ]
+    def open_mqtt(loopback: bool, now: float) -> tuple[MqttAdapter, MqttDecoder]:
+        decoder = MqttDecoder()
+        return MqttAdapter(decoder, _encoder(), settings, now_ms, loopback=loopback, now=now), decoder
+
+    return open_mqtt
+
+
+@functools.cache
+def _encoder() -> PublishEncoder:
+    """One for all connections: a fan-out is encoded once."""
+    from kernel import PublishEncoder
+
+    return PublishEncoder()
 
 
 def mqtt_settings(listener: MqttListener, config: Config) -> MqttSettings:

@@ -217,9 +217,29 @@ class Packet:
     def __eq__(self, other: object, /) -> bool: ...
 
 @final
+class Data:
+    """Bytes as they came: of HTTP, or the first of a WebSocket whose protocol is not known yet."""
+
+    def __new__(cls, data: bytes) -> Data: ...
+    @property
+    def data(self) -> bytes: ...
+    def __eq__(self, other: object, /) -> bool: ...
+
+@final
+class Control:
+    """WebSocket's close (8), ping (9) or pong (10)."""
+
+    def __new__(cls, opcode: int, payload: bytes) -> Control: ...
+    @property
+    def opcode(self) -> int: ...
+    @property
+    def payload(self) -> bytes: ...
+    def __eq__(self, other: object, /) -> bool: ...
+
+@final
 class Violation:
-    """The peer broke the protocol: AMQP's reply code or MQTT 5's reason code, the detail after the code's name, the
-    method at fault (or 0, 0).
+    """The peer broke the protocol: AMQP's reply code, MQTT 5's reason code or WebSocket's close code (from 1000;
+    no other is so large), the detail after the code's name, the method at fault (or 0, 0).
 
     ``connection``: the connection must end, and its decoder discards what follows; else the channel only.
     """
@@ -367,7 +387,17 @@ class NamePattern:
         """Does any part of ``name`` match?"""
 
 _Frame: TypeAlias = (
-    MessageRun | Settlement | Method | ProtocolHeader | Heartbeat | Publishes | Acks | Packet | Violation
+    MessageRun
+    | Settlement
+    | Method
+    | ProtocolHeader
+    | Heartbeat
+    | Publishes
+    | Acks
+    | Packet
+    | Data
+    | Control
+    | Violation
 )
 
 @final
@@ -413,6 +443,49 @@ class MqttDecoder:
     def receive_data(self, data: bytes) -> list[_Frame]: ...
     def resume(self) -> list[_Frame]:
         """Goes on with what is buffered."""
+
+@final
+class WebDecoder:
+    """One connection's bytes as they come (each read one Data, then it is stopped), and after ``upgrade`` WebSocket's
+    frames: the inner decoder's frames as they are, and Control and Violation (close codes) between them.
+
+    Stopped when the inner decoder is; while it is stopped, don't receive more.
+    """
+
+    def __new__(cls) -> WebDecoder: ...
+    def upgrade(
+        self, inner: AmqpDecoder | MqttDecoder | None, leftover: bytes, text_allowed: bool, message_size_max: int
+    ) -> None:
+        """WebSocket's frames begin with ``leftover``, and are read from ``resume`` on; ``held`` is 0 again.
+
+        Without ``inner`` it stops with the first payload, which is Data.  ValueError: it was upgraded before.
+        """
+    def choose(self, inner: AmqpDecoder | MqttDecoder, first: bytes, text_allowed: bool) -> None:
+        """Who gets the payloads, from ``first`` on, once it is resumed.  ValueError: there is one already."""
+    message_size_max: int
+    """Bytes of a message, of all its frames; for those that begin from now on."""
+    control_room: int
+    """How many pings and pongs may still come before they are a violation."""
+    held: int
+    """Bytes that its adapter holds of what it was given, counted in ``buffered``."""
+    @property
+    def text(self) -> bool:
+        """The client's last message was of text."""
+    @property
+    def stopped(self) -> bool: ...
+    @property
+    def buffered(self) -> int:
+        """Bytes held of what is not complete, the inner decoder's too, or while stopped."""
+    def receive_data(self, data: bytes) -> list[_Frame]: ...
+    def resume(self) -> list[_Frame]:
+        """Goes on with what is buffered."""
+
+def encode_web_messages(output: Sequence[bytes | Chunk], text: bool) -> list[bytes | Chunk]:
+    """A server's messages around ``output``: heads, and between them its pieces (large ones in parts; a chunk's parts
+    share its memory).  Of text if that is asked for and each piece is UTF-8; at most 256 KiB each."""
+
+def encode_web_control(opcode: int, payload: bytes) -> bytes:
+    """A server's control frame.  ValueError: no control opcode, or more than 125 bytes."""
 
 def encode_acks(kind: int, packet_ids: PacketIds, reason: int, version: int) -> bytes:
     """PUBACK (4) to PUBCOMP (7) for each; versions 3 and 4 have no reason code.
@@ -634,6 +707,9 @@ class Journal:
     @property
     def sizes(self) -> tuple[int, int, int]:
         """Bytes of journal not retired, of segments, of checkpoints."""
+    @property
+    def sync_times(self) -> Histogram:
+        """Microseconds of each write and its sync so far, by the driver; a copy."""
     def carry_out(self) -> bool:
         """Writes and syncs what is waiting here and now, for whoever has no driver; False: nothing was."""
     def begin_write(self) -> bool:
@@ -925,7 +1001,7 @@ class Poller:
     @property
     def pending(self) -> bool:
         """The next round has something to do that the descriptor doesn't tell of."""
-    def add(self, token: int, fd: int, decoder: AmqpDecoder | MqttDecoder) -> None:
+    def add(self, token: int, fd: int, decoder: AmqpDecoder | MqttDecoder | WebDecoder) -> None:
         """Takes ``fd`` over.  OSError where the system has no room for it; it is closed then."""
     def remove(self, token: int) -> None:
         """Closes it, whatever is left to be written."""

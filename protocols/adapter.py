@@ -22,6 +22,8 @@ from kernel import (
     Acks,
     AmqpDecoder,
     Chunk,
+    Control,
+    Data,
     Heartbeat,
     MessageRun,
     Method,
@@ -31,12 +33,25 @@ from kernel import (
     Publishes,
     Settlement,
     Violation,
+    WebDecoder,
 )
 
-Decoder: TypeAlias = AmqpDecoder | MqttDecoder
+Decoder: TypeAlias = AmqpDecoder | MqttDecoder | WebDecoder
 """A connection's bytes to frames; shared by its adapter, which resumes it, and whoever reads."""
 
-Frame: TypeAlias = MessageRun | Settlement | Method | ProtocolHeader | Heartbeat | Publishes | Acks | Packet | Violation
+Frame: TypeAlias = (
+    MessageRun
+    | Settlement
+    | Method
+    | ProtocolHeader
+    | Heartbeat
+    | Publishes
+    | Acks
+    | Packet
+    | Data
+    | Control
+    | Violation
+)
 """What a kernel decoder makes of bytes."""
 
 Output: TypeAlias = bytes | Chunk

@@ -18,6 +18,9 @@ def banner(cluster_name: str, addresses: Sequence[tuple[str, str, int]], data: P
     lines = [f"Dragoman {VERSION}, cluster {cluster_name}"]
     lines += [f"  {name:<5} {host}:{port}" for name, host, port in addresses]
     lines.append(f"  data  {data}")
+    http = next(((host, port) for name, host, port in addresses if name == "http"), None)
+    if http is not None:
+        lines.append(f"Open http://{shown_address(*http)}/ for how to connect, and how it is doing.")
     amqp = next(((host, port) for name, host, port in addresses if name == "amqp"), None)
     if amqp is not None:
         client = f"{shlex.quote(sys.executable)} -m broker.cli.first_message"
@@ -31,6 +34,11 @@ def banner(cluster_name: str, addresses: Sequence[tuple[str, str, int]], data: P
 
 
 def first_url(host: str, port: int) -> str:
+    return f"amqp://guest:guest@{shown_address(host, port)}"
+
+
+def shown_address(host: str, port: int) -> str:
+    """Where a client of this machine reaches it."""
     host = ANY.get(host, host)
     shown = f"[{host}]" if ":" in host else host
-    return f"amqp://guest:guest@{shown}:{port}"
+    return f"{shown}:{port}"

@@ -75,12 +75,12 @@ def refuse_key(full: str, key: str, where: str, hints: dict[str, Any]) -> str:
 
 
 def check_field(hint: Any, node: Node, path: str, problems: list[Problem]) -> Any:
-    """A section, a list of sections or a value; None if it was wrong."""
+    """A section, a list or a value; None if it was wrong."""
     meta, kind = unwrap(hint)
     if isinstance(kind, type) and issubclass(kind, Section):
         return check_section(kind, node, path, problems)
     if get_origin(kind) is tuple:
-        return check_listeners(meta, node, path, problems)
+        return check_list(get_args(kind)[0], meta, node, path, problems)
     if not isinstance(node, Scalar):
         problems.append(Problem(node.mark, f"{path} must be a single value"))
         return None
@@ -99,8 +99,8 @@ def unwrap(hint: Any) -> tuple[Meta, Any]:
     return Meta(), hint
 
 
-def check_listeners(meta: Meta, node: Node, path: str, problems: list[Problem]) -> tuple[Listener, ...] | None:
-    """The one list there is; which keys an entry may have its protocol says."""
+def check_list(kind: Any, meta: Meta, node: Node, path: str, problems: list[Problem]) -> tuple[Any, ...] | None:
+    """Listeners, whose keys their protocol says, or values of one type; None if it can't be told."""
     if not isinstance(node, Sequence):
         problems.append(Problem(node.mark, f"{path} must be a list"))
         return None
@@ -108,8 +108,12 @@ def check_listeners(meta: Meta, node: Node, path: str, problems: list[Problem]) 
     if not least <= len(node.items) <= most:
         problems.append(Problem(node.mark, f"{path} must have {least} to {most} entries"))
         return None
-    found = [check_listener(child, f"{path}[{number}]", problems) for number, child in enumerate(node.items)]
-    return tuple(listener for listener in found if listener is not None)
+    numbered = [(child, f"{path}[{number}]") for number, child in enumerate(node.items)]
+    if kind == Listener:
+        found = [check_listener(child, each, problems) for child, each in numbered]
+    else:
+        found = [check_field(kind, child, each, problems) for child, each in numbered]
+    return tuple(item for item in found if item is not None)
 
 
 def check_listener(node: Node, path: str, problems: list[Problem]) -> Listener | None:

@@ -36,8 +36,8 @@ REFUSED_KEYS: dict[str, str] = {
     "security.ssl_truststore": "TLS isn't supported yet, and then it will be PEM files: a Java keystore means nothing "
     "here",
     "security.tls": "TLS isn't supported yet",
-    "monitoring": "metrics aren't supported yet",
-    "monitoring.jmx_port": f"{NOT_HERE}: there is no Java virtual machine; metrics aren't supported yet",
+    "monitoring": "metrics are at /metrics of the http listener",
+    "monitoring.jmx_port": f"{NOT_HERE}: there is no Java virtual machine; metrics are at /metrics",
     "jmx_port": f"{NOT_HERE}: there is no Java virtual machine",
 }
 
@@ -52,10 +52,10 @@ FIXED_VALUES: dict[str, str] = {
     "elected by a majority only",
 }
 
-LATER_PROTOCOLS = ("stomp", "websocket", "http", "kafka", "nats", "grpc", "amqp1", "cluster")
+LATER_PROTOCOLS = ("stomp", "kafka", "nats", "grpc", "amqp1", "cluster")
 
 
 def refused_protocol(protocol: object) -> str:
     """Why a listener can't speak ``protocol``."""
     planned = " yet" if protocol in LATER_PROTOCOLS else ""
-    return f"protocol {protocol!r} isn't supported{planned}: amqp (0-9-1) and mqtt are"
+    return f"protocol {protocol!r} isn't supported{planned}: amqp (0-9-1), mqtt and http (with WebSocket) are"

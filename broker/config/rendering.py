@@ -28,6 +28,8 @@ def section_lines(section: Section) -> Iterator[str]:
         if isinstance(value, Section):
             yield f"{field.name}:"
             yield from (f"  {line}" for line in section_lines(value))
+        elif isinstance(value, tuple) and not any(isinstance(item, Section) for item in value):
+            yield f"{field.name}: [{', '.join(render_value(item, str) for item in value)}]"
         elif isinstance(value, tuple):
             yield f"{field.name}:"
             for item in value:

@@ -20,6 +20,7 @@ SECRET = {"secret": True}
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255)]
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
 """0 asks the system for a free one; the banner tells which."""
+Origin: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255)]
 MemorySize: TypeAlias = Annotated[int, Meta(ge=MIB, le=1 << 50, extra=SIZE)]
 MessageCount: TypeAlias = Annotated[int, Meta(ge=1, le=65535)]
 ConnectionCount: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -66,8 +67,21 @@ class MqttListener(Section, frozen=True, kw_only=True):
     response_information: Annotated[str, Meta(min_length=0, max_length=255)] = "response"
 
 
-Listener: TypeAlias = AmqpListener | MqttListener
-LISTENERS: dict[str, type[Listener]] = {"amqp": AmqpListener, "mqtt": MqttListener}
+class HttpListener(Section, frozen=True, kw_only=True):
+    """A door at which HTTP is spoken, and the other protocols over WebSocket."""
+
+    protocol: Literal["http"]
+    host: Name = "127.0.0.1"
+    port: Port = 15672
+    websocket_protocols: Annotated[tuple[Literal["amqp", "mqtt"], ...], Meta(max_length=8)] = ("amqp", "mqtt")
+    allowed_origins: Annotated[tuple[Origin, ...], Meta(max_length=100)] = ()
+    ping_interval: Annotated[float, Meta(ge=5, le=3600, extra=DURATION)] = 30.0
+    max_body_size: Annotated[int, Meta(ge=4 * KIB, le=512 * MIB, extra=SIZE)] = 20 * MIB
+    idle_timeout: Annotated[float, Meta(ge=1, le=3600, extra=DURATION)] = 60.0
+
+
+Listener: TypeAlias = AmqpListener | MqttListener | HttpListener
+LISTENERS: dict[str, type[Listener]] = {"amqp": AmqpListener, "mqtt": MqttListener, "http": HttpListener}
 """By protocol."""
 
 
@@ -129,6 +143,7 @@ class Broker(Section, frozen=True, kw_only=True):
     listeners: Annotated[tuple[Listener, ...], Meta(min_length=1, max_length=64)] = (
         AmqpListener(protocol="amqp"),
         MqttListener(protocol="mqtt"),
+        HttpListener(protocol="http"),
     )
     storage: Storage = Storage()
     replication: Replication = Replication()

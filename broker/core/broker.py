@@ -118,6 +118,11 @@ class Broker:
         return deadline
 
     @property
+    def alarm(self) -> str | None:
+        """Why publishers can't be served at present, in the words that they are told."""
+        return self._alarm
+
+    @property
     def blocked(self) -> bool:
         return self._congested or self._alarm is not None
 

@@ -50,6 +50,12 @@ class Node:
         """The logged shards, the meta shard first."""
         self.broker = broker
 
+    def why_not_ready(self) -> str | None:
+        """Why publishers can't be served at present, if they can't."""
+        if not all(kernel.serving for kernel in self.kernels):
+            return "a shard has no leader"
+        return self.broker.alarm
+
     def close(self) -> None:
         """All that was submitted is written, the journal is marked as closed cleanly, the directory let go."""
         self.journal.close()

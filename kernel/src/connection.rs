@@ -2,18 +2,15 @@
 
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::MutexGuard;
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{recv, sendmsg, shutdown, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 
-use crate::decoder::{Decoder, Frame};
+use crate::decoder::{Decoder, Frame, SharedDecoder};
 use crate::input_progress::InputProgress;
 use crate::output::Output;
-
-/// A decoder that its connection shares with its adapter, which resumes it.
-pub type SharedDecoder = Arc<Mutex<dyn Decoder>>;
 
 /// Enough for 512 KiB in pieces that are worth an iovec each; more take another call.
 const SLICE_COUNT: usize = 64;

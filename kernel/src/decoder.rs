@@ -3,6 +3,8 @@
 //! Law: however the bytes are cut, the frames are the same but for the lengths of runs; and no
 //! bytes whatever give more than a [`Frame::Violation`].
 
+use std::sync::{Arc, Mutex};
+
 use bytes::Bytes;
 
 use crate::message_run::MessageRun;
@@ -62,13 +64,22 @@ pub enum Frame {
         flags: u8,
         body: Bytes,
     },
+    /// Bytes as they came, of a protocol that Python reads (HTTP) or that isn't known yet.
+    Data {
+        data: Bytes,
+    },
+    /// WebSocket's ping, pong or close.
+    Control {
+        opcode: u8,
+        payload: Bytes,
+    },
     Violation(Violation),
 }
 
 /// How the peer broke the protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// AMQP's reply code, MQTT's reason code.
+    /// AMQP's reply code, MQTT's reason code, WebSocket's close code (from 1000; nobody else's are so large).
     pub code: u16,
     /// The detail after the code's name.
     pub text: String,
@@ -116,6 +127,9 @@ impl Violation {
         }
     }
 }
+
+/// A decoder that its connection, or one around it, shares with its adapter, which resumes it.
+pub type SharedDecoder = Arc<Mutex<dyn Decoder>>;
 
 /// One connection's bytes to frames.
 pub trait Decoder: Send {

@@ -16,6 +16,7 @@ use rustix::event::{eventfd, EventfdFlags};
 use crate::damage::{StoreError, StoreResult};
 use crate::disk::{Disk, DiskError, DiskFault, DiskResult};
 use crate::group_record::{GroupRecord, LogEntry};
+use crate::histogram::Histogram;
 use crate::journal::{Journal, JournalState, PlannedWrite};
 use crate::journal_index::Location;
 
@@ -36,6 +37,8 @@ struct Inside {
     gathering: bool,
     /// Drawn completions: written, not yet synced.
     begun: Option<PlannedWrite>,
+    /// Microseconds of each write and its sync that the driver carried out.
+    sync_times: Histogram,
 }
 
 /// The journal as everybody shares it.
@@ -67,6 +70,7 @@ impl JournalHandle {
                 stopping: false,
                 gathering: false,
                 begun: None,
+                sync_times: Histogram::new(),
             }),
             wake: Condvar::new(),
             event,
@@ -125,6 +129,11 @@ impl JournalHandle {
     /// Submissions the driver knows of.
     pub fn submitted(&self) -> u64 {
         self.submitted.load(Ordering::Acquire)
+    }
+
+    /// Microseconds of each write and its sync so far.
+    pub fn sync_times(&self) -> Histogram {
+        self.inside().sync_times.clone()
     }
 
     pub fn state(&self) -> JournalState {
@@ -283,8 +292,11 @@ impl JournalHandle {
     fn drive(&self) {
         let mut misses = 0;
         while let Some(mut planned) = self.next_write(&mut misses) {
+            let begun = Instant::now();
             let result = planned.write(&*self.disk).and_then(|()| planned.sync());
+            let took_us = begun.elapsed().as_micros() as u64;
             let mut inside = self.inside();
+            inside.sync_times.record(took_us, 1);
             let done = inside.journal.finish_write(planned, result);
             let synced = inside.journal.synced();
             let no_space = *inside.journal.state() == JournalState::NoSpace;

@@ -69,6 +69,7 @@ pub mod sys;
 pub mod topic_trie;
 pub mod unsettled;
 pub mod wave;
+pub mod web;
 
 #[cfg(feature = "python")]
 mod face;

@@ -23,9 +23,9 @@ use rustix::net::sockopt::set_tcp_nodelay;
 use rustix::net::{acceptfrom_with, SocketFlags};
 use rustix::time::{clock_gettime, ClockId};
 
-use crate::connection::{Connection, Reading, SharedDecoder};
+use crate::connection::{Connection, Reading};
 use crate::counters::{Account, Counter, Counters};
-use crate::decoder::Frame;
+use crate::decoder::{Frame, SharedDecoder};
 
 /// What a round receives from one socket at most: one `recv` into a buffer that the L2 cache holds.
 pub const READ_SIZE_MAX: usize = 256 << 10;

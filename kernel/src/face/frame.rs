@@ -292,6 +292,60 @@ impl PyPacket {
     }
 }
 
+#[pyclass(frozen, eq, name = "Data", module = "kernel")]
+#[derive(PartialEq, Eq)]
+pub struct PyData {
+    pub data: Bytes,
+}
+
+#[pymethods]
+impl PyData {
+    #[new]
+    fn new(data: &[u8]) -> Self {
+        let data = Bytes::copy_from_slice(data);
+        Self { data }
+    }
+
+    #[getter]
+    fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.data)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Data(b\"{}\")", self.data.escape_ascii())
+    }
+}
+
+#[pyclass(frozen, eq, name = "Control", module = "kernel")]
+#[derive(PartialEq, Eq)]
+pub struct PyControl {
+    #[pyo3(get)]
+    pub opcode: u8,
+    pub payload: Bytes,
+}
+
+#[pymethods]
+impl PyControl {
+    #[new]
+    fn new(opcode: u8, payload: &[u8]) -> Self {
+        let payload = Bytes::copy_from_slice(payload);
+        Self { opcode, payload }
+    }
+
+    #[getter]
+    fn payload<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.payload)
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "Control(opcode={}, payload=b\"{}\")",
+            self.opcode,
+            self.payload.escape_ascii()
+        )
+    }
+}
+
 /// The Python object of one frame.
 pub fn to_python(py: Python<'_>, frame: Frame) -> PyResult<Bound<'_, PyAny>> {
     Ok(match frame {
@@ -343,6 +397,10 @@ pub fn to_python(py: Python<'_>, frame: Frame) -> PyResult<Bound<'_, PyAny>> {
         Frame::Packet { kind, flags, body } => {
             Bound::new(py, PyPacket { kind, flags, body })?.into_any()
         }
+        Frame::Data { data } => Bound::new(py, PyData { data })?.into_any(),
+        Frame::Control { opcode, payload } => {
+            Bound::new(py, PyControl { opcode, payload })?.into_any()
+        }
         Frame::Violation(violation) => Bound::new(
             py,
             PyViolation {
@@ -376,5 +434,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyPublishes>()?;
     m.add_class::<PyAcks>()?;
     m.add_class::<PyPacket>()?;
+    m.add_class::<PyData>()?;
+    m.add_class::<PyControl>()?;
     m.add_class::<PyViolation>()
 }

@@ -11,6 +11,10 @@ use crate::histogram;
 pub struct Histogram(Mutex<histogram::Histogram>);
 
 impl Histogram {
+    pub fn of(histogram: histogram::Histogram) -> Self {
+        Self(Mutex::new(histogram))
+    }
+
     // A panic of ours inside (an interval of 0) leaves the counts whole.
     fn lock(&self) -> MutexGuard<'_, histogram::Histogram> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 
 use crate::damage::{Damage as Damaged, StoreError};
 use crate::disk::{Disk, DiskError};
+use crate::face::histogram::Histogram;
 use crate::face::shard::PyShard;
 use crate::face::sim_disk::PySimDisk;
 use crate::file_header::{Identity, REMEDY_COPY};
@@ -309,6 +310,12 @@ impl PyJournal {
     #[getter]
     fn sizes(&self) -> (u64, u64, u64) {
         self.store.sizes()
+    }
+
+    /// Of each write and its sync, in microseconds; a copy.
+    #[getter]
+    fn sync_times(&self) -> Histogram {
+        Histogram::of(self.store.journal().sync_times())
     }
 
     // ---- cycles

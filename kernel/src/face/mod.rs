@@ -28,6 +28,8 @@ pub mod shard;
 pub mod sim_disk;
 pub mod topic;
 pub mod topic_trie;
+pub mod web_decoder;
+pub mod web_output;
 
 /// Which profile this kernel was built with; benchmarks refuse "debug".
 const BUILD_PROFILE: &str = if cfg!(debug_assertions) {
@@ -65,6 +67,8 @@ fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     sim_disk::register(m)?;
     topic::register(m)?;
     topic_trie::register(m)?;
+    web_decoder::register(m)?;
+    web_output::register(m)?;
     // `kernel/__init__.py` says what is public; a second list would have to be kept in the stub.
     m.delattr("__all__")?;
     Ok(())

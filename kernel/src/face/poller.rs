@@ -8,12 +8,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 use rustix::io::Errno;
 
-use crate::connection::SharedDecoder;
+use crate::decoder::SharedDecoder;
 use crate::face::amqp_decoder::PyAmqpDecoder;
 use crate::face::chunk::PyChunk;
 use crate::face::counters::{Account, Counters};
 use crate::face::frame;
 use crate::face::mqtt_decoder::PyMqttDecoder;
+use crate::face::web_decoder::PyWebDecoder;
 use crate::poller::{Piece, Poller, Received};
 use crate::sys;
 
@@ -44,10 +45,12 @@ fn piece_of<'a>(object: &'a Bound<'_, PyAny>) -> PyResult<Piece<'a>> {
 }
 
 /// The decoder of any protocol.
-fn decoder_of(object: &Bound<'_, PyAny>) -> PyResult<SharedDecoder> {
+pub fn decoder_of(object: &Bound<'_, PyAny>) -> PyResult<SharedDecoder> {
     if let Ok(decoder) = object.cast::<PyAmqpDecoder>() {
         Ok(decoder.get().shared())
     } else if let Ok(decoder) = object.cast::<PyMqttDecoder>() {
+        Ok(decoder.get().shared())
+    } else if let Ok(decoder) = object.cast::<PyWebDecoder>() {
         Ok(decoder.get().shared())
     } else {
         Err(PyTypeError::new_err("no decoder of the kernel's"))

@@ -22,7 +22,7 @@ What the adapter then does, exactly and in order:
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from broker.model import client_sessions, replies
@@ -42,6 +42,7 @@ from kernel import (
     PacketIds,
     PublishEncoder,
 )
+from protocols.adapter import Adapter
 from protocols.mqtt.connection import MqttAdapter
 from protocols.mqtt.packet_codec import decode_packet, encode_packet
 from protocols.mqtt.packet_type import PacketType, Sender
@@ -347,9 +348,10 @@ class Conversation:
     def __init__(self, version: Version = V5, *, loopback: bool = True, **settings: Any) -> None:
         self.version = version
         self.now = START
-        self.decoder = MqttDecoder()
-        self.adapter = MqttAdapter(
-            self.decoder,
+        decoder = MqttDecoder()
+        self.decoder: Any = decoder
+        self.adapter: Adapter = MqttAdapter(
+            decoder,
             PublishEncoder(),
             MqttSettings(**settings),
             lambda: START_MS + int((self.now - START) * 1000),
@@ -416,9 +418,15 @@ class Conversation:
         return self.sends(b"".join(_client_line(self.version, part) for part in split(words, "+")))
 
 
-def connected(version: Version = V5, *, connect: str = "client_id=c", **settings: Any) -> Conversation:
+def connected(
+    version: Version = V5,
+    *,
+    connect: str = "client_id=c",
+    made: Callable[..., Conversation] = Conversation,
+    **settings: Any,
+) -> Conversation:
     """A conversation past its CONNACK, of an anonymous client of this machine."""
-    talk = Conversation(version, **settings)
+    talk = made(version, **settings)
     talk.reads(f"C: connect {connect}")
     talk.core(replies.Authenticated())
     attached = client_sessions.SessionAttached(ClientId("c"), False)

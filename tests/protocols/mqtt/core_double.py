@@ -17,6 +17,7 @@ from broker.model.names import ClientId
 from broker.model.refusals import Refusal
 from broker.model.replies import Reply
 from kernel import Grant, MqttDecoder, PacketIds, PublishEncoder
+from protocols.adapter import Adapter
 from protocols.mqtt.connection import MqttAdapter
 from protocols.mqtt.packet_codec import encode_packet
 from protocols.mqtt.packets import Connect, Pingreq
@@ -128,8 +129,11 @@ class Connection:
     """An adapter between its decoder and a core, with all that it ever did."""
 
     def __init__(self, settings: MqttSettings = SETTINGS, *, answering: tuple[type, ...] = LOGIN) -> None:
-        self.decoder = MqttDecoder()
-        self.adapter = MqttAdapter(self.decoder, PublishEncoder(), settings, lambda: 0, loopback=True, now=0.0)
+        self.mqtt_decoder = MqttDecoder()
+        self.decoder: Any = self.mqtt_decoder
+        self.adapter: Adapter = MqttAdapter(
+            self.mqtt_decoder, PublishEncoder(), settings, lambda: 0, loopback=True, now=0.0
+        )
         self.core = CoreDouble()
         self.answering = answering
         self.commands: list[Command] = []
@@ -177,8 +181,8 @@ class Connection:
 
     @property
     def version(self) -> Version:
-        if self.decoder.version:
-            return Version(self.decoder.version)
+        if self.mqtt_decoder.version:
+            return Version(self.mqtt_decoder.version)
         return Version.MQTT_3_1_1 if self.output.startswith(REFUSED_V3) else V5
 
 
