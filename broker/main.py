@@ -21,10 +21,13 @@ from broker.config import Config, ConfigError, load
 from broker.config.schema import HttpListener, MqttListener
 
 if TYPE_CHECKING:
+    from broker.admin.metrics import Sources
     from broker.config.schema import Listener
+    from broker.server.buffers import Buffers
+    from broker.server.figures import ServerFigures
     from broker.server.listener import Endpoint, Protocol
     from broker.server.node import Node, NodeSettings
-    from kernel import PublishEncoder
+    from kernel import Counters, PublishEncoder
     from protocols.adapter import Adapter
     from protocols.mqtt.settings import MqttSettings
     from protocols.websocket.inner import InnerDecoder
@@ -100,13 +103,15 @@ async def serve_node(config: Config, data: Path) -> None:
     from broker.cli.banner import banner
     from broker.server.admission import ConnectionLimits
     from broker.server.buffers import Buffers
+    from broker.server.figures import ServerFigures
     from broker.server.housekeeping import keep_house
     from broker.server.node import open_node
     from broker.server.serve import serve
     from kernel import Counters
 
     limits = config.broker.limits
-    counters = Counters()
+    counters, figures = Counters(), ServerFigures()
+    buffers = Buffers(limits.memory.connection_input, limits.memory.connection_output)
     node = await open_node(data, node_settings(config), counters)
     try:
         async with trio.open_nursery() as keeping:
@@ -117,14 +122,15 @@ async def serve_node(config: Config, data: Path) -> None:
                         serve,
                         node.broker,
                         node.journal,
-                        endpoints(config, node),
+                        endpoints(config, node, sources(node, counters, buffers, figures), figures),
                         counters=counters,
                         limits=ConnectionLimits(
                             limits.max_connections,
                             limits.max_unauthenticated_connections,
                             limits.max_unauthenticated_per_address,
                         ),
-                        buffers=Buffers(limits.memory.connection_input, limits.memory.connection_output),
+                        buffers=buffers,
+                        figures=figures,
                     )
                 )
                 _keep_what_is_loaded()
@@ -167,7 +173,16 @@ def node_settings(config: Config) -> NodeSettings:
     )
 
 
-def endpoints(config: Config, node: Node) -> list[Endpoint]:
+def sources(node: Node, counters: Counters, buffers: Buffers, figures: ServerFigures) -> Sources:
+    """Where metrics come from."""
+    from broker.admin.metrics import Sources
+
+    accounts = (buffers.input, buffers.output)
+    times = figures.round_times
+    return Sources(node.broker, node.journal, counters, accounts, lambda: figures.adapters(), times, VERSION)
+
+
+def endpoints(config: Config, node: Node, shown: Sources, figures: ServerFigures) -> list[Endpoint]:
     """Where to listen, and what is spoken there."""
     from broker.server.connection import Opened, Peer
     from broker.server.listener import Endpoint
@@ -186,9 +201,12 @@ def endpoints(config: Config, node: Node) -> list[Endpoint]:
         "mqtt": inner(mqtt(mqtt_listeners[0] if mqtt_listeners else MqttListener(protocol="mqtt"), config)),
     }
 
+    def why_not_ready() -> str | None:
+        return "shutting down" if figures.stopping else node.why_not_ready()
+
     def protocol(listener: Listener) -> Protocol:
         if isinstance(listener, HttpListener):
-            return http_protocol(listener, config, over_websocket, site(listener, config, node.why_not_ready))
+            return http_protocol(listener, config, over_websocket, site(listener, config, why_not_ready, shown))
         opener = mqtt(listener, config) if isinstance(listener, MqttListener) else amqp(config)
 
         def open_connection(peer: Peer, now: float) -> Opened:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from broker.admin import health
 from broker.admin.landing import WebSocketDoor, landing_page
+from broker.admin.metrics import Sources, kept, node_metrics, queue_metrics
 from broker.admin.router import Router
 from broker.admin.static_files import INDEX, PAGES, StaticFiles, read_folder
 from broker.cli.arguments import VERSION
@@ -11,7 +14,7 @@ from broker.config import Config
 from broker.config.schema import HttpListener
 from broker.server.connection import Opened, Peer
 from broker.server.listener import Protocol
-from broker.server.serve import now_ms
+from broker.server.serve import monotonic, now_ms
 from kernel import WebDecoder
 from protocols.adapter import Adapter
 from protocols.http.connection import HttpAdapter
@@ -61,7 +64,7 @@ def http_protocol(listener: HttpListener, config: Config, known: Protocols, hand
     return open_http
 
 
-def site(listener: HttpListener, config: Config, why_not_ready: health.WhyNot) -> Router:
+def site(listener: HttpListener, config: Config, why_not_ready: health.WhyNot, sources: Sources) -> Router:
     """Everything that is not WebSocket.  OSError: the pages can't be read."""
     files = read_folder(PAGES)
     doors = [(each.protocol, f"{each.host}:{each.port}") for each in config.broker.listeners]
@@ -75,4 +78,6 @@ def site(listener: HttpListener, config: Config, why_not_ready: health.WhyNot) -
     router = Router(StaticFiles(files))
     router.add("GET", "/health/live", health.live)
     router.add("GET", "/health/ready", health.ready(why_not_ready))
+    router.add("GET", "/metrics", kept(partial(node_metrics, sources), monotonic))
+    router.add("GET", "/metrics/per-object", kept(partial(queue_metrics, sources), monotonic))
     return router

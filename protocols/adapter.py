@@ -78,6 +78,10 @@ class Ready(msgspec.Struct):
 class Adapter(Protocol):
     """One connection's worth of one protocol."""
 
+    @property
+    def protocol(self) -> str:
+        """What is spoken: "amqp", "mqtt", ...; figures are told by it."""
+
     def receive_data(self, data: bytes, now: float) -> None:
         """The decoder and ``receive_frames`` in a row, resuming as needed; for streams and tests."""
 

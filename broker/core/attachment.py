@@ -75,7 +75,7 @@ class Attachment:
     def send(self, reply: DeliverPublishes, count: int, size: int) -> None:
         front = self.front
         front.room -= size
-        traffic = front.back.traffic
+        traffic = front.traffic
         traffic.sent += count
         traffic.sent_size += reply.deliveries.size
         front.say(reply)

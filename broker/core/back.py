@@ -91,6 +91,8 @@ class Back:
         self._outboxes: dict[tuple[Shard, int], Outbox] = {}
         self._client_settings = client_settings or ClientSettings()
         self.traffic = Traffic()
+        """Of nobody's protocol."""
+        self.traffic_by_protocol: dict[str, Traffic] = {}
         self.sys_topics = SysTopics(self, version, figures)
         self._retained: dict[VhostName, Retained] = {}
 
@@ -145,6 +147,13 @@ class Back:
             shard.queues[id] = self._retained[vhost] = retained
             shard.dirty[id] = None
         return retained
+
+    def traffic_of(self, protocol: str) -> Traffic:
+        return self.traffic_by_protocol.setdefault(protocol, Traffic())
+
+    def total_traffic(self) -> Traffic:
+        """Of all protocols together."""
+        return Traffic.sum_of([self.traffic, *self.traffic_by_protocol.values()])
 
     def retained_count(self) -> int:
         return sum(retained.count for retained in self._retained.values())

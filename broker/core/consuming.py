@@ -127,5 +127,7 @@ def _try_to_get(front: Front, channel: Channel, command: c.Get, queue: Queue) ->
         return True
     deliveries, sequences, count = got
     tag = channel.unsettled.push(GETTER, queue.id, sequences, not command.no_ack)
+    front.traffic.sent += 1
+    front.traffic.sent_size += deliveries.size
     front.say(r.Got(channel.number, DeliveryTag(tag), deliveries, count))
     return True

@@ -14,6 +14,7 @@ from broker.core.permissions import Principal
 from broker.core.queue import Queue
 from broker.core.scram import ScramExchange
 from broker.core.shard import Shard
+from broker.core.traffic import Traffic
 from broker.model.commands import Publish
 from broker.model.names import SessionId, VhostName
 from broker.model.replies import Reply
@@ -31,6 +32,9 @@ class Front(Outlet, Protocol):
     vhost: VhostName | None
     scram: ScramExchange | None
     """The login that has begun."""
+
+    traffic: Traffic
+    """Where its messages are counted."""
 
     def say(self, reply: Reply) -> None:
         """Owes the connection a reply."""

@@ -68,6 +68,7 @@ class Session:
         "publishing",
         "room",
         "scram",
+        "traffic",
         "unconfirmed",
         "vhost",
     )
@@ -84,6 +85,7 @@ class Session:
         self.publishing = False
         self.unconfirmed = 0
         """Publishes that wait for a commit, in runs."""
+        self.traffic = back.traffic
         self.closed = False
         self.blocked = False
         self._busy = busy
@@ -95,6 +97,10 @@ class Session:
         self._held_count = 0
 
     # ---- the connection's side
+
+    def receive_protocol(self, name: str) -> None:
+        """What is spoken, once the client has logged in: its messages are counted under that."""
+        self.traffic = self.back.traffic_of(name)
 
     def submit(self, commands: Sequence[c.Command]) -> None:
         """Takes commands, in order."""
@@ -179,6 +185,8 @@ class Session:
         if not consumer.no_ack and channel.credit != UNBOUNDED:
             channel.credit -= count
         self.room -= size
+        self.traffic.sent += count
+        self.traffic.sent_size += deliveries.size
         self._replies.append(r.Deliver(channel.number, consumer.tag, DeliveryTag(tag), deliveries))
         self._busy[self] = None
 
@@ -213,7 +221,7 @@ class Session:
         messages = command.messages
         routes = self._routes
         assert routes is not None
-        traffic = self.back.traffic
+        traffic = self.traffic
         traffic.received += messages.count
         traffic.received_size += messages.size
         keys = messages.keys()

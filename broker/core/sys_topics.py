@@ -87,7 +87,7 @@ class SysTopics:
         sessions = self._back.clients.sessions.values()
         connected = sum(client.attachment is not None for client in sessions)
         self._most_clients = max(self._most_clients, connected)
-        traffic, figures = self._back.traffic, self._figures()
+        traffic, figures = self._back.total_traffic(), self._figures()
         tables = [self._back.topology.subscription_table(vhost) for vhost in self._back.topology.vhosts()]
         totals = {
             "messages/received": traffic.received,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 
@@ -17,3 +19,7 @@ class Traffic(msgspec.Struct):
     """Clients that came."""
     expired: int = 0
     """Sessions whose time was over."""
+
+    @classmethod
+    def sum_of(cls, parts: Sequence[Traffic]) -> Traffic:
+        return cls(*(sum(getattr(part, field) for part in parts) for field in cls.__struct_fields__))

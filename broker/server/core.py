@@ -16,6 +16,9 @@ class CoreSession(Protocol):
     def full(self) -> bool:
         """Its socket is not to be read for now.  It may come to be full by a submit and by a step."""
 
+    def receive_protocol(self, name: str) -> None:
+        """What is spoken, once the client has logged in."""
+
     def submit(self, commands: Sequence[Command]) -> None:
         """In order."""
 

@@ -293,6 +293,7 @@ class Engine(Generic[SessionT]):
         if any(type(reply) is Authenticated for reply in replies):
             connection.proven = True
             self.admission.prove(connection.peer.address)
+            connection.session.receive_protocol(connection.adapter.protocol)
 
     def _flush(self, now: float) -> None:
         blocked = self._writing

@@ -16,6 +16,7 @@ import trio
 
 from broker.server.core import SessionT
 from broker.server.engine import Engine
+from broker.server.figures import ServerFigures
 from broker.server.spare_cpu import SpareCpu
 from broker.server.sync_wait import SyncWait
 from kernel.poller import Poller
@@ -51,16 +52,19 @@ class Rounds(Generic[SessionT]):
         clock: Callable[[], float],
         begin_reads: Callable[[Sequence[Callable[[], object]]], None],
         spare_cpu: SpareCpu | None = None,
+        figures: ServerFigures | None = None,
     ) -> None:
         """``clock``: trio's, which deadlines are measured by.
 
-        ``begin_reads`` has reads carried out and rings after each; ``spare_cpu``: None where waiting must not be real.
+        ``begin_reads`` has reads carried out and rings after each; ``spare_cpu``: None where waiting must not be real;
+        ``figures`` are told how long rounds take.
         """
         self.phase = Phase.SERVING
         self._engine = engine
         self._poller = engine.poller
         self._clock = clock
         self._begin_reads = begin_reads
+        self._figures = figures or ServerFigures()
         self._spare_cpu = spare_cpu
         self._sync_wait = SyncWait()
         self._synced = engine.syncs.synced
@@ -73,10 +77,12 @@ class Rounds(Generic[SessionT]):
     async def run(self) -> None:
         """Makes rounds until ``stop`` has come to its end."""
         engine = self._engine
+        round_times = self._figures.round_times
         while self.phase is not Phase.STOPPED:
             await self._wait()
             now = self._clock()
             engine.round(now)
+            round_times.record(int((self._clock() - now) * 1e6))
             self._watch_syncs(now)
             if engine.wanted_reads:
                 reads, engine.wanted_reads = engine.wanted_reads, []
@@ -90,6 +96,7 @@ class Rounds(Generic[SessionT]):
         if self.phase is Phase.SERVING:
             now = self._clock()
             self.phase = Phase.GOODBYE
+            self._figures.stopping = True
             self._phase_ends_at = now + GOODBYE_TIMEOUT_S
             self._engine.say_goodbye(detail, now)
 

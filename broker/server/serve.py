@@ -16,6 +16,7 @@ from broker.server.buffers import Buffers
 from broker.server.core import Core, SessionT, Syncs
 from broker.server.disk_reads import DiskReads
 from broker.server.engine import Engine
+from broker.server.figures import ServerFigures
 from broker.server.listener import Endpoint, Listener, listen
 from broker.server.rounds import Phase, Rounds
 from broker.server.spare_cpu import SpareCpu
@@ -46,6 +47,11 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def monotonic() -> float:
+    """Seconds, of a clock that never goes back."""
+    return time.monotonic()
+
+
 async def serve(
     core: Core[SessionT],
     journal: SyncDoor,
@@ -54,6 +60,7 @@ async def serve(
     counters: Counters,
     limits: ConnectionLimits | None = None,
     buffers: Buffers | None = None,
+    figures: ServerFigures | None = None,
     task_status: trio.TaskStatus[Serving] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serves ``core``, which has begun, until SIGTERM or SIGINT; then says goodbye and writes what was taken in.
@@ -66,6 +73,8 @@ async def serve(
     poller = Poller(counters, buffers.input, buffers.output)
     admission = Admission(limits or ConnectionLimits())
     engine = Engine(core, journal, now_ms=now_ms, admission=admission, buffers=buffers, poller=poller)
+    figures = figures or ServerFigures()
+    figures.adapters = lambda: [connection.adapter for connection in engine.connections.values()]
     engine.watch(journal.fileno(), engine.receive_journal)
     names = [each.getsockname() for each in listening]
     serving = Serving([(e.name, name[0], name[1]) for e, name in zip(endpoints, names, strict=True)])
@@ -73,7 +82,7 @@ async def serve(
     async with trio.open_nursery() as nursery:
         reads = DiskReads(nursery, engine.ring)
         clock = trio.lowlevel.current_clock().current_time  # without the look for it that trio.current_time makes
-        rounds = Rounds(engine, clock, reads.begin, SpareCpu())
+        rounds = Rounds(engine, clock, reads.begin, SpareCpu(), figures)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             accepting = await nursery.start(_accept, listeners)
             nursery.start_soon(_stop_on, signals, accepting, rounds)

@@ -63,6 +63,8 @@ class AmqpAdapter:
     it was complete: any traffic is a sign of life.
     """
 
+    protocol = "amqp"
+
     def __init__(self, decoder: AmqpDecoder, settings: AmqpSettings, *, loopback: bool, now: float) -> None:
         decoder.frame_size_max = HANDSHAKE_FRAME_SIZE_MAX
         decoder.message_size_max = settings.message_size_max

@@ -95,6 +95,10 @@ class HttpAdapter:
 
     # The seam.
 
+    @property
+    def protocol(self) -> str:
+        return "http" if self._successor is None else self._successor.protocol
+
     def receive_data(self, data: bytes, now: float) -> None:
         """The decoder and ``receive_frames`` in a row, resuming as needed; for streams and tests."""
         self.receive_frames(self._decoder.receive_data(data), now)

@@ -63,6 +63,8 @@ class State(enum.Enum):
 class MqttAdapter:
     """One connection's worth of MQTT.  ``encoder`` is shared by all: a fan-out is encoded once."""
 
+    protocol = "mqtt"
+
     __slots__ = (
         "_agreement",
         "_aliases",

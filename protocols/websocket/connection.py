@@ -77,6 +77,11 @@ class WebSocketAdapter:
 
     # The seam.
 
+    @property
+    def protocol(self) -> str:
+        """The inner one's, once it is known."""
+        return "websocket" if self._inner is None else self._inner.protocol
+
     def receive_data(self, data: bytes, now: float) -> None:
         """The decoder and ``receive_frames`` in a row, resuming as needed; for streams and tests."""
         self.receive_frames(self._decoder.receive_data(data), now)

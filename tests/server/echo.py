@@ -45,6 +45,8 @@ def publish(body: bytes, persistent: bool = False) -> bytes:
 class EchoAdapter:
     """Speaks the protocol above."""
 
+    protocol = "echo"
+
     def __init__(self, decoder: AmqpDecoder, now: float) -> None:
         self.decoder = decoder
         self.deadline = now + SILENCE_S_MAX
@@ -136,6 +138,9 @@ class EchoSession:
         """The syncs that its persistent runs wait for."""
         self.replies: list[r.Reply] = []
         self.closed = False
+
+    def receive_protocol(self, name: str) -> None:
+        assert name == "echo"
 
     @property
     def full(self) -> bool:

@@ -117,7 +117,7 @@ ROWS: dict[str, tuple[int, bytes]] = {
     "a length that is huge": (1009, b"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xffabcd"),
     "fragments over the cap": (
         1009,
-        frame(BINARY, b"\x10\xff\xff\x03" + bytes(65_000), fin=False) + frame(CONTINUATION, bytes(600)),
+        frame(BINARY, b"\x10\xf0\xff\x03" + bytes(65_000), fin=False) + frame(CONTINUATION, bytes(600)),
     ),
     "empty fragments": (1008, frame(BINARY, b"", fin=False) + frame(CONTINUATION, b"", fin=False) * 40),
     "a ping flood": (1008, frame(PING, b"") * 65),

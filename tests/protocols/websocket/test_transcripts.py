@@ -26,6 +26,8 @@ NEVER = 3600.0
 class Unwrapped:
     """An MQTT client's view of a connection over WebSocket: its bytes are framed, the server's unframed."""
 
+    protocol = "mqtt"
+
     def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter
         self._upgraded = False
