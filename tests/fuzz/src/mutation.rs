@@ -1,6 +1,7 @@
 //! Changes to inputs, most of them to whole frames, so that what lies behind the framing is reached.
 
 use crate::mqtt::packet::{self, Varint};
+use crate::web::frame as web_frame;
 
 /// xorshift64*: small, and the same everywhere.
 pub struct Random(u64);
@@ -31,6 +32,8 @@ pub enum Framing {
     Amqp,
     /// Packets.
     Mqtt,
+    /// WebSocket's frames.
+    Web,
 }
 
 /// A changed copy of `input`; `other` lends frames.
@@ -52,6 +55,7 @@ fn frames(stream: &[u8], framing: Framing) -> Vec<Vec<u8>> {
     match framing {
         Framing::Amqp => amqp_frames(stream),
         Framing::Mqtt => mqtt_packets(stream),
+        Framing::Web => web_frames(stream),
     }
 }
 
@@ -70,6 +74,21 @@ fn mqtt_packets(stream: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// The protocol header, and each frame.
+/// A violation ends the frames: what follows it is of the last.
+fn web_frames(stream: &[u8]) -> Vec<Vec<u8>> {
+    let (mut frames, mut rest) = (Vec::new(), stream);
+    while let Ok(Some(head)) = web_frame::head(rest) {
+        let size = head.head_size.saturating_add(head.size as usize);
+        let (frame, after) = rest.split_at(size.min(rest.len()));
+        frames.push(frame.to_vec());
+        rest = after;
+    }
+    if frames.is_empty() || !rest.is_empty() {
+        frames.push(rest.to_vec());
+    }
+    frames
+}
+
 fn amqp_frames(stream: &[u8]) -> Vec<Vec<u8>> {
     let (header, mut rest) = stream.split_at(stream.len().min(HEADER_SIZE));
     let mut frames = vec![header.to_vec()];
@@ -110,10 +129,11 @@ fn change_frames(stream: &[u8], other: &[u8], framing: Framing, random: &mut Ran
         }
         4 => match (framing, &mut all[at][..]) {
             (Framing::Amqp, [_, c1, c0, ..]) => (*c1, *c0) = (0, random.below(4) as u8),
-            (Framing::Mqtt, [first, ..]) => *first ^= 1 << random.below(8),
+            (Framing::Mqtt | Framing::Web, [first, ..]) => *first ^= 1 << random.below(8),
             _ => {}
         },
         _ if framing == Framing::Mqtt => change_body(&mut all[at], random),
+        _ if framing == Framing::Web => change_bytes(&mut all[at], random),
         _ => change_payload(&mut all[at], random),
     }
     all.concat()
