@@ -24,7 +24,6 @@ from kernel import (
     Chunk,
     Control,
     Data,
-    Eols,
     Heartbeat,
     MessageRun,
     Method,
@@ -32,15 +31,12 @@ from kernel import (
     Packet,
     ProtocolHeader,
     Publishes,
-    Sends,
     Settlement,
-    StompDecoder,
-    StompFrame,
     Violation,
     WebDecoder,
 )
 
-Decoder: TypeAlias = AmqpDecoder | MqttDecoder | StompDecoder | WebDecoder
+Decoder: TypeAlias = AmqpDecoder | MqttDecoder | WebDecoder
 """A connection's bytes to frames; shared by its adapter, which resumes it, and whoever reads."""
 
 Frame: TypeAlias = (
@@ -54,9 +50,6 @@ Frame: TypeAlias = (
     | Packet
     | Data
     | Control
-    | Sends
-    | StompFrame
-    | Eols
     | Violation
 )
 """What a kernel decoder makes of bytes."""

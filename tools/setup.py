@@ -53,8 +53,9 @@ MAVEN_TOOLS = (
     Tool("java", "apt-get install default-jdk-headless"),
     Tool("mvn", "apt-get install maven"),
 )
-# Of stock clients that Debian packages: what each brings.
+# Of stock clients that Debian packages, and a browser for others: what each brings.
 CLIENT_PACKAGES: Mapping[str, Path] = {
+    "chromium": Path("/usr/bin/chromium"),
     "mosquitto-clients": Path("/usr/bin/mosquitto_sub"),
     "ruby-stomp": Path("/usr/lib/ruby/vendor_ruby/stomp.rb"),
     "libnet-stomp-perl": Path("/usr/share/perl5/Net/Stomp.pm"),
@@ -234,7 +235,7 @@ def install_clients() -> None:
     tests, built = ROOT / "interop-tests", ROOT / "build" / "interop"
     built.mkdir(parents=True, exist_ok=True)
     if not missing_tools(NODE_TOOLS):
-        for protocol in ("amqp", "mqtt", "stomp"):
+        for protocol in ("amqp", "mqtt", "stomp", "websocket"):
             install_node_modules(tests / protocol / "node", protocol)
     if not missing_tools(GO_TOOLS):
         build_go(tests / "amqp" / "go", ".", built / "go")

@@ -14,15 +14,13 @@ from pathlib import Path
 
 from broker.config import Config
 from broker.demo.children import Child, Ended
-from broker.demo.doors import Door, Taken, free_doors
+from broker.demo.doors import Door, Taken, accepts, free_doors
 from broker.demo.stopping import ASK_INTERVAL_S, Stopping
 
 CLIENT_PACKAGES = {"paho": "paho-mqtt", "pika": "pika"}
 """By the name of their module."""
 START_INTERVAL_S = 0.05
 START_TIMEOUT_S = 60.0
-READY = "Try it"
-"""In the broker's banner, which it prints once it takes connections."""
 PAGE = "/demo/"
 NAMES = {"amqp": "AMQP", "mqtt": "MQTT", "stomp": "STOMP", "http": "HTTP and WebSocket"}
 FAILED = 1
@@ -63,7 +61,7 @@ def run_parts(directory: Path, doors: Sequence[Door], devices: int, stopping: St
             running.append(child)
             return child
 
-        wait_ready(start("broker", "broker.main", "run"), stopping)
+        wait_ready(start("broker", "broker.main", "run"), doors, stopping)
         if stopping:
             return
         start("fleet", "broker.demo.fleet", "--broker", f"mqtt://{address['mqtt']}", "--devices", str(devices))
@@ -84,10 +82,10 @@ def broker_environment(environment: Mapping[str, str], data: Path, doors: Sequen
     return kept
 
 
-def wait_ready(broker: Child, stopping: Stopping) -> None:
-    """Returns once it takes connections."""
+def wait_ready(broker: Child, doors: Sequence[Door], stopping: Stopping) -> None:
+    """Returns once it takes connections, or when it isn't wanted any more."""
     deadline = time.monotonic() + START_TIMEOUT_S
-    while READY not in broker.said() and not stopping:
+    while not stopping and not all(map(accepts, doors)):
         broker.check()
         if time.monotonic() > deadline:
             raise Ended(f"the broker is not ready after {START_TIMEOUT_S:g} s:\n{broker.said()}")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 OFFSETS = range(0, 2000, 100)
 """Tried in turn where nothing is said.  STOMP's 61613 leaves room for no more than 3922."""
 PORT_MAX = 65_535
+CONNECT_TIMEOUT_S = 1.0
 
 
 class Door(NamedTuple):
@@ -40,6 +41,13 @@ def is_free(door: Door) -> bool:
         except OSError:
             return False
     return True
+
+
+def accepts(door: Door) -> bool:
+    """Does somebody listen there now?"""
+    with socket.socket() as probe:
+        probe.settimeout(CONNECT_TIMEOUT_S)
+        return probe.connect_ex((door.host, door.port)) == 0
 
 
 def free_doors(

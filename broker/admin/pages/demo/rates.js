@@ -3,21 +3,17 @@
 import { drawSpark } from './spark.js'
 
 const INTERVAL_MS = 2000
+const WINDOW = 4
 const SHOWN = 60
 const SPAN_MIN = 10
-const SAMPLE = /^rabbitmq_global_messages_(received|delivered)_total\{([^}]*)\} (\S+)/gm
-const WAYS = { received: 'in', delivered: 'out' }
-const PROTOCOLS = [['amqp', /amqp/], ['mqtt', /mqtt/], ['stomp', /stomp/]]
+const SAMPLE = /^dragoman_messages_(received|sent)_total\{protocol="([^"]*)"\} (\S+)$/gm
+const WAYS = { received: 'in', sent: 'out' }
 
 // Totals by protocol and way, as {mqtt: {in: 12, out: 3}}.
 export function totals (text) {
   const found = {}
-  for (const [, name, labels, value] of text.matchAll(SAMPLE)) {
-    const label = /protocol="([^"]*)"/.exec(labels)?.[1] ?? ''
-    const protocol = PROTOCOLS.find(([, pattern]) => pattern.test(label))?.[0]
-    if (protocol === undefined) continue
-    const ways = found[protocol] ??= { in: 0, out: 0 }
-    ways[WAYS[name]] += Number(value)
+  for (const [, name, protocol, value] of text.matchAll(SAMPLE)) {
+    (found[protocol] ??= { in: 0, out: 0 })[WAYS[name]] = Number(value)
   }
   return found
 }
@@ -25,7 +21,7 @@ export function totals (text) {
 export class Rates {
   constructor (section, url) {
     this.url = url
-    this.last = null
+    this.last = []
     this.cards = new Map([...section.querySelectorAll('[data-protocol]')].map((card) => [card.dataset.protocol, new Card(card)]))
     this.poll()
   }
@@ -35,20 +31,22 @@ export class Rates {
       const answer = await fetch(this.url, { cache: 'no-store' })
       if (answer.ok) this.receive(totals(await answer.text()), performance.now())
     } catch {
-      this.last = null // the broker is away; the state line says so
+      this.last = [] // the broker is away; the state line says so
     }
     setTimeout(() => this.poll(), INTERVAL_MS)
   }
 
+  // Over a few intervals: the broker's figures may be a second old.
   receive (now, nowMs) {
-    const last = this.last
-    this.last = { totals: now, ms: nowMs }
-    if (last === null) return
-    const seconds = (nowMs - last.ms) / 1000
+    this.last.push({ totals: now, ms: nowMs })
+    if (this.last.length > WINDOW) this.last.shift()
+    const [first] = this.last
+    const seconds = (nowMs - first.ms) / 1000
+    if (seconds === 0) return
     for (const [protocol, card] of this.cards) {
-      const rate = (way) => ((now[protocol]?.[way] ?? 0) - (last.totals[protocol]?.[way] ?? 0)) / seconds
       // A broker that was started anew counts from zero.
-      card.show(Math.max(rate('in'), 0), Math.max(rate('out'), 0))
+      const rate = (way) => Math.max((now[protocol]?.[way] ?? 0) - (first.totals[protocol]?.[way] ?? 0), 0) / seconds
+      card.show(rate('in'), rate('out'))
     }
   }
 }
