@@ -245,7 +245,14 @@ class Violation:
     """
 
     def __new__(
-        cls, code: int, text: str, channel: int, class_id: int, method_id: int, connection: bool
+        cls,
+        code: int,
+        text: str,
+        channel: int,
+        class_id: int,
+        method_id: int,
+        connection: bool,
+        receipt_id: bytes = b"",
     ) -> Violation: ...
     @property
     def code(self) -> int: ...
@@ -259,6 +266,9 @@ class Violation:
     def method_id(self) -> int: ...
     @property
     def connection(self) -> bool: ...
+    @property
+    def receipt_id(self) -> bytes:
+        """What STOMP's frame at fault asks as its receipt; empty: none."""
     def __eq__(self, other: object, /) -> bool: ...
 
 @final
@@ -397,6 +407,9 @@ _Frame: TypeAlias = (
     | Packet
     | Data
     | Control
+    | Sends
+    | StompFrame
+    | Eols
     | Violation
 )
 
@@ -492,6 +505,158 @@ def encode_acks(kind: int, packet_ids: PacketIds, reason: int, version: int) -> 
 
     ValueError: the kind has no such reason code.
     """
+
+DESTINATION_QUEUE: Final[int]
+"""``/queue/<name>``: the default exchange; the queue is created on first use."""
+DESTINATION_TOPIC: Final[int]
+"""``/topic/<key>``: the exchange ``amq.topic``."""
+DESTINATION_EXCHANGE: Final[int]
+"""``/exchange/<x>[/<key>]``."""
+DESTINATION_AMQ_QUEUE: Final[int]
+"""``/amq/queue/<name>``: the default exchange; the queue is never created."""
+DESTINATION_REPLY_QUEUE: Final[int]
+"""``/reply-queue/<name as it is>``: the default exchange."""
+DESTINATION_TEMP_QUEUE: Final[int]
+"""``/temp-queue/<name>``, which only a reply-to names."""
+
+def parse_destination(destination: bytes) -> tuple[int, bytes, bytes]:
+    """DESTINATION_..., exchange, and routing key (of the default exchange: the queue), without percent escapes.
+
+    Names are UTF-8 of at most 255 bytes without control characters.  ValueError: what is wrong, for the client:
+    ``Unknown destination: ...`` or ``Invalid destination: ...``.
+    """
+
+@final
+class SendReceipts:
+    """Which messages of a run ask for which receipt."""
+
+    def __len__(self) -> int: ...
+    def to_list(self) -> list[tuple[int, bytes]]:
+        """Place in the run, ascending, and receipt id."""
+
+@final
+class Sends:
+    """Consecutive SENDs that are alike in kind, transaction, parameters and temporary queue."""
+
+    @property
+    def messages(self) -> MessageRun: ...
+    @property
+    def kind(self) -> int:
+        """DESTINATION_..., not that of a temporary queue."""
+    @property
+    def receipts(self) -> SendReceipts: ...
+    @property
+    def transaction(self) -> bytes:
+        """Empty: none."""
+    @property
+    def parameters(self) -> list[tuple[bytes, bytes]]:
+        """Headers that say how the queue is made, for DESTINATION_QUEUE only."""
+    @property
+    def temp_queue(self) -> bytes:
+        """The name in ``reply-to:/temp-queue/<name>``; empty: none."""
+
+@final
+class StompFrame:
+    """Any other frame of STOMP.  It has no body: one that has is a Violation; in 1.0 the body is dropped."""
+
+    def __new__(
+        cls, command: bytes, headers: Sequence[tuple[bytes, bytes]], settlement: Settlement | None = None
+    ) -> StompFrame: ...
+    @property
+    def command(self) -> bytes:
+        """As a client writes it; STOMP is CONNECT."""
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Unescaped, UTF-8, without NUL; of a repeated name the first."""
+    @property
+    def settlement(self) -> Settlement | None:
+        """What an ACK or NACK says; only one with a receipt or a transaction comes so."""
+    def __eq__(self, other: object, /) -> bool: ...
+
+@final
+class Eols:
+    """Line ends between frames, which are heart-beats: at most one of these for each read.
+
+    The one after a frame's NUL is the frame's own.
+    """
+
+    def __new__(cls, count: int) -> Eols: ...
+    @property
+    def count(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+
+@final
+class StompDecoder:
+    """One STOMP connection's bytes to frames, however they are cut; no bytes give more than a Violation.
+
+    Stops after CONNECT (or STOMP) until ``resume``; while it is stopped, don't receive more.  A Violation's text is
+    ``message: detail``, its code 0.  ACK and NACK are Settlements: ``requeue:true`` is NACK_REQUEUE, ``requeue:false``
+    REJECT, without it NACK.
+    """
+
+    def __new__(cls, frame_size_max: int = 65536) -> StompDecoder: ...
+    version: int
+    """10, 11 or 12; 0: not set yet."""
+    frame_size_max: int
+    """Bytes from the command through the NUL."""
+    @property
+    def session(self) -> bytes:
+        """What the ids of its messages have between channel and tag."""
+    @session.setter
+    def session(self, session: bytes) -> None: ...
+    @property
+    def stopped(self) -> bool: ...
+    @property
+    def buffered(self) -> int:
+        """Bytes held of a frame that is not complete, or while stopped."""
+    def receive_data(self, data: bytes) -> list[_Frame]: ...
+    def resume(self) -> list[_Frame]:
+        """Goes on with what is buffered."""
+
+@final
+class StompReceipts:
+    """RECEIPT frames that are owed, in the order their frames came."""
+
+    def __new__(cls, version: int) -> StompReceipts: ...
+    def add_sends(self, receipts: SendReceipts, first_tag: int, confirmed: bool) -> None:
+        """With ``confirmed`` each is due once its message's tag is confirmed, else at once; tags are counted on from
+        ``first_tag``.  ValueError: a tag is not larger than all before."""
+    def add(self, receipt_id: bytes) -> int:
+        """Another frame's; its number, for ``finish``."""
+    def finish(self, number: int) -> None:
+        """It is due.  ValueError: none of this number awaits that."""
+    def confirm(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """First and last tags; those that nobody waits for are passed over."""
+    def reject(self, ranges: Sequence[tuple[int, int]]) -> bytes | None:
+        """The first receipt id that awaits the confirm of one of these tags; it stays owed."""
+    def take(self) -> bytes:
+        """RECEIPT frames of those at the head that are due."""
+    def __len__(self) -> int:
+        """How many are owed."""
+
+@final
+class StompSubscription:
+    """What the MESSAGE frames of one subscription have in common."""
+
+    def __new__(
+        cls, subscription_id: bytes | None, channel: int, session: bytes, version: int, wants_ack: bool
+    ) -> StompSubscription: ...
+
+def encode_messages(deliveries: DeliveryRun, first_tag: int, subscription: StompSubscription) -> Chunk:
+    """MESSAGE for each, with ``message-id:<channel>@@<session>@@<tag>`` and in 1.2, if it wants that, ``ack``.
+
+    A header that the version can't write (a line end in 1.0) or that has NUL is left out, as is a publisher's of a name
+    that is the broker's (``ack``, ``subscription``...).  ValueError: a tag is 0 or no u64.
+    """
+
+def encode_stomp_frame(command: bytes, headers: Sequence[tuple[bytes, bytes]], body: bytes, version: int) -> bytes:
+    """A frame of the server's, headers escaped by the version (CONNECTED's never), content-length if there is a body.
+
+    A header that can't be written so is left out.
+    """
+
+def replace_reply_to(messages: MessageRun, value: bytes) -> MessageRun:
+    """Messages of STOMP's own with this ``reply-to`` wherever they have one.  ValueError: another origin."""
 
 @final
 class Receipts:
@@ -1001,7 +1166,7 @@ class Poller:
     @property
     def pending(self) -> bool:
         """The next round has something to do that the descriptor doesn't tell of."""
-    def add(self, token: int, fd: int, decoder: AmqpDecoder | MqttDecoder | WebDecoder) -> None:
+    def add(self, token: int, fd: int, decoder: AmqpDecoder | MqttDecoder | StompDecoder | WebDecoder) -> None:
         """Takes ``fd`` over.  OSError where the system has no room for it; it is closed then."""
     def remove(self, token: int) -> None:
         """Closes it, whatever is left to be written."""

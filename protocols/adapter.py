@@ -24,6 +24,7 @@ from kernel import (
     Chunk,
     Control,
     Data,
+    Eols,
     Heartbeat,
     MessageRun,
     Method,
@@ -31,12 +32,15 @@ from kernel import (
     Packet,
     ProtocolHeader,
     Publishes,
+    Sends,
     Settlement,
+    StompDecoder,
+    StompFrame,
     Violation,
     WebDecoder,
 )
 
-Decoder: TypeAlias = AmqpDecoder | MqttDecoder | WebDecoder
+Decoder: TypeAlias = AmqpDecoder | MqttDecoder | StompDecoder | WebDecoder
 """A connection's bytes to frames; shared by its adapter, which resumes it, and whoever reads."""
 
 Frame: TypeAlias = (
@@ -50,6 +54,9 @@ Frame: TypeAlias = (
     | Packet
     | Data
     | Control
+    | Sends
+    | StompFrame
+    | Eols
     | Violation
 )
 """What a kernel decoder makes of bytes."""

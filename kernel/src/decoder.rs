@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 
 use crate::message_run::MessageRun;
+use crate::stomp::run::Sends;
 
 /// How a consumer settles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,13 +74,26 @@ pub enum Frame {
         opcode: u8,
         payload: Bytes,
     },
+    /// Consecutive SEND frames of STOMP that are alike.
+    Sends(Box<Sends>),
+    /// Any other frame of STOMP, whose headers nobody has looked at, each name once.
+    Stomp {
+        command: &'static str,
+        headers: Vec<(Bytes, Bytes)>,
+        /// Channel, tag and kind that an ACK or NACK means.
+        settled: Option<(u16, u64, SettleKind)>,
+    },
+    /// Line ends between STOMP's frames.
+    Eols {
+        count: u32,
+    },
     Violation(Violation),
 }
 
 /// How the peer broke the protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// AMQP's reply code, MQTT's reason code, WebSocket's close code (from 1000; nobody else's are so large).
+    /// AMQP's reply code, MQTT's reason code, WebSocket's close code (from 1000; nobody else's are so large); STOMP has none.
     pub code: u16,
     /// The detail after the code's name.
     pub text: String,
@@ -89,6 +103,8 @@ pub struct Violation {
     pub method: u16,
     /// The connection must end, and its decoder discards whatever follows; else the channel only.
     pub connection: bool,
+    /// What STOMP's frame at fault asks as its receipt; empty: none.
+    pub receipt_id: Vec<u8>,
 }
 
 impl Violation {
@@ -101,6 +117,7 @@ impl Violation {
             class: 0,
             method: 0,
             connection: true,
+            receipt_id: Vec::new(),
         }
     }
 

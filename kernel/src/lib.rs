@@ -61,6 +61,7 @@ pub mod shard_state;
 mod shard_tests;
 pub mod sim_disk;
 pub mod space;
+pub mod stomp;
 pub mod store;
 pub mod store_open;
 pub mod store_verify;

@@ -28,7 +28,8 @@ fn wire_lines(encoded: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
-fn unescaped(text: &[u8]) -> Option<Cow<'_, [u8]>> {
+/// None: an escape that is none.
+pub fn unescaped(text: &[u8]) -> Option<Cow<'_, [u8]>> {
     if memchr::memchr(b'\\', text).is_none() {
         return Some(Cow::Borrowed(text));
     }
@@ -55,7 +56,14 @@ pub fn put(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.push(b'\n');
 }
 
-fn put_escaped(out: &mut Vec<u8>, text: &[u8]) {
+/// Appends a name or a value.
+#[inline]
+pub fn put_escaped(out: &mut Vec<u8>, text: &[u8]) {
+    let plain = memchr::memchr3(b'\\', b':', b'\n', text).is_none();
+    if plain && memchr::memchr(b'\r', text).is_none() {
+        out.extend_from_slice(text);
+        return;
+    }
     for &byte in text {
         match ESCAPES.iter().find(|(plain, _)| *plain == byte) {
             Some((_, letter)) => out.extend_from_slice(&[b'\\', *letter]),

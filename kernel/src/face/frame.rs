@@ -9,6 +9,7 @@ use pyo3::types::{PyBytes, PyList};
 use crate::decoder::{self, Frame};
 use crate::face::message_run::PyMessageRun;
 use crate::face::packet_ids::PyPacketIds;
+use crate::face::stomp_frame::{PyEols, PySends, PyStompFrame};
 
 #[pyclass(
     frozen,
@@ -41,7 +42,7 @@ impl From<decoder::SettleKind> for PySettleKind {
 }
 
 #[pyclass(frozen, eq, get_all, name = "Settlement", module = "kernel")]
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PySettlement {
     pub channel: u16,
     pub first: u64,
@@ -149,20 +150,32 @@ impl PyHeartbeat {
     }
 }
 
-#[pyclass(frozen, eq, get_all, name = "Violation", module = "kernel")]
+#[pyclass(frozen, eq, name = "Violation", module = "kernel")]
 #[derive(PartialEq, Eq)]
 pub struct PyViolation {
+    #[pyo3(get)]
     pub code: u16,
+    #[pyo3(get)]
     pub text: String,
+    #[pyo3(get)]
     pub channel: u16,
+    #[pyo3(get)]
     pub class_id: u16,
+    #[pyo3(get)]
     pub method_id: u16,
+    #[pyo3(get)]
     pub connection: bool,
+    receipt_id: Bytes,
 }
 
 #[pymethods]
 impl PyViolation {
     #[new]
+    #[pyo3(
+        signature = (code, text, channel, class_id, method_id, connection, receipt_id = &b""[..]),
+        text_signature = "(code, text, channel, class_id, method_id, connection, receipt_id=b'')"
+    )]
+    #[allow(clippy::too_many_arguments)]
     fn new(
         code: u16,
         text: String,
@@ -170,6 +183,7 @@ impl PyViolation {
         class_id: u16,
         method_id: u16,
         connection: bool,
+        receipt_id: &[u8],
     ) -> Self {
         Self {
             code,
@@ -178,18 +192,28 @@ impl PyViolation {
             class_id,
             method_id,
             connection,
+            receipt_id: Bytes::copy_from_slice(receipt_id),
         }
+    }
+
+    #[getter]
+    fn receipt_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.receipt_id)
     }
 
     fn __repr__(&self) -> String {
         format!(
-            "Violation(code={}, text={:?}, channel={}, class_id={}, method_id={}, connection={})",
+            "Violation(code={}, text={:?}, channel={}, class_id={}, method_id={}, connection={}{})",
             self.code,
             self.text,
             self.channel,
             self.class_id,
             self.method_id,
-            if self.connection { "True" } else { "False" }
+            if self.connection { "True" } else { "False" },
+            match &self.receipt_id[..] {
+                b"" => String::new(),
+                id => format!(", receipt_id=b\"{}\"", id.escape_ascii()),
+            }
         )
     }
 }
@@ -401,6 +425,13 @@ pub fn to_python(py: Python<'_>, frame: Frame) -> PyResult<Bound<'_, PyAny>> {
         Frame::Control { opcode, payload } => {
             Bound::new(py, PyControl { opcode, payload })?.into_any()
         }
+        Frame::Sends(sends) => Bound::new(py, PySends::of(py, *sends)?)?.into_any(),
+        Frame::Stomp {
+            command,
+            headers,
+            settled,
+        } => Bound::new(py, PyStompFrame::of(command, headers, settled))?.into_any(),
+        Frame::Eols { count } => Bound::new(py, PyEols { count })?.into_any(),
         Frame::Violation(violation) => Bound::new(
             py,
             PyViolation {
@@ -410,6 +441,7 @@ pub fn to_python(py: Python<'_>, frame: Frame) -> PyResult<Bound<'_, PyAny>> {
                 class_id: violation.class,
                 method_id: violation.method,
                 connection: violation.connection,
+                receipt_id: violation.receipt_id.into(),
             },
         )?
         .into_any(),

@@ -14,6 +14,7 @@ use crate::face::chunk::PyChunk;
 use crate::face::counters::{Account, Counters};
 use crate::face::frame;
 use crate::face::mqtt_decoder::PyMqttDecoder;
+use crate::face::stomp_decoder::PyStompDecoder;
 use crate::face::web_decoder::PyWebDecoder;
 use crate::poller::{Piece, Poller, Received};
 use crate::sys;
@@ -51,6 +52,8 @@ pub fn decoder_of(object: &Bound<'_, PyAny>) -> PyResult<SharedDecoder> {
     } else if let Ok(decoder) = object.cast::<PyMqttDecoder>() {
         Ok(decoder.get().shared())
     } else if let Ok(decoder) = object.cast::<PyWebDecoder>() {
+        Ok(decoder.get().shared())
+    } else if let Ok(decoder) = object.cast::<PyStompDecoder>() {
         Ok(decoder.get().shared())
     } else {
         Err(PyTypeError::new_err("no decoder of the kernel's"))
