@@ -10,15 +10,16 @@ import functools
 import gc
 import math
 import os
+import secrets
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from broker.cli.arguments import VERSION, parser
 from broker.config import Config, ConfigError, load
-from broker.config.schema import HttpListener, MqttListener
+from broker.config.schema import AmqpListener, HttpListener, MqttListener, StompListener
 
 if TYPE_CHECKING:
     from broker.admin.metrics import Sources
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from kernel import Counters, PublishEncoder
     from protocols.adapter import Adapter
     from protocols.mqtt.settings import MqttSettings
+    from protocols.stomp.connecting import BasicAuth
+    from protocols.stomp.connection import StompAdapter
+    from protocols.stomp.settings import StompSettings
     from protocols.websocket.inner import InnerDecoder
 
     Opener = Callable[[bool, float], tuple[Adapter, InnerDecoder]]
@@ -140,6 +144,8 @@ async def serve_node(config: Config, data: Path) -> None:
         node.close()
 
 
+STOMP_SESSION_SIZE = 12
+"""Random bytes in the name of a STOMP connection's session: with so many no two are the same, nor is one guessed."""
 YOUNG_OBJECTS_MAX = 50_000
 """New containers after which the youngest are collected.  A round makes thousands that no cycle holds; at Python's 700
 collections came 70 times as often, for nothing."""
@@ -187,6 +193,7 @@ def endpoints(config: Config, node: Node, shown: Sources, figures: ServerFigures
     from broker.server.connection import Opened, Peer
     from broker.server.listener import Endpoint
     from broker.web import http_protocol, site
+    from protocols.websocket.basic_auth import read_basic_auth
     from protocols.websocket.inner import Inner, InnerProtocol, UpgradeRequest
 
     def inner(opener: Opener) -> InnerProtocol:
@@ -195,10 +202,23 @@ def endpoints(config: Config, node: Node, shown: Sources, figures: ServerFigures
 
         return InnerProtocol(open_inner)
 
-    mqtt_listeners = [each for each in config.broker.listeners if isinstance(each, MqttListener)]
+    listeners = config.broker.listeners
+    mqtt_listeners = [each for each in listeners if isinstance(each, MqttListener)]
+    stomp_listeners = [each for each in listeners if isinstance(each, StompListener)]
+    open_stomp = stomp(stomp_listeners[0] if stomp_listeners else StompListener(protocol="stomp"), config)
+
+    def open_stomp_inside(request: UpgradeRequest, now: float) -> Inner:
+        return Inner(*open_stomp(request.loopback, now, read_basic_auth(request.authorization)))
+
     over_websocket = {
         "amqp": inner(amqp(config)),
         "mqtt": inner(mqtt(mqtt_listeners[0] if mqtt_listeners else MqttListener(protocol="mqtt"), config)),
+        "stomp": InnerProtocol(open_stomp_inside, text_allowed=True),
+    }
+    openers: dict[type, Callable[[Any], Opener]] = {
+        AmqpListener: lambda listener: amqp(config),
+        MqttListener: lambda listener: mqtt(listener, config),
+        StompListener: lambda listener: stomp(listener, config),
     }
 
     def why_not_ready() -> str | None:
@@ -207,14 +227,14 @@ def endpoints(config: Config, node: Node, shown: Sources, figures: ServerFigures
     def protocol(listener: Listener) -> Protocol:
         if isinstance(listener, HttpListener):
             return http_protocol(listener, config, over_websocket, site(listener, config, why_not_ready, shown))
-        opener = mqtt(listener, config) if isinstance(listener, MqttListener) else amqp(config)
+        opener = openers[type(listener)](listener)
 
         def open_connection(peer: Peer, now: float) -> Opened:
             return Opened(*opener(peer.loopback, now))
 
         return open_connection
 
-    return [Endpoint(each.protocol, each.host, each.port, protocol(each)) for each in config.broker.listeners]
+    return [Endpoint(each.protocol, each.host, each.port, protocol(each)) for each in listeners]
 
 
 def amqp(config: Config) -> Opener:
@@ -262,6 +282,22 @@ def _encoder() -> PublishEncoder:
     return PublishEncoder()
 
 
+def stomp(listener: StompListener, config: Config) -> Callable[..., tuple[StompAdapter, InnerDecoder]]:
+    from kernel import StompDecoder
+    from protocols.stomp.connection import StompAdapter
+
+    settings = stomp_settings(listener, config)
+
+    def open_stomp(
+        loopback: bool, now: float, basic_auth: BasicAuth | None = None
+    ) -> tuple[StompAdapter, StompDecoder]:
+        decoder = StompDecoder()
+        session = secrets.token_urlsafe(STOMP_SESSION_SIZE)
+        return StompAdapter(decoder, settings, session, loopback=loopback, now=now, basic_auth=basic_auth), decoder
+
+    return open_stomp
+
+
 def mqtt_settings(listener: MqttListener, config: Config) -> MqttSettings:
     from protocols.mqtt.settings import MqttSettings
 
@@ -281,6 +317,26 @@ def mqtt_settings(listener: MqttListener, config: Config) -> MqttSettings:
         handshake_timeout_s=config.broker.limits.handshake_timeout,
         disconnect_on_unauthorized=listener.disconnect_on_unauthorized,
         response_information=listener.response_information,
+    )
+
+
+def stomp_settings(listener: StompListener, config: Config) -> StompSettings:
+    from protocols.stomp.settings import StompSettings
+
+    return StompSettings(
+        vhost=listener.vhost,
+        allow_anonymous=None if listener.allow_anonymous == "loopback" else listener.allow_anonymous,
+        anonymous_user=listener.anonymous_user,
+        default_nack_requeue=listener.default_nack_requeue,
+        prefetch_count=listener.prefetch_count,
+        heartbeat_min_ms=math.ceil(listener.min_heartbeat * 1000),
+        subscriptions_max=listener.max_subscriptions,
+        transactions_max=listener.max_transactions,
+        transaction_actions_max=listener.max_transaction_actions,
+        transaction_size_max=listener.max_transaction_size,
+        frame_size_max=config.broker.performance.max_message_size,
+        handshake_timeout_s=config.broker.limits.handshake_timeout,
+        version=VERSION,
     )
 
 

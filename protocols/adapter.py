@@ -52,6 +52,9 @@ Frame: TypeAlias = (
     | Publishes
     | Acks
     | Packet
+    | Sends
+    | StompFrame
+    | Eols
     | Data
     | Control
     | Sends

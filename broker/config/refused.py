@@ -52,10 +52,10 @@ FIXED_VALUES: dict[str, str] = {
     "elected by a majority only",
 }
 
-LATER_PROTOCOLS = ("stomp", "kafka", "nats", "grpc", "amqp1", "cluster")
+LATER_PROTOCOLS = ("kafka", "nats", "grpc", "amqp1", "cluster")
 
 
 def refused_protocol(protocol: object) -> str:
     """Why a listener can't speak ``protocol``."""
     planned = " yet" if protocol in LATER_PROTOCOLS else ""
-    return f"protocol {protocol!r} isn't supported{planned}: amqp (0-9-1), mqtt and http (with WebSocket) are"
+    return f"protocol {protocol!r} isn't supported{planned}: amqp (0-9-1), mqtt, stomp and http (with WebSocket) are"

@@ -67,21 +67,48 @@ class MqttListener(Section, frozen=True, kw_only=True):
     response_information: Annotated[str, Meta(min_length=0, max_length=255)] = "response"
 
 
+class StompListener(Section, frozen=True, kw_only=True):
+    """A door at which STOMP 1.0, 1.1 and 1.2 are spoken.  Where RabbitMQ has a setting, it has its name here."""
+
+    protocol: Literal["stomp"]
+    host: Name = "127.0.0.1"
+    port: Port = 61613
+    vhost: Name = "/"
+    allow_anonymous: Literal["loopback", True, False] = False
+    anonymous_user: Name = "guest"
+    default_nack_requeue: bool = True
+    prefetch_count: Annotated[int, Meta(ge=0, le=65535)] = 0
+    min_heartbeat: Annotated[float, Meta(ge=0.01, le=3600, extra=DURATION)] = 0.5
+    max_subscriptions: Annotated[int, Meta(ge=1, le=65535)] = 1000
+    max_transactions: Annotated[int, Meta(ge=0, le=65535)] = 16
+    max_transaction_actions: Annotated[int, Meta(ge=1, le=65535)] = 10_000
+    max_transaction_size: Annotated[int, Meta(ge=4 * KIB, le=16 * MIB, extra=SIZE)] = 16 * MIB
+
+
 class HttpListener(Section, frozen=True, kw_only=True):
     """A door at which HTTP is spoken, and the other protocols over WebSocket."""
 
     protocol: Literal["http"]
     host: Name = "127.0.0.1"
     port: Port = 15672
-    websocket_protocols: Annotated[tuple[Literal["amqp", "mqtt"], ...], Meta(max_length=8)] = ("amqp", "mqtt")
+    websocket_protocols: Annotated[tuple[Literal["amqp", "mqtt", "stomp"], ...], Meta(max_length=8)] = (
+        "amqp",
+        "mqtt",
+        "stomp",
+    )
     allowed_origins: Annotated[tuple[Origin, ...], Meta(max_length=100)] = ()
     ping_interval: Annotated[float, Meta(ge=5, le=3600, extra=DURATION)] = 30.0
     max_body_size: Annotated[int, Meta(ge=4 * KIB, le=512 * MIB, extra=SIZE)] = 20 * MIB
     idle_timeout: Annotated[float, Meta(ge=1, le=3600, extra=DURATION)] = 60.0
 
 
-Listener: TypeAlias = AmqpListener | MqttListener | HttpListener
-LISTENERS: dict[str, type[Listener]] = {"amqp": AmqpListener, "mqtt": MqttListener, "http": HttpListener}
+Listener: TypeAlias = AmqpListener | MqttListener | StompListener | HttpListener
+LISTENERS: dict[str, type[Listener]] = {
+    "amqp": AmqpListener,
+    "mqtt": MqttListener,
+    "stomp": StompListener,
+    "http": HttpListener,
+}
 """By protocol."""
 
 
@@ -143,6 +170,7 @@ class Broker(Section, frozen=True, kw_only=True):
     listeners: Annotated[tuple[Listener, ...], Meta(min_length=1, max_length=64)] = (
         AmqpListener(protocol="amqp"),
         MqttListener(protocol="mqtt"),
+        StompListener(protocol="stomp"),
         HttpListener(protocol="http"),
     )
     storage: Storage = Storage()

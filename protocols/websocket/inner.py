@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from kernel import AmqpDecoder, MqttDecoder
+from kernel import AmqpDecoder, MqttDecoder, StompDecoder
 from protocols.adapter import Adapter
 
-InnerDecoder = AmqpDecoder | MqttDecoder
+InnerDecoder = AmqpDecoder | MqttDecoder | StompDecoder
 
 
 class UpgradeRequest(msgspec.Struct, frozen=True):

@@ -66,12 +66,12 @@ def test_no_file_means_the_defaults() -> None:
         ("message_queue: {broker: {listeners: []}}", "broker.listeners must have 1 to 64 entries"),
         ("message_queue: {broker: {listeners: [{port: 1}]}}", "broker.listeners[0] lacks 'protocol'"),
         (
-            "message_queue: {broker: {listeners: [{protocol: stomp}]}}",
-            "'stomp' isn't supported yet: amqp (0-9-1), mqtt and http (with WebSocket) are",
+            "message_queue: {broker: {listeners: [{protocol: kafka}]}}",
+            "'kafka' isn't supported yet: amqp (0-9-1), mqtt, stomp and http (with WebSocket) are",
         ),
         (
             "message_queue: {broker: {listeners: [{protocol: amqb}]}}",
-            "'amqb' isn't supported: amqp (0-9-1), mqtt and http (with WebSocket) are",
+            "'amqb' isn't supported: amqp (0-9-1), mqtt, stomp and http (with WebSocket) are",
         ),
         ("message_queue: {logging: {level: warn}}", "did you mean 'warning'?"),
         ("message_queue: [", "not YAML"),

@@ -19,7 +19,7 @@ from protocols.mqtt.reason_codes import ReasonCode
 from protocols.mqtt.topic_filter import TopicFilter, parse_filter
 from protocols.mqtt.version import Version
 from protocols.mqtt.violation import ProtocolViolation
-from tests.protocols.mqtt.fuzzing import TELLING, Target, main
+from tests.protocols.fuzzing import TELLING, Target, main
 
 CORPUS = Path(__file__).parent / "corpus"
 VERSIONS = (None, *Version)

@@ -15,9 +15,9 @@ from broker.model.refusals import Refusal
 from protocols.mqtt.packet_codec import encode_packet
 from protocols.mqtt.packets import Pingreq
 from protocols.mqtt.settings import MqttSettings
+from tests.protocols.fuzzing import TELLING, Target, main
 from tests.protocols.mqtt.conversation import V5
 from tests.protocols.mqtt.core_double import SETTINGS, Connection, assert_same, assert_well_behaved
-from tests.protocols.mqtt.fuzzing import TELLING, Target, main
 from tests.protocols.mqtt.wire import remaining_length
 
 CORPUS = Path(__file__).parent / "adapter_corpus"

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from tests.protocols.fuzzing import ROOT, Target
 from tests.protocols.mqtt import fuzz, fuzz_adapter
-from tests.protocols.mqtt.fuzzing import ROOT, Target
 
 SECONDS = int(os.environ.get("DRAGOMAN_TEST_FUZZ_S", "0"))
 TARGETS = [(fuzz.__name__, fuzz.TARGET), (fuzz_adapter.__name__, fuzz_adapter.TARGET)]

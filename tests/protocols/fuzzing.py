@@ -16,8 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple, TypeAlias
 
-ROOT = Path(__file__).parents[3]
-TRACED = str(ROOT / "protocols" / "mqtt")
+ROOT = Path(__file__).parents[2]
+TRACED = str(ROOT / "protocols")
 SIZE_MAX = 4_096
 TELLING = (0, 1, 2, 3, 4, 0x10, 0x18, 0x20, 0x23, 0x24, 0x2B, 0x2F, 0x40, 0x7F, 0x80, 0x81, 0x9F, 0xC2, 0xED, 0xFF)
 Steps: TypeAlias = set[tuple[int, int, int]]
