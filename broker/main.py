@@ -32,12 +32,13 @@ if TYPE_CHECKING:
     from protocols.adapter import Adapter
     from protocols.mqtt.settings import MqttSettings
     from protocols.stomp.connecting import BasicAuth
-    from protocols.stomp.connection import StompAdapter
     from protocols.stomp.settings import StompSettings
     from protocols.websocket.inner import InnerDecoder
 
     Opener = Callable[[bool, float], tuple[Adapter, InnerDecoder]]
     """Makes a connection's adapter and its decoder; whether the client is on this machine, and the time."""
+    StompOpener = Callable[[bool, float, BasicAuth | None], tuple[Adapter, InnerDecoder]]
+    """The same; and who the client told HTTP that it is."""
 
 BAD_START = 1
 BAD_CONFIG = 2
@@ -218,7 +219,7 @@ def endpoints(config: Config, node: Node, shown: Sources, figures: ServerFigures
     openers: dict[type, Callable[[Any], Opener]] = {
         AmqpListener: lambda listener: amqp(config),
         MqttListener: lambda listener: mqtt(listener, config),
-        StompListener: lambda listener: stomp(listener, config),
+        StompListener: lambda listener: without_http(stomp(listener, config)),
     }
 
     def why_not_ready() -> str | None:
@@ -282,20 +283,22 @@ def _encoder() -> PublishEncoder:
     return PublishEncoder()
 
 
-def stomp(listener: StompListener, config: Config) -> Callable[..., tuple[StompAdapter, InnerDecoder]]:
+def stomp(listener: StompListener, config: Config) -> StompOpener:
     from kernel import StompDecoder
     from protocols.stomp.connection import StompAdapter
 
     settings = stomp_settings(listener, config)
 
-    def open_stomp(
-        loopback: bool, now: float, basic_auth: BasicAuth | None = None
-    ) -> tuple[StompAdapter, StompDecoder]:
+    def open_stomp(loopback: bool, now: float, basic_auth: BasicAuth | None) -> tuple[Adapter, InnerDecoder]:
         decoder = StompDecoder()
         session = secrets.token_urlsafe(STOMP_SESSION_SIZE)
         return StompAdapter(decoder, settings, session, loopback=loopback, now=now, basic_auth=basic_auth), decoder
 
     return open_stomp
+
+
+def without_http(opener: StompOpener) -> Opener:
+    return lambda loopback, now: opener(loopback, now, None)
 
 
 def mqtt_settings(listener: MqttListener, config: Config) -> MqttSettings:

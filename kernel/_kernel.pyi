@@ -467,13 +467,17 @@ class WebDecoder:
 
     def __new__(cls) -> WebDecoder: ...
     def upgrade(
-        self, inner: AmqpDecoder | MqttDecoder | None, leftover: bytes, text_allowed: bool, message_size_max: int
+        self,
+        inner: AmqpDecoder | MqttDecoder | StompDecoder | None,
+        leftover: bytes,
+        text_allowed: bool,
+        message_size_max: int,
     ) -> None:
         """WebSocket's frames begin with ``leftover``, and are read from ``resume`` on; ``held`` is 0 again.
 
         Without ``inner`` it stops with the first payload, which is Data.  ValueError: it was upgraded before.
         """
-    def choose(self, inner: AmqpDecoder | MqttDecoder, first: bytes, text_allowed: bool) -> None:
+    def choose(self, inner: AmqpDecoder | MqttDecoder | StompDecoder, first: bytes, text_allowed: bool) -> None:
         """Who gets the payloads, from ``first`` on, once it is resumed.  ValueError: there is one already."""
     message_size_max: int
     """Bytes of a message, of all its frames; for those that begin from now on."""

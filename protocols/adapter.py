@@ -57,9 +57,6 @@ Frame: TypeAlias = (
     | Eols
     | Data
     | Control
-    | Sends
-    | StompFrame
-    | Eols
     | Violation
 )
 """What a kernel decoder makes of bytes."""

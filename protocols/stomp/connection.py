@@ -59,6 +59,8 @@ DISCARDING = (State.LEAVING, State.FINISHING, State.CLOSED)
 class StompAdapter:
     """One connection's worth of STOMP."""
 
+    protocol = "stomp"
+
     __slots__ = (
         "_agreement",
         "_basic_auth",

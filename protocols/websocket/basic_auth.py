@@ -6,7 +6,6 @@ A protocol inside may take it where its own login names nobody; nothing is prove
 from __future__ import annotations
 
 import base64
-import binascii
 
 SCHEME = "basic"
 
@@ -19,5 +18,5 @@ def read_basic_auth(authorization: str | None) -> tuple[str, bytes] | None:
     try:
         user, colon, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
         return (user.decode(), password) if colon else None
-    except (binascii.Error, UnicodeError):
+    except ValueError:
         return None

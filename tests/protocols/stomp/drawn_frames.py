@@ -21,7 +21,7 @@ DESTINATIONS = st.sampled_from(
     ]
 )
 TRANSACTIONS = st.sampled_from(["t", "u"])
-BODIES = st.sampled_from([b"", b"hello", b"x" * 900])
+BODIES = st.sampled_from([b"", b"hello", b"x" * 300])
 ENDS = st.sampled_from([b"\0", b"\0\n", b"\0\n", b"\0\n\n", b"\0\r\n"])
 BOOLEANS = st.sampled_from(["true", "false"])
 

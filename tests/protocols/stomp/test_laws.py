@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import kernel
@@ -22,6 +23,8 @@ from tests.protocols.stomp.wire import frame, read_frames
 V1_2 = Version.V1_2
 ROOMY = StompSettings(default_nack_requeue=False, prefetch_count=5)
 versions = st.sampled_from(list(Version))
+untimed = hypothesis_settings(deadline=None)
+"""A byte at a time takes its time on a busy machine."""
 DELIVERED = (object,)
 """All is answered at once, so that there are subscriptions to deliver to."""
 
@@ -34,6 +37,7 @@ def streams(draw: st.DrawFn) -> list[bytes]:
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, ROOMY])
+@untimed
 @given(parts=streams(), data=st.data())
 def test_how_the_bytes_are_cut_does_not_matter(
     settings: StompSettings, parts: list[bytes], data: st.DataObject
@@ -47,6 +51,7 @@ def test_how_the_bytes_are_cut_does_not_matter(
     assert_same(cut, whole)
 
 
+@untimed
 @given(streams())
 def test_byte_by_byte_is_the_same_too(parts: list[bytes]) -> None:
     stream = b"".join(parts)
@@ -69,6 +74,7 @@ BEFORE = [
 ]
 
 
+@untimed
 @given(st.binary(max_size=200), st.sampled_from(BEFORE))
 def test_no_bytes_whatever_raise_anything(garbage: bytes, before: bytes) -> None:
     connection = Connection(answering=DELIVERED)
@@ -89,6 +95,7 @@ texts = st.sampled_from(
 ) | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
 
 
+@untimed
 @given(
     st.sampled_from(COMMANDS),
     st.lists(st.tuples(st.sampled_from(NAMES), texts), max_size=5),
@@ -110,6 +117,7 @@ def test_no_frame_whatever_raises_anything(
     assert_well_behaved(connection)
 
 
+@untimed
 @given(streams(), st.data())
 def test_no_damage_whatever_raises_anything(parts: list[bytes], data: st.DataObject) -> None:
     """Octets changed, left out or put in, in bytes that once made sense: that gets deeper than noise does."""
@@ -145,6 +153,7 @@ drawn_frames = st.one_of(
 )
 
 
+@untimed
 @given(st.lists(drawn_frames, max_size=12), st.sampled_from(BEFORE), st.integers(0, 4))
 def test_no_frames_whatever_raise_anything(drawn: list[Any], before: bytes, replied: int) -> None:
     """Also those that no decoder would make in that state."""
@@ -162,6 +171,7 @@ def test_no_frames_whatever_raise_anything(drawn: list[Any], before: bytes, repl
 refusals = st.sampled_from([None, None, None, *Refusal])
 
 
+@untimed
 @given(streams(), st.lists(st.tuples(refusals, st.integers(0, 2)), max_size=12))
 def test_whatever_the_core_says_and_when_receipts_come_in_order(
     parts: list[bytes], steps: list[tuple[Refusal | None, int]]
@@ -190,6 +200,7 @@ def _asked(stream: bytes) -> list[str]:
     return asked
 
 
+@untimed
 @given(versions, st.lists(st.sampled_from(["lost", "close", "block", "timeout", "end"]), max_size=3), st.integers(0, 6))
 def test_what_the_core_says_unasked_raises_nothing_in_any_state(
     version: Version, events: list[str], replied: int

@@ -65,7 +65,7 @@ class OverWebSocket(Conversation):
         super().__init__(version, loopback=loopback, **settings)
         adapter, decoder = self.adapter, self.decoder
         assert isinstance(decoder, MqttDecoder)
-        listener = HttpListener(protocol="http", ping_interval=NEVER)
+        listener = HttpListener(protocol="http", websocket_protocols=("amqp", "mqtt"), ping_interval=NEVER)
         made = opened({"mqtt": lambda request: (adapter, decoder), "amqp": unused}, listener, now=self.now)
         self.decoder = made.decoder
         self.adapter = Unwrapped(made.adapter)
