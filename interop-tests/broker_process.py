@@ -19,8 +19,8 @@ PORTS = range(20_000, 32_000)
 
 
 SPEAKS_MQTT = True
-SPEAKS_STOMP = False
-SPEAKS_HTTP = False
+SPEAKS_STOMP = True
+SPEAKS_HTTP = True
 """Does this version have such a listener?  What needs one is skipped where not."""
 
 

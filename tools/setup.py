@@ -237,6 +237,7 @@ def install_clients() -> None:
     if not missing_tools(NODE_TOOLS):
         for protocol in ("amqp", "mqtt", "stomp", "websocket"):
             install_node_modules(tests / protocol / "node", protocol)
+        install_node_modules(tests / "samples", "samples'")
     if not missing_tools(GO_TOOLS):
         build_go(tests / "amqp" / "go", ".", built / "go")
         for client in ("pahov3", "pahov5"):
@@ -258,8 +259,8 @@ def install_node_modules(folder: Path, name: str) -> None:
     def work() -> None:
         run("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=folder)
 
-    step(folder / "node_modules" / ".stamp", digest(folder / "package-lock.json"), f"installing the {name} Node client",
-         work)  # fmt: skip
+    locked = digest(folder / "package-lock.json")
+    step(folder / "node_modules" / ".stamp", locked, f"installing the {name} Node clients", work)
 
 
 def build_go(folder: Path, package: str, built: Path) -> None:
