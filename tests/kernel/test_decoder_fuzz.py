@@ -14,7 +14,7 @@ SECONDS = int(os.environ.get("DRAGOMAN_TEST_FUZZ_S", "0"))
 
 @pytest.mark.slow
 @pytest.mark.skipif(SECONDS == 0, reason="set DRAGOMAN_TEST_FUZZ_S, or make test-long")
-@pytest.mark.parametrize("protocol", ["amqp", "mqtt", "web"])
+@pytest.mark.parametrize("protocol", ["amqp", "mqtt", "stomp", "web"])
 def test_no_input_that_fuzzing_finds_breaks_a_law(protocol: str) -> None:
     of_protocol = [] if protocol == "amqp" else [f"--{protocol}"]
     command = ["cargo", "run", "-q", "--locked", "--release", "--", *of_protocol, "--seconds", str(SECONDS)]

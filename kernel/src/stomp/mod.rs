@@ -11,6 +11,6 @@ pub mod header;
 pub mod message;
 pub mod receipt;
 pub mod run;
-mod send;
+pub mod send;
 mod send_template;
 pub mod settlement;

@@ -1,9 +1,9 @@
-//! Coverage-guided fuzzing of the AMQP, MQTT and WebSocket decoders (and of what their messages are handed to).
+//! Coverage-guided fuzzing of the AMQP, MQTT, STOMP and WebSocket decoders (and of what their messages are handed to).
 //!
 //! ```text
-//! cd tests/fuzz && cargo run --release -- [--mqtt | --web] [--seconds 60] [--seed N] [--keep] [FILE...]
+//! cd tests/fuzz && cargo run --release -- [--mqtt | --stomp | --web] [--seconds 60] [--seed N] [--keep] [FILE...]
 //! ```
-//! Starts from `tests/kernel/corpus/amqp`, `mqtt` or `web`, whose files are whole streams from the first byte on; an
+//! Starts from `tests/kernel/corpus/amqp`, `mqtt`, `stomp` or `web`, whose files are whole streams from the first byte on; an
 //! input that takes an edge (or takes one more often) that none before took joins the corpus. `--keep`
 //! writes those that are worth it back. An input that breaks a law is written to `target/fuzz/broken`,
 //! and named; `FILE` checks it again. Only the stable compiler is needed: the flags in
@@ -15,6 +15,7 @@ mod coverage;
 mod law;
 mod mqtt_law;
 mod mutation;
+mod stomp_law;
 mod web_law;
 
 #[path = "../../../kernel/src/amqp/mod.rs"]
@@ -31,6 +32,8 @@ mod message_run;
 mod mqtt;
 #[path = "../../../kernel/src/run_builder.rs"]
 mod run_builder;
+#[path = "../../../kernel/src/stomp/mod.rs"]
+mod stomp;
 #[path = "../../../kernel/src/web/mod.rs"]
 mod web;
 
@@ -70,6 +73,7 @@ fn options() -> Result<Options, String> {
             "--seconds" => options.duration = Duration::from_secs(number()?),
             "--seed" => options.seed = number()?,
             "--mqtt" => options.framing = Framing::Mqtt,
+            "--stomp" => options.framing = Framing::Stomp,
             "--web" => options.framing = Framing::Web,
             "--keep" => options.keep = true,
             file => options.files.push(file.into()),
@@ -101,6 +105,7 @@ fn check(input: &[u8], framing: Framing) {
     match framing {
         Framing::Amqp => law::check(input),
         Framing::Mqtt => mqtt_law::check(input),
+        Framing::Stomp => stomp_law::check(input),
         Framing::Web => web_law::check(input),
     }
 }
@@ -202,6 +207,7 @@ fn main() -> ExitCode {
     let folder = root().join(match options.framing {
         Framing::Amqp => "tests/kernel/corpus/amqp",
         Framing::Mqtt => "tests/kernel/corpus/mqtt",
+        Framing::Stomp => "tests/kernel/corpus/stomp",
         Framing::Web => "tests/kernel/corpus/web",
     });
     fuzz(&options, &folder).expect("the corpus can be read and written")

@@ -32,6 +32,8 @@ pub enum Framing {
     Amqp,
     /// Packets.
     Mqtt,
+    /// Frames that end in NUL, bodies with more of them aside.
+    Stomp,
     /// WebSocket's frames.
     Web,
 }
@@ -55,8 +57,18 @@ fn frames(stream: &[u8], framing: Framing) -> Vec<Vec<u8>> {
     match framing {
         Framing::Amqp => amqp_frames(stream),
         Framing::Mqtt => mqtt_packets(stream),
+        Framing::Stomp => stomp_frames(stream),
         Framing::Web => web_frames(stream),
     }
+}
+
+fn stomp_frames(stream: &[u8]) -> Vec<Vec<u8>> {
+    let frames = stream.split_inclusive(|byte| *byte == 0);
+    let mut frames: Vec<Vec<u8>> = frames.map(<[u8]>::to_vec).collect();
+    if frames.is_empty() {
+        frames.push(Vec::new());
+    }
+    frames
 }
 
 fn mqtt_packets(stream: &[u8]) -> Vec<Vec<u8>> {
@@ -133,10 +145,45 @@ fn change_frames(stream: &[u8], other: &[u8], framing: Framing, random: &mut Ran
             _ => {}
         },
         _ if framing == Framing::Mqtt => change_body(&mut all[at], random),
+        _ if framing == Framing::Stomp => change_lines(&mut all[at], random),
         _ if framing == Framing::Web => change_bytes(&mut all[at], random),
         _ => change_payload(&mut all[at], random),
     }
     all.concat()
+}
+
+/// Puts a line that means something behind one of a frame's, or changes bytes.
+fn change_lines(frame: &mut Vec<u8>, random: &mut Random) {
+    const LINES: [&[u8]; 20] = [
+        b"receipt:r\n",
+        b"receipt:a\\c\n",
+        b"destination:/queue/a\n",
+        b"destination:/topic/a%2Fb\n",
+        b"content-length:2\n",
+        b"content-length:0\n",
+        b"transaction:t\n",
+        b"persistent:true\n",
+        b"expiration:10\n",
+        b"priority:4\n",
+        b"reply-to:/temp-queue/t\n",
+        b"x-max-length:1\n",
+        b"requeue:false\n",
+        b"id:1@@s-1@@2\n",
+        b"message-id:1@@s-1@@3\n",
+        b"a\\n:b\\r\n",
+        b"user-id:u\r\n",
+        b"\r\n",
+        b"SEND\n",
+        b"ACK\n",
+    ];
+    let ends = frame.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+    let places: Vec<usize> = ends.map(|(at, _)| at + 1).collect();
+    if places.is_empty() || random.below(3) == 0 {
+        return change_bytes(frame, random);
+    }
+    let at = places[random.below(places.len())];
+    let line = LINES[random.below(LINES.len())];
+    frame.splice(at..at, line.iter().copied());
 }
 
 /// Changes what a packet holds and makes its size right again.
