@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kernel import (
@@ -32,6 +32,7 @@ from tests.kernel.slow_stomp_decoder import SlowStompDecoder, destination_of, es
 CORPUS = Path(__file__).parent / "corpus" / "stomp"
 FRAME_SIZE_MAX = 512
 SESSION = b"s-1"
+UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 CONNECT = b"CONNECT\naccept-version:1.2\n\n\0"
 
 Fact = tuple[Any, ...]
@@ -168,6 +169,7 @@ STREAMS = st.builds(
 VERSIONS = st.sampled_from([10, 11, 12])
 
 
+@UNTIMED
 @given(version=VERSIONS, stream=STREAMS, cuts=st.lists(st.integers(0, 2**31), max_size=8))
 def test_however_a_stream_is_cut_the_facts_are_those_of_the_slow_twin(
     version: int, stream: bytes, cuts: list[int]
@@ -182,6 +184,7 @@ def kinds_of(facts: list[Fact]) -> list[Fact]:
     return [("violation", fact[2]) if fact[0] == "violation" else fact for fact in facts]
 
 
+@UNTIMED
 @given(
     version=VERSIONS,
     stream=STREAMS,
@@ -219,6 +222,7 @@ PROPERTIES = st.dictionaries(
 )
 
 
+@UNTIMED
 @given(
     version=VERSIONS,
     properties=PROPERTIES,
@@ -276,6 +280,7 @@ def test_what_is_encoded_is_read_back(
     assert known == {name: value for name, value in properties.items() if name not in unwritable}
 
 
+@UNTIMED
 @given(
     wanted=st.lists(st.lists(st.booleans(), min_size=1, max_size=5), min_size=1, max_size=6),
     order=st.randoms(use_true_random=False),
