@@ -12,6 +12,7 @@ import pika
 import stomp
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+
 from said import WAIT_S, Said
 
 EXCHANGE = "amq.topic"
