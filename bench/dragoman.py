@@ -9,10 +9,6 @@ from pathlib import Path
 from bench.broker import Broker
 from bench.session import Session
 
-# Whether our broker has these listeners: until then its column of rows that need one is skipped.
-HAS_STOMP = False
-HAS_WEB = False
-
 CONFIG = """\
 message_queue:
   broker:
@@ -45,8 +41,8 @@ class Dragoman(Broker):
         self.directory = directory
         self.port = port
         self.mqtt_port = mqtt_port
-        self.stomp_port = stomp_port if HAS_STOMP else None
-        self.web_port = web_port if HAS_WEB else None
+        self.stomp_port = stomp_port
+        self.web_port = web_port
 
     def missing(self) -> str | None:
         return None if command().exists() else "make build"

@@ -41,19 +41,13 @@ def test_a_row_of_ours_alone_has_no_peers() -> None:
     assert Row(name="", title="", conditions="", figures=[FIGURE], measure=row.measure, ours_only=True).peers == []
 
 
-@pytest.mark.parametrize("has_stomp", [False, True])
-@pytest.mark.parametrize("has_web", [False, True])
-def test_our_listeners_are_switches(
-    has_stomp: bool, has_web: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dragoman, "HAS_STOMP", has_stomp)
-    monkeypatch.setattr(dragoman, "HAS_WEB", has_web)
-    broker = dragoman.Dragoman(tmp_path, 1001, 1002, 1003, 1004)
+def test_our_broker_listens_for_what_it_is_given_ports_for(tmp_path: Path) -> None:
+    broker = dragoman.Dragoman(tmp_path, 1001, 1002, None, 1004)
     listeners = yaml.safe_load(broker.config())["message_queue"]["broker"]["listeners"]
-    expected = [("amqp", 1001), ("mqtt", 1002), *([("stomp", 1003)] * has_stomp), *([("http", 1004)] * has_web)]
+    expected = [("amqp", 1001), ("mqtt", 1002), ("http", 1004)]
     assert listeners == [{"protocol": word, "host": "127.0.0.1", "port": port} for word, port in expected]
-    assert broker.unable("amqp") is broker.unable("mqtt") is None
-    assert (broker.unable("stomp") is None, broker.unable("websocket") is None) == (has_stomp, has_web)
+    assert broker.unable("amqp") is broker.unable("websocket") is None
+    assert broker.unable("stomp") == "Dragoman has no STOMP listener"
 
 
 def test_a_plugin_of_rabbitmq_is_what_its_node_is_called_after(tmp_path: Path) -> None:
