@@ -42,6 +42,8 @@ HANDSHAKE = (
 class IdleAdapter:
     """Answers whatever comes."""
 
+    protocol = "idle"
+
     def __init__(self) -> None:
         self.output: list[Output] = []
         self.commands: list[c.Command] = []
@@ -71,6 +73,8 @@ class IdleSession:
 
     def __init__(self, busy: list[IdleSession]) -> None:
         self._busy = busy
+
+    def receive_protocol(self, name: str) -> None: ...
 
     def submit(self, commands: Sequence[c.Command]) -> None:
         self._busy.append(self)
