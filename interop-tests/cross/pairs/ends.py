@@ -32,6 +32,14 @@ class End(Protocol):
     def hear(self) -> tuple[str, Said]: ...
 
 
+class Asking(End, Protocol):
+    """One that can be answered too, in a place of its own."""
+
+    def ask(self, key: str, question: bytes, correlation: str) -> None: ...
+    def answer(self, suffix: bytes) -> None:
+        """The next request that is heard: the question and the suffix, to where it says."""
+
+
 class AmqpEnd:
     def __init__(self, port: int) -> None:
         login = pika.PlainCredentials(LOGIN, LOGIN)
@@ -76,6 +84,16 @@ class AmqpEnd:
             )
         raise AssertionError("the consumer was cancelled")
 
+    def ask(self, key: str, question: bytes, correlation: str) -> None:
+        self.say(key, Said(question, reply_to=("queue", self.queue), correlation=correlation))
+
+    def answer(self, suffix: bytes) -> None:
+        _, request = self.hear()
+        assert request.reply_to is not None
+        kind, name = request.reply_to
+        properties = pika.BasicProperties(correlation_id=request.correlation)
+        self.channel.basic_publish(EXCHANGE if kind == "topic" else "", name, request.payload + suffix, properties)
+
 
 class MqttEnd:
     def __init__(self, port: int, level: int) -> None:
@@ -93,6 +111,7 @@ class MqttEnd:
         assert connected.wait(WAIT_S), "no CONNACK"
 
     def listen(self, key: str) -> None:
+        self.subscribed.clear()
         self.client.subscribe(key.replace(".", "/"), 2)
         assert self.subscribed.wait(WAIT_S)
 
@@ -133,6 +152,18 @@ class MqttEnd:
             getattr(told, "MessageExpiryInterval", None),
             dict(getattr(told, "UserProperty", ())),
         )
+
+    def ask(self, key: str, question: bytes, correlation: str) -> None:
+        answers = fresh("answers")
+        self.listen(answers)
+        self.say(key, Said(question, reply_to=("topic", answers), correlation=correlation))
+
+    def answer(self, suffix: bytes) -> None:
+        request = self.messages.get(timeout=WAIT_S)
+        properties = Properties(PacketTypes.PUBLISH)
+        properties.CorrelationData = request.properties.CorrelationData
+        topic = request.properties.ResponseTopic
+        self.client.publish(topic, request.payload + suffix, 1, properties=properties).wait_for_publish(WAIT_S)
 
 
 class StompEnd(stomp.ConnectionListener):
@@ -186,3 +217,12 @@ class StompEnd(stomp.ConnectionListener):
             int(told["expiration"]) // 1000 if "expiration" in told else None,
             told,
         )
+
+    def ask(self, key: str, question: bytes, correlation: str) -> None:
+        headers = {"reply-to": "/temp-queue/answers", "correlation-id": correlation}
+        self.connection.send(f"/topic/{key}", question, headers=headers)
+
+    def answer(self, suffix: bytes) -> None:
+        request = self.messages.get(timeout=WAIT_S)
+        headers = {"correlation-id": request.headers["correlation-id"]}
+        self.connection.send(request.headers["reply-to"], request.body + suffix, headers=headers)

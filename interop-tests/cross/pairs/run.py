@@ -1,4 +1,5 @@
-"""``run.py PORTS PUBLISHER``: what a client of one protocol publishes, clients of all protocols hear, or fails.
+"""``run.py PORTS PUBLISHER``: what a client of one protocol publishes, clients of all protocols hear; and what it asks,
+each of them answers; or fails.
 
 PORTS is JSON: of ``amqp``, ``mqtt`` and ``stomp``, or of ``http`` alone, which has them all over WebSocket.
 """
@@ -12,16 +13,18 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 
-from ends import AmqpEnd, End, MqttEnd, StompEnd, fresh
+from ends import AmqpEnd, Asking, End, MqttEnd, StompEnd, fresh
 from said import PLAIN, RICH, Said, left_of, same
 from tunnel import tunnel
 
-KINDS: dict[str, tuple[str, Callable[[int], End]]] = {
+KINDS: dict[str, tuple[str, Callable[[int], Asking]]] = {
     "amqp": ("amqp", AmqpEnd),
     "mqtt4": ("mqtt", partial(MqttEnd, level=4)),
     "mqtt5": ("mqtt", partial(MqttEnd, level=5)),
     "stomp": ("stomp", StompEnd),
 }
+ASKING = ("amqp", "mqtt5", "stomp")
+"""MQTT 3.1.1 has no words for where an answer goes."""
 TUNNELS = {"amqp": ("/amqp", "amqp"), "mqtt": ("/mqtt", "mqtt"), "stomp": ("/ws", "v12.stomp")}
 
 
@@ -39,6 +42,9 @@ def main() -> None:
         ends[publisher].say(key, said)
         for kind, end in ends.items():
             hear(publisher, kind, end, key, said)
+    if publisher in ASKING:
+        for answerer in ASKING:
+            ask(publisher, answerer, ports)
     print("shown", flush=True)
     os._exit(0)  # clients' threads are not waited for
 
@@ -48,6 +54,17 @@ def hear(publisher: str, kind: str, end: End, key: str, said: Said) -> None:
     expected = left_of(said, publisher, kind)
     assert heard_key == key, (publisher, kind, heard_key)
     assert same(heard, expected), f"{publisher} to {kind}: {shortened(expected)} came as {shortened(heard)}"
+
+
+def ask(asker: str, answerer: str, ports: dict[str, int]) -> None:
+    """Each client is new: the question and the answer are all that it hears."""
+    one, other = (make(ports[protocol]) for protocol, make in (KINDS[asker], KINDS[answerer]))
+    key = fresh("service")
+    other.listen(key)
+    one.ask(key, b"question", "7")
+    other.answer(b" answered")
+    _, heard = one.hear()
+    assert (heard.payload, heard.correlation) == (b"question answered", "7"), (asker, answerer, heard)
 
 
 def shortened(said: Said) -> Said:
