@@ -211,7 +211,7 @@ class StompAdapter:
 
     def _receive_violation(self, violation: kernel.Violation) -> None:
         message, _, detail = violation.text.partition(": ")
-        raise ProtocolViolation(message, detail, violation.receipt_id)
+        raise ProtocolViolation(message, detail, violation.receipt_id if _is_text(violation.receipt_id) else b"")
 
     # CONNECT.
 
@@ -324,6 +324,15 @@ class StompAdapter:
         self._state = State.CLOSED
         self._deadline = None
         self._closing = True
+
+
+def _is_text(data: bytes) -> bool:
+    """A frame may be at fault for not being UTF-8; ours are."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _too_early(command: str, receipt_id: bytes = b"") -> ProtocolViolation:

@@ -114,6 +114,14 @@ def test_an_undefined_escape(line: bytes) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_a_receipt_that_is_no_text_is_not_told(version: Version) -> None:
+    """Found by fuzzing: what we send is UTF-8, also of who doesn't send it."""
+    for command in (b"SEND\ndestination:/topic/a", b"BEGIN\ntransaction:t"):
+        error = error_of(connected(version), command + b"\nreceipt:\x80\n\n\0")
+        assert error.header("receipt-id") is None
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_nothing_behind_a_bad_frame_is_looked_at(version: Version) -> None:
     data = frame("SEND", ("destination", "/topic/a")) + frame("HELLO") + frame("SEND", ("destination", "/topic/b"))
     frames, commands, closing = said(connected(version), data)
