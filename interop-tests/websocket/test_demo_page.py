@@ -15,8 +15,6 @@ from pathlib import Path
 import pika
 import pytest
 
-from broker.config.schema import HttpListener
-
 from clients import REMEDY, require
 from demo_process import DemoProcess
 
@@ -29,9 +27,6 @@ NEEDED = {
     NODE / "node_modules" / "playwright-core" / "package.json": f"apt-get install nodejs npm, {REMEDY}",
     Path(CHROMIUM): "apt-get install chromium",
 }
-SPEAKS_STOMP = "stomp" in HttpListener(protocol="http").websocket_protocols
-"""Does this version speak STOMP over WebSocket?  The page shows nothing without."""
-WITHOUT_STOMP = {"libraries_are_missing"}
 SHOW_TIMEOUT_S = 120 + float(os.environ.get("DEMO_PICTURES_AFTER_S", "0"))
 
 
@@ -47,8 +42,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoProcess]:
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
 def test_the_page_shows(demo: DemoProcess, behaviour: str, tmp_path: Path) -> None:
-    if not SPEAKS_STOMP and behaviour not in WITHOUT_STOMP:
-        pytest.skip("this version doesn't speak STOMP over WebSocket")
     pictures = Path(os.environ.get("DEMO_PICTURES", tmp_path)).resolve()
     with subprocess.Popen(
         ["node", "run.js", CHROMIUM, behaviour, demo.url],

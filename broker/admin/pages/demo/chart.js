@@ -43,7 +43,7 @@ export class Chart {
     this.plot?.destroy()
     this.plot = new this.uPlot({
       ...this.size(),
-      padding: [8, 8, 0, 0],
+      padding: [8, 30, 0, 0],
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, points: { size: 7 } },
       scales: {

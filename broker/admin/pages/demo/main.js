@@ -16,14 +16,15 @@ class Page {
   constructor (stomp, uPlot) {
     this.trucks = new Trucks()
     this.chosen = null
+    this.picked = false // by the user; until then it is the first truck
     this.names = []
     this.log = new Log(element('messages'), element('pause'))
     this.chart = new Chart(uPlot, element('chart'))
-    this.tiles = new Tiles(element('tiles'), (name) => this.choose(name))
+    this.tiles = new Tiles(element('tiles'), (name) => this.pick(name))
     this.feed = openFeed(stomp, address(location), this)
     this.command = new Command(element('command'), this.feed)
     this.rates = new Rates(element('rates'), '/metrics')
-    element('truck').addEventListener('change', (event) => this.choose(event.target.value))
+    element('truck').addEventListener('change', (event) => this.pick(event.target.value))
     setInterval(() => this.draw(), DRAW_MS)
   }
 
@@ -38,6 +39,11 @@ class Page {
     const regular = this.trucks.receive(message, nowMs / 1000)
     this.log.receive(message, regular, nowMs)
     this.command.receive(message)
+  }
+
+  pick (name) {
+    this.picked = true
+    this.choose(name)
   }
 
   choose (name) {
@@ -65,7 +71,7 @@ class Page {
     element('truck').disabled = false
     element('empty').hidden = true
     element('truck-count').textContent = this.names.length === 1 ? 'a truck' : `${this.names.length} trucks`
-    this.choose(this.chosen ?? this.names[0])
+    this.choose(this.picked ? this.chosen : this.names[0])
   }
 }
 

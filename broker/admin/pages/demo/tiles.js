@@ -29,10 +29,13 @@ export class Tiles {
   }
 
   place (names) {
-    for (const name of names) {
-      if (!this.byName.has(name)) this.byName.set(name, new Tile(name, () => this.choose(name)))
-    }
-    this.list.replaceChildren(...names.map((name) => this.byName.get(name).item))
+    names.forEach((name, number) => {
+      if (this.byName.has(name)) return
+      const tile = new Tile(name, () => this.choose(name))
+      this.byName.set(name, tile)
+      // The others stay where they are: an element that is moved loses the focus.
+      this.list.insertBefore(tile.item, this.list.children[number] ?? null)
+    })
   }
 
   move (event) {
