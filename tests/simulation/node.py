@@ -63,8 +63,8 @@ class Node:
         self._encoder = PublishEncoder()
         self.began = False
         """A write was begun and is to be synced."""
-        self.with_mqtt = False
-        """There are or were clients' sessions."""
+        self.with_rows = False
+        """There are or were clients' sessions or transactions."""
         self.restored: list[list[tuple[bytes, bytes]]] = []
         """The rows of clients' sessions, as checkpoint and log came to."""
 
@@ -139,8 +139,8 @@ class Node:
 
     def check_replay(self) -> None:
         """I7: what the journal holds comes to the state that is in memory."""
-        if self.with_mqtt:
-            return  # rows of clients' sessions are the core's, which replays commands to them itself
+        if self.with_rows:
+            return  # rows are the core's, which replays commands to them itself
         for shard in self.shards[1:]:
             if self.journal.replayed_hash(shard.id, shard.applied_index) != shard.state_hash():
                 raise Broken("I7", f"shard {shard.id} has another state than its log comes to")

@@ -17,6 +17,7 @@ from broker.core.outbox import OUTBOX_BASE
 from broker.core.retained import RETAINED_BASE
 from kernel.disk import SimDisk
 from kernel.journal import Damage, Journal
+from tests.simulation.bank import Bank
 from tests.simulation.client import Client, World
 from tests.simulation.ledger import Broken
 from tests.simulation.link import Link, SimTransport
@@ -26,6 +27,7 @@ from tests.simulation.node import PEER, PEER_OF_CLIENTS, STORE, Node
 from tests.simulation.plan import LEAST, draw_plan, with_mqtt
 from tests.simulation.scripts import consumer, drainer, getter, publisher, tinkerer
 from tests.simulation.trace import Trace
+from tests.simulation.transactor import Transactor
 
 AnyClient: TypeAlias = Client | Publisher | Subscriber
 CAPACITY = 1 << 40
@@ -36,6 +38,8 @@ WITH_MQTT = (0, 4)
 """Two seeds in five have clients of MQTT, those with these remainders; the others keep their draws."""
 TINKERED = 3
 """One seed in so many has somebody who makes and deletes queues; not drawn, so that the others keep their draws."""
+TRANSACTED = 1
+"""Of seeds by their remainder of five: there are two who move coins in transactions; not drawn, likewise."""
 QUIET_ROUNDS = 40
 """Rounds with nothing delivered, after which the queues must be empty."""
 
@@ -51,6 +55,8 @@ class Report(msgspec.Struct):
     seen_count: int
     mqtt_count: int
     """Messages that MQTT's subscribers took, and that their publishers brought to the AMQP queue of QoS 1."""
+    transfer_count: int
+    """Transactions that are known to have happened."""
     restart_count: int
     fault_counts: dict[str, int]
 
@@ -58,8 +64,15 @@ class Report(msgspec.Struct):
 class Simulation:
     """Everything a seed leads to.  ``run`` raises Broken, or whatever falls."""
 
-    def __init__(self, seed: int, echo: bool = False, mqtt: bool | None = None, **plan: Any) -> None:
-        """``mqtt`` and ``plan``: what isn't left to the seed."""
+    def __init__(
+        self,
+        seed: int,
+        echo: bool = False,
+        mqtt: bool | None = None,
+        transactions: bool | None = None,
+        **plan: Any,
+    ) -> None:
+        """``mqtt``, ``transactions`` and ``plan``: what isn't left to the seed."""
         self.seed = seed
         self.random = random.Random(seed)
         drawn = draw_plan(self.random)
@@ -90,6 +103,9 @@ class Simulation:
         for number, of_client in enumerate(self.plan.mqtt):
             kind = Subscriber if of_client.filters else Publisher
             self.clients.append(kind(f"mqtt{number}", self.world, of_client))
+        self.bank = Bank()
+        transacted = seed % 5 == TRANSACTED if transactions is None else transactions
+        self.transactors = [Transactor(number, self.bank, self.trace, seed) for number in range(2 * transacted)]
         self.trace.note(f"seed {seed}: {self.plan}")
 
     # ---- time
@@ -119,6 +135,7 @@ class Simulation:
             ledger.confirmed_count,
             ledger.seen_count,
             0 if self.world.mqtt is None else self.world.mqtt.taken_count,
+            self.bank.done_count,
             ledger.restarts,
             self.fault_counts,
         )
@@ -196,12 +213,18 @@ class Simulation:
         elif node.boot(self.now):
             self.trace.note("the node serves")
             if self._closed_rows not in (None, node.restored):
-                raise Broken("I7", "clients' sessions are not what they were at the clean close")
+                raise Broken("I7", "clients' sessions or transactions are not what they were at the clean close")
             self._closed_rows = None
 
     def client_step(self) -> None:
         for client in self.clients:
             self.move(client, self.random.randint(0, 3), self.draw_size())
+        self.transact()
+
+    def transact(self) -> None:
+        if self.node is not None and not self._stopping:
+            for transactor in self.transactors:
+                transactor.act(self.node, self.world.healing)
 
     def draw_size(self) -> int:
         return self.random.choice([1, 7, 100, 2000, 65536, 65536])
@@ -267,6 +290,11 @@ class Simulation:
 
     # ---- the node's life
 
+    @property
+    def with_rows(self) -> bool:
+        """The core writes rows as it applies commands."""
+        return bool(self.plan.mqtt or self.transactors)
+
     def start(self) -> None:
         try:
             self.node = Node(self.disk, self.plan.file_size, self.plan.cache_size, self.random, self.now_ms)
@@ -279,7 +307,7 @@ class Simulation:
             return
         except Damage as damage:
             raise Broken("I8", f"crashes alone left damage: {damage}") from damage
-        self.node.with_mqtt = bool(self.plan.mqtt)
+        self.node.with_rows = self.with_rows
         self._poisoned_at = None
         self.world.ledger.restart()
         journal = self.node.journal
@@ -305,6 +333,8 @@ class Simulation:
             if self.random.random() < 0.5:
                 transport.link.to_client.clear()
         self.links.clear()
+        for transactor in self.transactors:
+            transactor.lose()
 
     def crash(self) -> None:
         """The power goes, and comes back."""
@@ -343,7 +373,7 @@ class Simulation:
             engine.round(self.now)
             node.write()
             node.sync()
-            if self.plan.mqtt and synced != node.journal.synced:
+            if self.with_rows and synced != node.journal.synced:
                 continue  # what was written is to be taken in
             if not engine.due and not engine.core.holding and node.journal.synced == node.journal.submitted:
                 break
@@ -467,9 +497,27 @@ class Simulation:
         self.world.drained = True
         self.converge("the drainer goes", lambda: all(client.idle for client in self.clients))
         self.world.ledger.finish()
+        if self.transactors:
+            self.heal_transactions()
         if self.world.mqtt is not None:
             self.heal_mqtt(self.world.mqtt)
         self.check_end()
+
+    def heal_transactions(self) -> None:
+        """One holds all coins in the end, and each once; the node may have fallen before."""
+        for transactor in self.transactors:
+            transactor.leave()
+        if self.random.random() < 0.5:
+            self.crash()
+        last = Transactor(len(self.transactors), self.bank, self.trace, self.seed, (None,))
+        self.transactors = [last]
+        self.converge("the last one consumes", lambda: last.consuming)
+        for _ in range(QUIET_ROUNDS):
+            self.calm_round()
+        self.converge("all coins are found", lambda: self.bank.complete)
+        for _ in range(QUIET_ROUNDS):
+            self.calm_round()
+        self.bank.check_end()
 
     def heal_mqtt(self, ledger: MqttLedger) -> None:
         """The last one comes to see what is retained; the node may have fallen before."""
@@ -537,6 +585,7 @@ class Simulation:
                 if client.link is not None or client.wants_link:
                     self.move(client, what, 1 << 20)
             self.engine_step(True)
+        self.transact()
         self.engine_step(True)
 
     def check_end(self) -> None:

@@ -11,9 +11,13 @@ from broker.core import client_states as states
 from broker.core import exactly_once
 from broker.core.channel import Channel
 from broker.core.client_session import ClientSession
+from broker.core.committing import Transaction
 from broker.core.queue import ACCEPTED, REJECTED, Queue
 from broker.core.session import HANDLERS, Session
+from broker.core.transaction_states import Committed, TransactionCommand, TransactionStates
+from broker.core.waiter import Waiter
 from broker.model import commands as c
+from broker.model import replies as r
 from kernel import Route
 from kernel.journal import Journal
 from tests.simulation.ledger import Broken
@@ -188,3 +192,49 @@ def test_a_resent_message_with_another_packet_id_is_noticed(monkeypatch: pytest.
 
     monkeypatch.setattr(ClientSession, "come_back", publish_again)
     assert caught("M4", mqtt=True)
+
+
+# ---- transactions
+
+
+@pytest.mark.slow
+def test_a_transaction_that_is_only_its_parts_is_torn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Published and settled one by one, each in its shard, and done once the messages are in: a fall between leaves
+    a coin twice."""
+
+    def commit(self: Transaction) -> None:
+        front, channel, back = self._front, self._channel, self._back
+        assert self._messages is not None
+        for settled_channel, unsettled in self._unsettled.items():
+            settled_channel.unsettled = unsettled
+        spread, turns = self._take_in(self._messages)
+        left = len(spread)
+
+        def applied() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                front.go_on(channel, lambda: front.say(r.Done(channel.number)))
+
+        channel.waiting = True
+        for shard, routes in spread:
+            number, _ = shard.kernel.publish(self._messages, routes, turns)
+            shard.when_applied(number, Waiter(applied))
+        for ended in self._ended:
+            back.settle(ended.queue_id, ended.first, ended.last, ended.outcome)
+            front.give_credit(ended.channel, ended.consumer, ended.last - ended.first + 1)
+
+    monkeypatch.setattr(Transaction, "commit", commit)
+    assert caught("T3", "T4", transactions=True)
+
+
+@pytest.mark.slow
+def test_a_transaction_s_settlements_elsewhere_that_are_not_logged_are_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    apply = TransactionStates.apply
+
+    def forget(self: TransactionStates, command: TransactionCommand) -> None:
+        if not isinstance(command, Committed):
+            apply(self, command)
+
+    monkeypatch.setattr(TransactionStates, "apply", forget)
+    assert caught("T3", transactions=True)

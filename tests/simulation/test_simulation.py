@@ -111,6 +111,9 @@ def test_every_kind_of_luck_comes_up() -> None:
     assert kinds <= struck.keys()
     assert sum(report.confirmed_count for report in reports) > 100 * len(reports)
     assert sum(report.seen_count for report in reports) > 100 * len(reports)
+    with_transfers = [report for report in reports if report.transfer_count]
+    assert len(with_transfers) > 0.15 * len(reports)
+    assert sum(report.transfer_count for report in with_transfers) > 20 * len(with_transfers)
     with_mqtt = [report for report in reports if report.mqtt_count]
     assert len(with_mqtt) > 0.35 * len(reports)
     assert sum(report.mqtt_count for report in with_mqtt) > 100 * len(with_mqtt)
