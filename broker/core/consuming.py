@@ -103,6 +103,7 @@ def _get_in_turn(front: Front, channel: Channel, command: c.Get) -> None:
 
     def getter(queue: Queue) -> bool:
         if channel.closed:
+            front.go_on(channel, lambda: None)
             return True
         if queue.id not in front.back.queues:  # deleted meanwhile
             front.go_on(channel, lambda: get(front, channel, command))

@@ -93,6 +93,8 @@ def declare_queue(front: Front, channel: Channel, command: c.DeclareQueue) -> No
             when_arrived(front, channel, shard, queue, lambda: say_declared(front, channel.number, queue))
         return
     spec = command.spec
+    if spec.exclusive and front.closed:
+        return  # it would go with its connection, which is gone
     generated = not spec.name
     if generated:
         spec = msgspec.structs.replace(spec, name=generated_queue_name(back.random_bytes(ENTROPY_SIZE)))

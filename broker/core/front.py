@@ -28,6 +28,8 @@ class Front(Outlet, Protocol):
 
     back: Back
     id: SessionId
+    closed: bool
+    """The connection is gone."""
     principal: Principal | None
     vhost: VhostName | None
     scram: ScramExchange | None
@@ -58,7 +60,6 @@ class ClientFront(Front, Protocol):
     room: int
     client: ClientSession | None
     """What the client is attached to."""
-    closed: bool
     unconfirmed: int
 
     def owe(self, channel: Channel) -> None:

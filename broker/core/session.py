@@ -40,6 +40,8 @@ HELD_COUNT_MAX = 1024
 UNCONFIRMED_COUNT_MAX = 4096
 """Runs that wait for a commit, likewise."""
 NO_CHANNEL = ChannelNumber(0)
+LASTING = (c.DeclareExchange, c.DeclareQueue, c.Bind, c.Publish)
+"""They are done for a client that has gone since."""
 GOODBYES = (c.CloseChannel, c.CloseSession)
 """They are done behind a refused command too."""
 SYS_KEY = SYS_PREFIX.encode()
@@ -56,6 +58,7 @@ class Session:
         "_owing",
         "_replies",
         "_routes",
+        "_silent",
         "_starved",
         "_writable",
         "back",
@@ -95,6 +98,7 @@ class Session:
         self._routes: RouteTable | None = None
         self._writable = NOT_ASKED
         self._held_count = 0
+        self._silent = False
 
     # ---- the connection's side
 
@@ -161,7 +165,7 @@ class Session:
     # ---- what the back's side calls
 
     def say(self, reply: r.Reply) -> None:
-        if not self.closed:
+        if not self.closed and not self._silent:
             self._replies.append(reply)
             self._busy[self] = None
 
@@ -206,13 +210,15 @@ class Session:
     def go_on(self, channel: Channel, finish: Finish) -> None:
         """What the channel waited for has happened."""
         channel.waiting = False
-        if self.closed or channel.closed:
+        if channel.closed and not channel.held:
             return
+        self._silent = channel.closed  # what is still held then counts, and is not answered
         finish()
         while channel.held and not channel.waiting:
             command = channel.take_held()
             self._held_count -= weight_of(command)
             HANDLERS[type(command)](self, channel, command)
+        self._silent = False
 
     # ---- publishing
 
@@ -450,6 +456,7 @@ class Session:
                 return
             self.say(r.ChannelClosed(closing.number))
             later = list(closing.held)
+            closing.waiting = False
             self.end_channel(closing)
             self.submit(later)
 
@@ -462,10 +469,13 @@ class Session:
         self.wait_for_settles(channels, lambda: self.say(r.SessionClosed()))
 
     def end_channel(self, channel: Channel) -> None:
-        """Its consumers leave and what is unsettled comes back."""
+        """Its consumers leave and what is unsettled comes back.
+
+        What waits its turn comes to nothing, but for what counts though nobody waits for it: many send and leave.
+        """
         channel.closed = True
-        self._held_count -= sum(map(weight_of, channel.held))
-        channel.held.clear()
+        dropped = channel.drop_held(LASTING if channel.waiting else ())
+        self._held_count -= sum(map(weight_of, dropped))
         for consumer in list(channel.consumers.values()):
             end_consumer(self, channel, consumer)
         self.end_deliveries(channel, channel.unsettled.take_all(), c.Outcome.REQUEUED)

@@ -240,6 +240,36 @@ def test_what_is_held_behind_a_refused_command_comes_to_nothing(node: Node) -> N
     assert confirmed(replies) == [1]
 
 
+def test_what_a_client_said_before_it_hung_up_counts_though_it_had_to_wait(node: Node) -> None:
+    leaving = node.session()
+    exclusive = c.DeclareQueue(CHANNEL, QueueSpec(QueueName("own"), exclusive=True))
+    said: list[c.Command] = [
+        declare("new"),
+        publish("a", key="new"),
+        declare("newer"),
+        exclusive,
+        publish("b", key="newer"),
+    ]
+    leaving.submit([*said, c.CloseSession()])
+    node.broker.close_session(leaving)
+    node.run()
+    asking = node.session()
+    declared = node.ask(asking, declare("new"), declare("newer"))
+    assert [reply.message_count for reply in declared if isinstance(reply, r.QueueDeclared)] == [1, 1]
+    assert isinstance(node.ask(asking, c.DeclareQueue(CHANNEL, QueueSpec(QueueName("own")), passive=True))[0], r.Refuse)
+
+
+def test_what_is_behind_a_refused_command_comes_to_nothing_though_its_client_is_gone(node: Node) -> None:
+    leaving = node.session()
+    node.ask(node.session(), declare("there"))
+    leaving.submit([declare("first"), declare("there", durable=False), publish("a", key="there")])
+    node.broker.close_session(leaving)
+    node.run()
+    (reply,) = node.ask(node.session(), declare("there"))
+    assert isinstance(reply, r.QueueDeclared)
+    assert reply.message_count == 0
+
+
 def test_the_refusal_of_a_publish_without_a_tag_says_so(node: Node) -> None:
     (reply,) = node.ask(node.session(), publish("a", exchange="nope"))
     assert isinstance(reply, r.Refuse)
