@@ -114,13 +114,15 @@ impl WebSocket {
         output.extend_from_slice(&mask);
         let start = output.len();
         output.extend_from_slice(payload);
-        let mut words = output[start..].chunks_exact_mut(4);
+        let key = u64::from(u32::from_ne_bytes(mask));
+        let mut words = output[start..].chunks_exact_mut(8);
         for word in &mut words {
-            for (byte, key) in word.iter_mut().zip(mask) {
-                *byte ^= key;
-            }
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(word);
+            let masked = u64::from_ne_bytes(bytes) ^ (key << 32 | key);
+            word.copy_from_slice(&masked.to_ne_bytes());
         }
-        for (byte, key) in words.into_remainder().iter_mut().zip(mask) {
+        for (byte, key) in words.into_remainder().iter_mut().zip(mask.iter().cycle()) {
             *byte ^= key;
         }
     }
