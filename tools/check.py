@@ -55,7 +55,7 @@ INTEROP = Step("interop", module("pytest", "interop-tests"))
 # What `make test-long` turns up.  Whatever is set already wins: SIMULATION_SECONDS=36000 make test-long.
 LONG = {
     "HYPOTHESIS_PROFILE": "slow",
-    "DRAGOMAN_TEST_FUZZ_S": "60",  # coverage-guided fuzzing of each decoder
+    "DRAGOMAN_TEST_FUZZ_S": "100",  # coverage-guided fuzzing of each decoder and adapter: 10 minutes in all
     "SIMULATION_SECONDS": "600",  # simulations of drawn seeds
     "DRAGOMAN_TEST_KILL_ROUNDS": "50",  # kill -9 under confirmed load
 }
