@@ -56,6 +56,7 @@ INTEROP = Step("interop", module("pytest", "interop-tests"))
 LONG = {
     "HYPOTHESIS_PROFILE": "slow",
     "DRAGOMAN_TEST_FUZZ_S": "100",  # coverage-guided fuzzing of each decoder and adapter: 10 minutes in all
+    "DRAGOMAN_TEST_STOMP_VERSIONS": "all",  # every STOMP client in every version that it speaks
     "SIMULATION_SECONDS": "600",  # simulations of drawn seeds
     "DRAGOMAN_TEST_KILL_ROUNDS": "50",  # kill -9 under confirmed load
 }
