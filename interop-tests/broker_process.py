@@ -18,12 +18,6 @@ PORTS = range(20_000, 32_000)
 """Below the ephemeral range: a client's own port is never the one that is waited for."""
 
 
-SPEAKS_MQTT = True
-SPEAKS_STOMP = True
-SPEAKS_HTTP = True
-"""Does this version have such a listener?  What needs one is skipped where not."""
-
-
 class BrokerProcess:
     """Started by ``start``, ended by ``stop`` or ``kill``; the data stays."""
 
@@ -54,13 +48,7 @@ class BrokerProcess:
 
     def ports(self) -> dict[str, int]:
         """Where each protocol is spoken."""
-        ports = {
-            "amqp": (True, self.port),
-            "mqtt": (SPEAKS_MQTT, self.mqtt_port),
-            "stomp": (SPEAKS_STOMP, self.stomp_port),
-            "http": (SPEAKS_HTTP, self.web_port),
-        }
-        return {protocol: port for protocol, (spoken, port) in ports.items() if spoken}
+        return {"amqp": self.port, "mqtt": self.mqtt_port, "stomp": self.stomp_port, "http": self.web_port}
 
     def start(self) -> None:
         """Returns once it accepts connections."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from broker_process import DRAGOMAN, SPEAKS_MQTT, BrokerProcess
+from broker_process import DRAGOMAN, BrokerProcess
 from mosquitto_process import MosquittoProcess
 from mqtt_broker import MqttBroker
 from stomp_broker import StompBroker, our_broker, rabbitmq
@@ -51,11 +51,9 @@ def mqtt_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         mosquitto.stop()
     elif stranger is not None:
         yield MqttBroker(stranger, ours=False)
-    elif SPEAKS_MQTT:
+    else:
         process: BrokerProcess = request.getfixturevalue("broker")
         yield MqttBroker(process.mqtt_url, ours=True, restart=process.restart, check_alive=process.check_alive)
-    else:
-        pytest.skip("this version has no MQTT listener")
 
 
 @pytest.fixture(scope="session")

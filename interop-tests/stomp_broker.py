@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from bench.rabbitmq import RabbitMq
 
-from broker_process import SPEAKS_HTTP, SPEAKS_STOMP, BrokerProcess, free_port
+from broker_process import BrokerProcess, free_port
 
 
 class StompBroker(NamedTuple):
-    """``restart`` is None where it isn't ours to be restarted, an URL where it isn't spoken."""
+    """``restart`` is None where it isn't ours to be restarted, ``web_url`` where another broker's wasn't given."""
 
-    url: str | None
+    url: str
     web_url: str | None
     ours: bool
     restart: Callable[[], None] | None = None
@@ -23,10 +23,8 @@ class StompBroker(NamedTuple):
 
 
 def our_broker(process: BrokerProcess) -> StompBroker:
-    """As far as it has the listeners."""
-    url = process.stomp_url if SPEAKS_STOMP else None
-    web_url = process.web_stomp_url if SPEAKS_STOMP and SPEAKS_HTTP else None
-    return StompBroker(url, web_url, ours=True, restart=process.restart, check_alive=process.check_alive)
+    urls = (process.stomp_url, process.web_stomp_url)
+    return StompBroker(*urls, ours=True, restart=process.restart, check_alive=process.check_alive)
 
 
 @contextmanager

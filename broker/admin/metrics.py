@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from broker.admin.exposition import CONTENT_TYPE, Exposition
-from broker.core.broker import Broker
+from broker.core.broker import LOW_ON_MEMORY, Broker
 from broker.core.queue import Queue
 from kernel import Account, Counters, Histogram
 from kernel.journal import Journal
@@ -26,7 +26,6 @@ KEPT_S = 1.0
 OBJECT_COUNT_MAX = 10_000
 """Queues that are named; how many there are in all is told anyway."""
 STATM = Path("/proc/self/statm")
-NODE_ALARMS = {"low on disk", "the disk failed", "the log is behind"}
 
 
 class Sources(msgspec.Struct, frozen=True):
@@ -105,8 +104,9 @@ def _traffic(out: Exposition, sources: Sources) -> None:
 
 def _queues(out: Exposition, broker: Broker) -> None:
     back = broker.back
-    clients = [session.queue for session in back.clients.sessions.values() if session.queue is not None]
-    kinds: dict[str, list[Queue]] = {"queue": [queue for _, queue in back.queues.values()], "client": clients}
+    kinds: dict[str, list[Queue]] = {"queue": [], "client": []}
+    for _, queue in back.queues.values():
+        kinds["queue" if queue.owner is back else "client"].append(queue)
     out.gauge(
         "dragoman_queues",
         "Queues, and MQTT clients' own.",
@@ -142,18 +142,20 @@ def _space(out: Exposition, sources: Sources) -> None:
         "dragoman_alarm",
         "1 while publishers wait for it.",
         [
-            ({"resource": "disk"}, int(alarm in NODE_ALARMS)),
-            ({"resource": "memory"}, int(alarm is not None and alarm not in NODE_ALARMS)),
+            ({"resource": "disk"}, int(alarm not in (None, LOW_ON_MEMORY))),
+            ({"resource": "memory"}, int(alarm == LOW_ON_MEMORY)),
         ],
     )
 
 
 def queue_metrics(sources: Sources) -> bytes:
-    """Each queue's depth, by vhost and name; the first ``OBJECT_COUNT_MAX`` of them."""
+    """Each queue's depth, by vhost and name; the first ``OBJECT_COUNT_MAX`` of them.  MQTT clients' own are no queues
+    that anybody has named."""
     out = Exposition()
     back = sources.broker.back
-    shown = [queue for _, (_, queue) in zip(range(OBJECT_COUNT_MAX), back.queues.values(), strict=False)]
-    out.gauge("dragoman_queues_not_shown", "Queues beyond those below.", [({}, len(back.queues) - len(shown))])
+    queues = [queue for _, queue in back.queues.values() if queue.owner is back]
+    shown = queues[:OBJECT_COUNT_MAX]
+    out.gauge("dragoman_queues_not_shown", "Queues beyond those below.", [({}, len(queues) - len(shown))])
     samples: list[tuple[dict[str, str], float]] = []
     for queue in shown:
         counts = queue.kernel.counts(queue.id)

@@ -19,6 +19,8 @@ from broker.model.names import SessionId, UserName
 CONGESTED_SIZE = 16 << 20
 """Bytes proposed and not committed, after which publishers' sockets are not read; half of it lets them go on."""
 SALT_SIZE = 16
+LOW_ON_MEMORY = "low on memory"
+"""The one alarm that isn't the disk's."""
 
 
 class Broker:
@@ -133,8 +135,8 @@ class Broker:
         alarm = self.disk_alarm
         volatile_size = self.back.volatile.kernel.memory_size
         limit = self._volatile_size_max
-        if volatile_size > (limit - limit // 8 if self._alarm == "low on memory" else limit):
-            alarm = "low on memory"
+        if volatile_size > (limit - limit // 8 if self._alarm == LOW_ON_MEMORY else limit):
+            alarm = LOW_ON_MEMORY
         if congested == self._congested and alarm == self._alarm:
             return
         if (alarm is None) != (self._alarm is None):

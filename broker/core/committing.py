@@ -197,7 +197,7 @@ class Transaction:
 
     def _take_in(self, messages: MessageRun) -> tuple[Spread, list[int]]:
         self._front.publishing = True
-        traffic = self._back.traffic
+        traffic = self._front.traffic
         traffic.received += messages.count
         traffic.received_size += messages.size
         return self._back.routes(self._vhost).spread(messages, bounded=False)

@@ -40,8 +40,8 @@ HELD_COUNT_MAX = 1024
 UNCONFIRMED_COUNT_MAX = 4096
 """Runs that wait for a commit, likewise."""
 NO_CHANNEL = ChannelNumber(0)
-LASTING = (c.DeclareExchange, c.DeclareQueue, c.Bind, c.Publish)
-"""They are done for a client that has gone since."""
+LASTING = (c.DeclareExchange, c.DeclareQueue, c.Bind, c.Publish, c.CommitTransaction)
+"""They are done for a client that has gone since; but a transaction that settles finds its deliveries given back."""
 GOODBYES = (c.CloseChannel, c.CloseSession)
 """They are done behind a refused command too."""
 SYS_KEY = SYS_PREFIX.encode()

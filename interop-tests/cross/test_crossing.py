@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from broker_process import SPEAKS_MQTT, BrokerProcess
+from broker_process import BrokerProcess
 from clients import PYTHON, Client, require, show
 
 pytestmark = pytest.mark.interop
@@ -23,8 +23,6 @@ CASES = [
 
 @pytest.mark.parametrize(("level", "behaviour"), CASES)
 def test_a_message_crosses(broker: BrokerProcess, level: str, behaviour: str) -> None:
-    if not SPEAKS_MQTT:
-        pytest.skip("this version has no MQTT listener")
     client = Client("pika and paho", (str(PYTHON), "run.py", broker.url, level), FOLDER, (), PYTHON, "run make interop")
     require(client.missing())
     show(client, behaviour, broker.mqtt_url, restart=broker.restart)

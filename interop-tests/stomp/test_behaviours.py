@@ -37,7 +37,7 @@ def test_a_stock_client_is_served(client: Client, behaviour: str, stomp_broker: 
     require(client.missing())
     url = stomp_broker.web_url if client.name.endswith(WEBSOCKET) else stomp_broker.url
     if url is None:
-        pytest.skip("this version has no such listener")
+        pytest.skip("INTEROP_WEB_STOMP_URL says where the other broker has its WebSocket")
     if not stomp_broker.ours and (otherwise := why_ours_only(client.name, behaviour)) is not None:
         pytest.skip(f"another broker may do otherwise: RabbitMQ 3.10.8 {otherwise}")
     if behaviour in ("restart", "durable_subscription") and stomp_broker.restart is None:

@@ -191,13 +191,13 @@ class Client:
     def _declare(self, sends: Sends, messages: MessageRun, first_tag: int) -> None:
         """Queues of /queue/ are made when something is first sent to them; those of /amq/queue/ must be there."""
         parameters = tuple(sends.parameters)
+        first = 0
         for place, key in enumerate(messages.keys()):
             name = key[1]
             if (name, parameters) in self._declared:
                 continue
-            first = next((index for index in range(messages.count) if messages.key(index) == place), None)
-            if first is None:
-                continue  # a key of the run's other part
+            while messages.key(first) != place:
+                first += 1  # never back: keys stand in the order in which they first come
             given = {header.decode(): value.decode() for header, value in parameters}
             passive = sends.kind == DESTINATION_AMQ_QUEUE
             queue = QueueName(name.decode())

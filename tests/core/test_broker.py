@@ -259,6 +259,16 @@ def test_what_a_client_said_before_it_hung_up_counts_though_it_had_to_wait(node:
     assert isinstance(node.ask(asking, c.DeclareQueue(CHANNEL, QueueSpec(QueueName("own")), passive=True))[0], r.Refuse)
 
 
+def test_a_transaction_that_waited_counts_though_its_client_is_gone(node: Node) -> None:
+    leaving = node.session()
+    leaving.submit([declare("new"), c.CommitTransaction(CHANNEL, [publish("a", "b", key="new").messages], [])])
+    node.broker.close_session(leaving)
+    node.run()
+    (declared,) = node.ask(node.session(), declare("new"))
+    assert isinstance(declared, r.QueueDeclared)
+    assert declared.message_count == 2
+
+
 def test_what_is_behind_a_refused_command_comes_to_nothing_though_its_client_is_gone(node: Node) -> None:
     leaving = node.session()
     node.ask(node.session(), declare("there"))
