@@ -30,9 +30,19 @@ from broker.core.topology_commands import (
     TopologyCommand,
     Unbind,
 )
-from broker.core.topology_rows import ClientSessionRow, ExchangeRow, QueueRow
+from broker.core.topology_rows import ClientSessionRow, ClusterRow, ExchangeRow, NodeRow, QueueRow, ShardRow
 from broker.core.topology_tables import TopologyTables
-from broker.model.names import ClientId, ExchangeName, QueueId, QueueName, SessionId, ShardId, UserName, VhostName
+from broker.model.names import (
+    ClientId,
+    ExchangeName,
+    PeerId,
+    QueueId,
+    QueueName,
+    SessionId,
+    ShardId,
+    UserName,
+    VhostName,
+)
 from broker.model.refusals import Refusal
 from routing.bindings import Binding
 from routing.router import DEFAULT_EXCHANGE, Router
@@ -251,6 +261,23 @@ class Topology:
         """To route with, not to change.  None if the vhost is gone."""
         there = self._tables.vhosts.get(vhost)
         return None if there is None else there.router
+
+    # The cluster
+
+    def cluster(self) -> ClusterRow | None:
+        """None: this store belongs to a node alone, none was founded yet."""
+        return self._tables.cluster
+
+    def nodes(self) -> list[NodeRow]:
+        """All, in the order of their peer ids."""
+        return [row for _, row in sorted(self._tables.nodes.items())]
+
+    def node(self, peer: PeerId) -> NodeRow | None:
+        return self._tables.nodes.get(peer)
+
+    def shard_rows(self) -> list[ShardRow]:
+        """In the order of their numbers; none before a cluster is founded."""
+        return [row for _, row in sorted(self._tables.shards.items())]
 
     def _exchange(self, vhost: VhostName, name: ExchangeName) -> ExchangeRow | None:
         there = self._tables.vhosts.get(vhost)

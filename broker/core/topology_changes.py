@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from broker.core import declarations
+from broker.core import declarations, membership
 from broker.core.outcomes import Applied, Outcome, Refused
 from broker.core.resources import exchange_resource, queue_resource
 from broker.core.topology_commands import (
@@ -23,8 +23,13 @@ from broker.core.topology_commands import (
     DeleteQueue,
     DeleteUser,
     DeleteVhost,
+    DropNode,
     DropSubscriptions,
+    FoundCluster,
+    MarkLeaving,
+    PutNode,
     PutPermission,
+    PutShard,
     PutSubscriptions,
     PutUser,
     TopologyCommand,
@@ -314,4 +319,9 @@ CHANGES: dict[type[TopologyCommand], Callable[[TopologyTables, Any, int], Outcom
     DeleteClientSession: delete_session,
     PutSubscriptions: put_subscriptions,
     DropSubscriptions: drop_subscriptions,
+    FoundCluster: membership.found_cluster,
+    PutNode: membership.put_node,
+    MarkLeaving: membership.mark_leaving,
+    DropNode: membership.drop_node,
+    PutShard: membership.put_shard,
 }

@@ -12,10 +12,12 @@ import msgspec
 
 from broker.model.arguments import arguments_decoder, arguments_encoder
 from broker.model.names import (
+    NO_PEER,
     NO_SESSION,
     ClientId,
     ClientSessionId,
     ExchangeName,
+    PeerId,
     QueueId,
     QueueName,
     SessionId,
@@ -178,6 +180,56 @@ class DeleteQueue(msgspec.Struct, frozen=True, tag=True):
     session: SessionId = NO_SESSION
 
 
+class FoundCluster(msgspec.Struct, frozen=True, tag=True):
+    """By its first node, which holds the only replica of each shard: 0 (the meta shard) to ``shard_count``.
+
+    ``cluster_id``: CLUSTER_ID_SIZE random bytes.
+    """
+
+    cluster_id: bytes
+    name: str
+    replication_factor: int
+    shard_count: int
+    peer: PeerId
+    node_name: str
+    address: str
+    zone: str
+
+
+class PutNode(msgspec.Struct, frozen=True, tag=True):
+    """A node, new or changed.  ``replaces``: the member that had its name until now, which is to leave."""
+
+    peer: PeerId
+    name: str
+    address: str
+    zone: str
+    replaces: PeerId = NO_PEER
+
+
+class MarkLeaving(msgspec.Struct, frozen=True, tag=True):
+    """Its replicas are to move elsewhere; with ``leaving=False`` it may stay after all."""
+
+    peer: PeerId
+    leaving: bool = True
+
+
+class DropNode(msgspec.Struct, frozen=True, tag=True):
+    """It has no replicas any more."""
+
+    peer: PeerId
+
+
+class PutShard(msgspec.Struct, frozen=True, tag=True):
+    """Which nodes are to hold a shard's voters, the preferred leader first; only if ``old`` is what stands there.
+
+    A new shard has the next number, and none of old.
+    """
+
+    shard: ShardId
+    old: tuple[PeerId, ...]
+    replicas: tuple[PeerId, ...]
+
+
 TopologyCommand: TypeAlias = (
     CreateVhost
     | DeleteVhost
@@ -195,6 +247,11 @@ TopologyCommand: TypeAlias = (
     | DeleteClientSession
     | PutSubscriptions
     | DropSubscriptions
+    | FoundCluster
+    | PutNode
+    | MarkLeaving
+    | DropNode
+    | PutShard
 )
 
 _decoder = arguments_decoder(TopologyCommand)

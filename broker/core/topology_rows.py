@@ -7,17 +7,19 @@ MessagePack.  Bindings with arguments end in a digest of them, so that a key sta
 from __future__ import annotations
 
 import hashlib
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from broker.core.topology_commands import PasswordHash
 from broker.model.arguments import arguments_decoder, arguments_encoder, encode_arguments
 from broker.model.names import (
+    NO_PEER,
     NO_SESSION,
     ClientId,
     ClientSessionId,
     ExchangeName,
+    PeerId,
     QueueId,
     SessionId,
     ShardId,
@@ -167,6 +169,51 @@ class BindingRow(msgspec.Struct, frozen=True):
         return key + hashlib.blake2b(binding.arguments, digest_size=DIGEST_SIZE).digest()
 
 
+class ClusterRow(msgspec.Struct, frozen=True):
+    """There is one, from the founding on.  ``next_number``: the next node's, none is given twice.
+
+    ``shard_count``: data shards, which are numbered from 1; the meta shard is 0.
+    """
+
+    cluster_id: bytes
+    name: str
+    replication_factor: int
+    shard_count: int
+    next_number: int
+
+    def key(self) -> bytes:
+        return _key(b"k")
+
+
+class NodeRow(msgspec.Struct, frozen=True):
+    """``number`` (1 to NODE_NUMBER_MAX) tells its volatile things from others' in fewer bits than ``peer`` has.
+
+    ``address``: where it listens to other nodes.  ``zone``: what it may fail together with, or empty.  One that is
+    leaving may have ``replaced_by``, which has its name now.
+    """
+
+    peer: PeerId
+    number: int
+    name: str
+    address: str
+    zone: str
+    state: Literal["member", "leaving"] = "member"
+    replaced_by: PeerId = NO_PEER
+
+    def key(self) -> bytes:
+        return b"n" + self.peer.to_bytes(8, "big")
+
+
+class ShardRow(msgspec.Struct, frozen=True):
+    """``replicas``: the nodes that are to hold its voters, in the order in which they are to lead."""
+
+    shard: ShardId
+    replicas: tuple[PeerId, ...]
+
+    def key(self) -> bytes:
+        return b"h" + self.shard.to_bytes(4, "big")
+
+
 NO_ARGUMENTS = encode_arguments({})
 
 Row: TypeAlias = (
@@ -179,6 +226,9 @@ Row: TypeAlias = (
     | BindingRow
     | ClientSessionRow
     | SubscriptionRow
+    | ClusterRow
+    | NodeRow
+    | ShardRow
 )
 
 ROW_TYPES: dict[bytes, type[Row]] = {
@@ -191,6 +241,9 @@ ROW_TYPES: dict[bytes, type[Row]] = {
     b"b": BindingRow,
     b"s": ClientSessionRow,
     b"t": SubscriptionRow,
+    b"k": ClusterRow,
+    b"n": NodeRow,
+    b"h": ShardRow,
 }
 """In the order in which they can be restored: a row comes after those it names."""
 

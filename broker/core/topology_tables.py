@@ -6,7 +6,8 @@ name is taken once; only what is logged leaves rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
@@ -15,11 +16,14 @@ from broker.core.topology_rows import (
     ROW_TYPES,
     BindingRow,
     ClientSessionRow,
+    ClusterRow,
     CounterRow,
     ExchangeRow,
+    NodeRow,
     PermissionRow,
     QueueRow,
     Row,
+    ShardRow,
     SubscriptionRow,
     UserRow,
     VhostRow,
@@ -27,7 +31,17 @@ from broker.core.topology_rows import (
     encode_row,
 )
 from broker.core.users import Users
-from broker.model.names import ClientId, ClientSessionId, ExchangeName, QueueId, QueueName, SessionId, VhostName
+from broker.model.names import (
+    ClientId,
+    ClientSessionId,
+    ExchangeName,
+    PeerId,
+    QueueId,
+    QueueName,
+    SessionId,
+    ShardId,
+    VhostName,
+)
 from routing.bindings import Binding
 from routing.router import Router
 from routing.subscriptions import Subscription
@@ -63,6 +77,9 @@ class TopologyTables:
         self.queues: dict[QueueId, QueueRow] = {}
         self.sessions: dict[ClientSessionId, ClientSessionRow] = {}
         self.queues_of_session: dict[SessionId, dict[QueueId, None]] = {}
+        self.cluster: ClusterRow | None = None
+        self.nodes: dict[PeerId, NodeRow] = {}
+        self.shards: dict[ShardId, ShardRow] = {}
         self.rights_generation = 0
         self._next_id = 1
         self._next_volatile_id = VOLATILE_ID_FIRST
@@ -95,31 +112,10 @@ class TopologyTables:
             by_kind[type(row)].append(row)
         for row in (row for kind in by_kind.values() for row in kind):
             try:
-                self._restore(row)
+                RESTORES[type(row)](self, row)
             except KeyError as error:
                 raise ValueError(f"topology row {row.key()!r} names what is not there: {error}") from error
         self._changed.clear()
-
-    def _restore(self, row: Row) -> None:
-        match row:
-            case CounterRow():
-                self._next_id = row.next_id
-            case VhostRow():
-                self.put_vhost(row)
-            case UserRow():
-                self.put_user(row)
-            case PermissionRow():
-                self.put_permission(row)
-            case ExchangeRow():
-                self.put_exchange(row)
-            case QueueRow():
-                self.put_queue(row)
-            case BindingRow():
-                self.bind(row.vhost, row.binding)
-            case ClientSessionRow():
-                self.put_session(row)
-            case SubscriptionRow():
-                self.put_subscription(row.vhost, row.subscription)
 
     def _write(self, row: Row) -> None:
         self._changed[row.key()] = row
@@ -272,6 +268,47 @@ class TopologyTables:
             self._erase(BindingRow(vhost_name, binding))
         return removed
 
+    # Nodes and shards
+
+    def put_cluster(self, row: ClusterRow) -> None:
+        self.cluster = row
+        self._write(row)
+
+    def put_node(self, row: NodeRow) -> None:
+        self.nodes[row.peer] = row
+        self._write(row)
+
+    def drop_node(self, row: NodeRow) -> None:
+        del self.nodes[row.peer]
+        self._erase(row)
+
+    def put_shard(self, row: ShardRow) -> None:
+        """Raises KeyError if it names a node that isn't there."""
+        for peer in row.replicas:
+            self.nodes[peer]
+        self.shards[row.shard] = row
+        self._write(row)
+
 
 def _key_of(changed: tuple[bytes, Row | None]) -> bytes:
     return changed[0]
+
+
+def _restore_counter(tables: TopologyTables, row: CounterRow) -> None:
+    tables._next_id = row.next_id
+
+
+RESTORES: dict[type[Row], Callable[[TopologyTables, Any], object]] = {
+    CounterRow: _restore_counter,
+    VhostRow: TopologyTables.put_vhost,
+    UserRow: TopologyTables.put_user,
+    PermissionRow: TopologyTables.put_permission,
+    ExchangeRow: TopologyTables.put_exchange,
+    QueueRow: TopologyTables.put_queue,
+    BindingRow: lambda tables, row: tables.bind(row.vhost, row.binding),
+    ClientSessionRow: TopologyTables.put_session,
+    SubscriptionRow: lambda tables, row: tables.put_subscription(row.vhost, row.subscription),
+    ClusterRow: TopologyTables.put_cluster,
+    NodeRow: TopologyTables.put_node,
+    ShardRow: TopologyTables.put_shard,
+}

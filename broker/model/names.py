@@ -15,6 +15,8 @@ ConsumerTag = NewType("ConsumerTag", str)
 DeliveryTag = NewType("DeliveryTag", int)
 """A delivery's number on its channel, from 1."""
 ExchangeName = NewType("ExchangeName", str)
+PeerId = NewType("PeerId", int)
+"""u64, from 1: a data directory, and so a node, whatever the node is called."""
 QueueId = NewType("QueueId", int)
 """u64, given once and never again."""
 QueueName = NewType("QueueName", str)
@@ -26,6 +28,7 @@ UserName = NewType("UserName", str)
 VhostName = NewType("VhostName", str)
 
 NO_SESSION = SessionId(0)
+NO_PEER = PeerId(0)
 
 NAME_SIZE_MAX = 255
 """Bytes of UTF-8 (AMQP 0-9-1's short string)."""
