@@ -1,0 +1,1 @@
+"""Nodes of one cluster: their links, who is there, where shards live."""

@@ -1,0 +1,376 @@
+"""All links of one node, without I/O: who is there, who is suspected, what to dial, what to send.
+
+The edge (``transport.py``, or a simulated net) dials what ``take_dials`` says, reports connections, bytes and ends,
+calls ``tick`` every 50 ms or so, and serves the links that ``take_ready`` names.  A node sends on the links that it
+dialed and receives on those that it accepted; with one of each for every channel, and heartbeats coming, the other
+node is *up*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from random import Random
+from typing import Any, Protocol
+
+import msgspec
+
+from broker.cluster.dials import Dials
+from broker.cluster.frame import Frame, encode_frames
+from broker.cluster.frame_kinds import Channel, Kind, Role
+from broker.cluster.hello import FRESH, Handshake, PeerInfo, Terms
+from broker.cluster.peer import HEARTBEAT_INTERVAL_S, SILENCE_S_MAX, SUSPICION_S, Peer, PeerFigures
+from broker.cluster.peer_link import PeerLink
+from broker.cluster.violation import Closing, Reason
+
+QUEUE_SIZE_MAX: dict[Channel, int] = {Channel.CONSENSUS: 8 << 20, Channel.BULK: 32 << 20, Channel.FORWARD: 16 << 20}
+"""Bytes that wait for the socket; consensus and bulk are sent no more, forward is ``full``."""
+TICK_LATE_S = 0.2
+"""Ticks further apart than this say that we stood still, which is not the others' silence."""
+PEER_COUNT_MAX = 1024
+"""Nodes whose incarnation is remembered: those without a link are forgotten first."""
+
+
+class Receiver(Protocol):
+    """The rest of the cluster, told what the links bring.  It may call ``Peers`` from within."""
+
+    def receive_frames(self, info: PeerInfo, channel: Channel, frames: Sequence[Frame]) -> None:
+        """All that one read brought, in order, on a channel."""
+
+    def receive_heartbeat(self, info: PeerInfo, payload: list[Any], now: float) -> None: ...
+
+    def peer_up(self, info: PeerInfo) -> None:
+        """It can be spoken with and heard.  What was sent before it was down may be lost."""
+
+    def peer_down(self, info: PeerInfo) -> None:
+        """It was up: a link is closed, or it is silent."""
+
+    def peer_seen(self, info: PeerInfo) -> None:
+        """On each hello that was proved, of fresh nodes too."""
+
+
+class Peers:
+    """Of one node, for as long as it runs."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        receiver: Receiver,
+        random: Random,
+        draw_nonce: Callable[[], bytes],
+        heartbeat_payload: Callable[[], list[Any]],
+        now: float,
+        *,
+        heartbeat_interval_s: float = HEARTBEAT_INTERVAL_S,
+        suspicion_s: float = SUSPICION_S,
+        silence_s_max: float = SILENCE_S_MAX,
+    ) -> None:
+        """``draw_nonce``: 32 bytes nobody can foresee.  ``heartbeat_payload``: what goes with the next heartbeats."""
+        assert heartbeat_interval_s < suspicion_s < silence_s_max
+        self._terms = terms
+        self._receiver = receiver
+        self._draw_nonce = draw_nonce
+        self._heartbeat_payload = heartbeat_payload
+        self._heartbeat_interval_s = heartbeat_interval_s
+        self._suspicion_s = suspicion_s
+        self._silence_s_max = silence_s_max
+        self._dials = Dials(random)
+        self._links: dict[PeerLink, None] = {}
+        """Those that aren't closing."""
+        self._ready: dict[PeerLink, None] = {}
+        self._peers: dict[int, Peer] = {}
+        self._ticked_at = now
+        self._heartbeat_at = now
+        self._stopped = False
+
+    # What the rest of the cluster asks
+
+    def send(self, peer: int, channel: Channel, frames: Sequence[Frame]) -> bool:
+        """False: nothing was sent, since no link is ready or too much waits on it (forward takes more, see ``full``).
+
+        True says only that they are queued: they are lost if the link is closed.
+        """
+        link = self._dialed(peer, channel)
+        if link is None:
+            return False
+        data = encode_frames(frames)
+        over = link.queued_size + len(data) > QUEUE_SIZE_MAX[channel]
+        if over and link.queued_size and channel is not Channel.FORWARD:
+            return False
+        link.send(data)
+        self._ready[link] = None
+        return True
+
+    def queued_size(self, peer: int, channel: Channel) -> int:
+        """Bytes that wait for the socket."""
+        link = self._dialed(peer, channel)
+        return 0 if link is None else link.queued_size
+
+    def full(self, peer: int) -> bool:
+        """Whether forward should be sent nothing more: too much waits, or there is no link to wait for."""
+        link = self._dialed(peer, Channel.FORWARD)
+        return link is None or link.queued_size >= QUEUE_SIZE_MAX[Channel.FORWARD]
+
+    def up(self) -> list[PeerInfo]:
+        """Those that can be spoken with and heard, by peer id."""
+        return [self._peers[number].info for number in sorted(self._peers) if self._peers[number].up]
+
+    def figures(self) -> list[PeerFigures]:
+        """Of all that are linked with us, by peer id."""
+        return [self._peers[number].figures() for number in sorted(self._peers) if self._peers[number].links]
+
+    def set_addresses(self, addresses: Iterable[str], now: float) -> None:
+        """Where the other nodes are; our own may be among them."""
+        self._dials.set_addresses(addresses, now)
+        self._forget_addresses(now)
+
+    def set_cluster_id(self, cluster_id: bytes, now: float) -> None:
+        """This node was fresh and is now in a cluster: it says hello anew to everybody."""
+        identity = self._terms.identity
+        assert identity.cluster_id == FRESH != cluster_id
+        identity = msgspec.structs.replace(identity, cluster_id=cluster_id)
+        self._terms = msgspec.structs.replace(self._terms, identity=identity)
+        self._close_all(Reason.IDENTITY_CHANGED, now)
+        self._dials.hurry(now)
+
+    def stop(self, now: float) -> None:
+        """Closes all links, for good."""
+        self._stopped = True
+        self._close_all(Reason.SHUTDOWN, now)
+
+    # What the edge reports and asks
+
+    def take_dials(self, now: float) -> list[tuple[str, Channel]]:
+        """What to dial.  Each is answered with ``dialed`` or ``dial_failed``."""
+        return [] if self._stopped else self._dials.take_due(now, self._is_reached)
+
+    def dialed(self, address: str, channel: Channel, now: float) -> PeerLink:
+        """A connection to it is there."""
+        link = self._open(Role.DIALER, channel, address, now)
+        if address not in self._dials:
+            self._close(link, Closing(Reason.FORGOTTEN), now)
+        return link
+
+    def dial_failed(self, address: str, channel: Channel, now: float) -> None:
+        """No connection came of it."""
+        self._dials.ended(address, channel, False, now)
+
+    def accepted(self, now: float) -> PeerLink:
+        """A connection from somebody is there."""
+        return self._open(Role.ACCEPTOR, None, None, now)
+
+    def receive_data(self, link: PeerLink, data: bytes, now: float) -> None:
+        """Bytes from a link; ends of stream are ``closed``."""
+        was_ready = link.was_ready
+        frames = link.receive_data(data, now)
+        if link.was_ready and not was_ready:
+            self._register(link, now)
+        if frames:
+            self._deliver(link, frames, now)
+        self._serve(link, now)
+
+    def receive_written(self, link: PeerLink, size: int) -> bool:
+        """So many bytes of its output are written.  Whether forward to that node is no longer ``full``."""
+        bound = QUEUE_SIZE_MAX[Channel.FORWARD]
+        was_full = link.queued_size >= bound
+        link.receive_written(size)
+        return was_full and link.queued_size < bound and link.channel is Channel.FORWARD
+
+    def closed(self, link: PeerLink, closing: Closing, now: float) -> None:
+        """Its connection is gone.  The reason is ours if we closed it."""
+        self._close(link, closing, now)
+        self._ready.pop(link, None)
+
+    def take_ready(self) -> list[PeerLink]:
+        """Links that have output or are closing since this was asked last."""
+        ready, self._ready = list(self._ready), {}
+        return ready
+
+    def tick(self, now: float) -> None:
+        """Heartbeats, suspicion and deadlines."""
+        late_s = now - self._ticked_at - TICK_LATE_S
+        self._ticked_at = now
+        for link in [link for link in self._links if now >= link.deadline]:
+            link.receive_timeout(now)
+            self._serve(link, now)
+        if now >= self._heartbeat_at:
+            self._heartbeat_at = now + self._heartbeat_interval_s
+            self._send_heartbeats(now)
+        for number in sorted(self._peers):
+            peer = self._peers.get(number)
+            if peer is not None and Channel.CONSENSUS in peer.accepted:
+                peer.heard_at += max(0.0, late_s)
+                self._watch(peer, now)
+
+    # Links
+
+    def _open(self, role: Role, channel: Channel | None, address: str | None, now: float) -> PeerLink:
+        handshake = Handshake(role, self._terms, channel, self._draw_nonce(), self._judge)
+        link = PeerLink(handshake, address, now)
+        self._links[link] = None
+        if self._stopped:
+            self._close(link, Closing(Reason.SHUTDOWN), now)
+        self._ready[link] = None
+        return link
+
+    def _judge(self, info: PeerInfo, cluster_name: str, proved: bool) -> Closing | None:
+        """Before the proof only a dialer asks: whether to go on at all.  What is refused then isn't told to anybody."""
+        who = self._terms.identity
+        ours = (info.peer, info.incarnation) == (who.peer, who.incarnation)
+        if ours or not proved:
+            if ours:
+                return Closing(Reason.OURSELVES, info.node_name)
+            # A dialer keeps the link that it has; an acceptor takes the newer.
+            return Closing(Reason.DUPLICATE, info.node_name) if self._has_other(info) else None
+        if info.peer == who.peer:
+            return Closing(Reason.COPIED_PEER, f"peer {who.peer:x}, {info.node_name} and {who.node_name}")
+        if cluster_name != who.cluster_name:
+            return Closing(Reason.CLUSTER_NAME, f"{cluster_name} and {who.cluster_name}")
+        if FRESH not in (info.cluster_id, who.cluster_id) and info.cluster_id != who.cluster_id:
+            return Closing(Reason.CLUSTER_ID, f"{info.cluster_id.hex()} and {who.cluster_id.hex()}")
+        known = self._peers.get(info.peer)
+        if known is not None and info.incarnation < known.info.incarnation:
+            return Closing(Reason.STALE_INCARNATION, info.node_name)
+        return None
+
+    def _has_other(self, info: PeerInfo) -> bool:
+        """Whether another dialed link to that node, on the channel of the link that ``info`` is of, is there."""
+        dialed = [link for link in self._links if link.role is Role.DIALER and link.info is not None]
+        channel = next(link.channel for link in dialed if link.info is info)
+        return any(
+            link.info is not info
+            and link.channel is channel
+            and (link.info.peer, link.info.incarnation) == (info.peer, info.incarnation)
+            for link in dialed
+            if link.info is not None
+        )
+
+    def _register(self, link: PeerLink, now: float) -> None:
+        """Its handshake is done."""
+        info, channel = link.info, link.channel
+        assert info is not None
+        assert channel is not None
+        peer = self._peer(info, now)
+        old = peer.links_of(link.role).get(channel)
+        if old is not None:
+            self._close(old, Closing(Reason.REPLACED), now)
+        peer.links_of(link.role)[channel] = link
+        if link.address is not None:
+            self._dials.found(link.address, info.peer)
+        else:
+            self._dials.learn(info.peer, info.address, now)
+            if channel is Channel.CONSENSUS:
+                peer.heard_at = now
+        self._receiver.peer_seen(info)
+        self._look_up(peer)
+
+    def _peer(self, info: PeerInfo, now: float) -> Peer:
+        """Of this incarnation: an older one is down."""
+        peer = self._peers.get(info.peer)
+        if peer is not None and peer.info.incarnation < info.incarnation:
+            for link in peer.links:
+                self._close(link, Closing(Reason.NEWER_INCARNATION), now)
+            peer = None
+        if peer is None:
+            self._forget_peers()
+            peer = self._peers[info.peer] = Peer(info)
+        peer.info = info
+        return peer
+
+    def _forget_peers(self) -> None:
+        for number, peer in list(self._peers.items()):
+            if len(self._peers) < PEER_COUNT_MAX:
+                break
+            if not peer.links:
+                del self._peers[number]
+
+    def _deliver(self, link: PeerLink, frames: list[Frame], now: float) -> None:
+        info, channel = link.info, link.channel
+        assert info is not None
+        assert channel is not None
+        rest = frames
+        if channel is Channel.CONSENSUS:
+            rest = [frame for frame in frames if frame.kind != Kind.HEARTBEAT]
+            for frame in frames:
+                if frame.kind == Kind.HEARTBEAT:
+                    self._receive_heartbeat(info, frame.head, now)
+        if rest:
+            self._receiver.receive_frames(info, channel, rest)
+
+    def _serve(self, link: PeerLink, now: float) -> None:
+        """After anything that may have made output or closed it."""
+        if link.closing is not None:
+            self._close(link, link.closing, now)
+        elif link.has_output:
+            self._ready[link] = None
+
+    def _close(self, link: PeerLink, closing: Closing, now: float) -> None:
+        link.close(closing)
+        if link not in self._links:
+            return
+        del self._links[link]
+        self._ready[link] = None
+        assert link.closing is not None
+        if link.address is not None and link.channel is not None:
+            self._dials.ended(link.address, link.channel, link.was_ready, now)
+            if link.info is not None:
+                self._dials.found(link.address, link.info.peer)
+            if link.closing.reason is Reason.OURSELVES:
+                self._dials.found_ourselves(link.address, now)
+        peer = None if link.info is None else self._peers.get(link.info.peer)
+        if link.was_ready and peer is not None and peer.remove(link):
+            if not peer.accepted:
+                self._dials.unlearn(peer.info.peer, now)
+            self._take_down(peer)
+
+    def _close_all(self, reason: Reason, now: float) -> None:
+        for link in list(self._links):
+            self._close(link, Closing(reason), now)
+
+    def _forget_addresses(self, now: float) -> None:
+        for link in list(self._links):
+            if link.address is not None and link.address not in self._dials:
+                self._close(link, Closing(Reason.FORGOTTEN), now)
+
+    def _dialed(self, peer: int, channel: Channel) -> PeerLink | None:
+        known = self._peers.get(peer)
+        return None if known is None else known.dialed.get(channel)
+
+    def _is_reached(self, peer: int, channel: Channel) -> bool:
+        return self._dialed(peer, channel) is not None
+
+    # Up and down
+
+    def _send_heartbeats(self, now: float) -> None:
+        numbers = [number for number, peer in self._peers.items() if Channel.CONSENSUS in peer.dialed]
+        if not numbers:
+            return
+        payload = self._heartbeat_payload()
+        for number in numbers:
+            echo_ms = self._peers[number].echo_ms(now)
+            self.send(number, Channel.CONSENSUS, [Frame(Kind.HEARTBEAT, [int(now * 1000), echo_ms, payload])])
+
+    def _receive_heartbeat(self, info: PeerInfo, head: list[Any], now: float) -> None:
+        clock_ms, echo_ms, payload = head
+        peer = self._peers.get(info.peer)
+        if peer is not None and peer.info.incarnation == info.incarnation:
+            peer.receive_clock(clock_ms, echo_ms, now)
+            self._look_up(peer)
+            self._receiver.receive_heartbeat(info, payload, now)
+
+    def _look_up(self, peer: Peer) -> None:
+        if peer.complete and not peer.up:
+            peer.up = True
+            self._receiver.peer_up(peer.info)
+
+    def _take_down(self, peer: Peer) -> None:
+        if peer.up:
+            peer.up = False
+            self._receiver.peer_down(peer.info)
+
+    def _watch(self, peer: Peer, now: float) -> None:
+        silence_s = now - peer.heard_at
+        if silence_s > self._suspicion_s:
+            self._take_down(peer)
+        if silence_s > self._silence_s_max:
+            for link in list(peer.accepted.values()):
+                self._close(link, Closing(Reason.SILENT), now)
