@@ -16,6 +16,8 @@ def report(error: ConfigError) -> None:
 def check(config: Config) -> None:
     """It was read, so it is good."""
     listeners = ", ".join(f"{each.protocol} on {each.host}:{each.port}" for each in config.broker.listeners)
+    if config.cluster.listen:
+        listeners += f", other nodes on {config.cluster.listen}"
     print(f"good: {listeners}; data in {config.broker.storage.log_dir}")
 
 

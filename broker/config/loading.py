@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping as Environment
 from pathlib import Path
 
+from broker.config.agreement import check_agreement
 from broker.config.checking import check_tree, overlay
 from broker.config.problem import ConfigError, Mark, Problem, suggestion
 from broker.config.schema import Config
@@ -23,6 +24,8 @@ def load(path: Path | None, environment: Environment[str, str]) -> Config:
             root = read_variable(root, name, environment[name])
     problems: list[Problem] = []
     config = check_tree(root, problems) if root is not None else Config()
+    if root is not None and not problems:
+        check_agreement(config, root, problems)
     if problems:
         raise ConfigError(problems)
     return config

@@ -52,7 +52,7 @@ def item_lines(item: Section) -> Iterator[str]:
 def render_value(value: Any, hint: Any) -> str:
     meta, _ = unwrap(hint)
     extra = meta.extra or {}
-    if extra.get("secret"):
+    if extra.get("secret") and value:
         return json.dumps(HIDDEN)
     if "unit" in extra:
         return FORMATTERS[extra["unit"]](value)

@@ -20,6 +20,11 @@ SECRET = {"secret": True}
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255)]
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
 """0 asks the system for a free one; the banner tells which."""
+OptionalName: TypeAlias = Annotated[str, Meta(min_length=0, max_length=255)]
+"""Empty: not given."""
+FilePath: TypeAlias = Annotated[str, Meta(min_length=0, max_length=4096)]
+"""Empty: not given."""
+SECRET_SIZE_MAX = 1024
 Origin: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255)]
 MemorySize: TypeAlias = Annotated[int, Meta(ge=MIB, le=1 << 50, extra=SIZE)]
 MessageCount: TypeAlias = Annotated[int, Meta(ge=1, le=65535)]
@@ -30,12 +35,39 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     """A mapping in the file."""
 
 
+class ClusterTls(Section, frozen=True, kw_only=True):
+    """PEM files.  With them nodes speak TLS, and each shows the other a certificate that the CA signed."""
+
+    ca_file: FilePath = ""
+    cert_file: FilePath = ""
+    key_file: FilePath = ""
+
+
 class Cluster(Section, frozen=True, kw_only=True):
-    """Who this node is.  A node alone is a cluster of one."""
+    """Who this node is, and who the others are.  A node alone is a cluster of one."""
 
     node_id: Annotated[int, Meta(ge=1, le=65535)] = 1
+    node_name: OptionalName = ""
     cluster_name: Name = "dragoman"
+    listen: OptionalName = ""
+    advertise: OptionalName = ""
+    peers: Annotated[tuple[Name, ...], Meta(max_length=64)] = ()
+    zone: OptionalName = ""
+    secret: Annotated[str, Meta(min_length=0, max_length=SECRET_SIZE_MAX, extra=SECRET)] = ""
+    secret_file: FilePath = ""
+    tls: ClusterTls = ClusterTls()
     shards: Annotated[int, Meta(ge=1, le=64)] = 4
+    replication_factor: Literal[1, 3, 5] = 3
+    default_confirm: Literal["quorum", "leader", "none"] = "quorum"
+    replace_dead_after: Annotated[float, Meta(ge=0, le=30 * 86400, extra=DURATION)] = 0.0
+    heartbeat_interval: Annotated[float, Meta(ge=0.01, le=1, extra=DURATION)] = 0.1
+    suspect_after: Annotated[float, Meta(ge=0.1, le=4, extra=DURATION)] = 0.5
+    election_timeout: Annotated[float, Meta(ge=0.1, le=4, extra=DURATION)] = 0.5
+
+    @property
+    def name_of_node(self) -> str:
+        """What it is called if nobody said."""
+        return self.node_name or f"node-{self.node_id}"
 
 
 class AmqpListener(Section, frozen=True, kw_only=True):
@@ -121,10 +153,9 @@ class Storage(Section, frozen=True, kw_only=True):
 
 
 class Replication(Section, frozen=True, kw_only=True):
-    """How many nodes hold a message, and how many must before it is confirmed."""
+    """What is fixed.  How many nodes hold a message is ``cluster.replication_factor``."""
 
-    default_replication_factor: Literal[1] = 1
-    min_insync_replicas: Literal[1] = 1
+    min_insync_replicas: Literal["majority", 1, 2, 3] = "majority"
     unclean_leader_election: Literal[False] = False
 
 
