@@ -39,6 +39,7 @@ class Reason(enum.StrEnum):
     CONNECTION_REFUSED = "connection-refused"
     UNREACHABLE = "unreachable"
     RESET = "reset"
+    NO_ROOM = "no-room"
     CONNECT_TIMEOUT = "connect-timeout"
     WRITE_TIMEOUT = "write-timeout"
     TLS = "tls"
@@ -72,6 +73,7 @@ WORDS: dict[Reason, str] = {
     Reason.CONNECTION_REFUSED: "nobody listens at the address",
     Reason.UNREACHABLE: "there is no way to the address",
     Reason.RESET: "the connection was broken off",
+    Reason.NO_ROOM: "this machine has no room for another connection",
     Reason.CONNECT_TIMEOUT: "nobody answered at the address",
     Reason.WRITE_TIMEOUT: "the other node did not take what was sent to it",
     Reason.TLS: "TLS could not be agreed on",

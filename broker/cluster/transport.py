@@ -1,0 +1,317 @@
+"""Links between nodes over TCP, with or without TLS: listens, dials, and lets ``Peers`` know.
+
+Whoever sends through ``peers`` calls ``flush`` when a round's sends are done; ``ring`` is called when the receiver was
+told something, so that a round is made.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from random import Random
+from typing import Any
+
+import structlog
+import trio
+
+from broker.cluster.frame import Frame
+from broker.cluster.frame_kinds import Channel, Role
+from broker.cluster.hello import NONCE_SIZE, PeerInfo, Terms
+from broker.cluster.link_stream import LinkStream, closing_of, set_options
+from broker.cluster.peer_link import HANDSHAKE_TIMEOUT_S, PeerLink
+from broker.cluster.peers import Peers, Receiver
+from broker.cluster.tls import TlsContexts
+from broker.cluster.violation import Closing, Reason
+
+log = structlog.get_logger()
+
+TICK_S = 0.05
+CONNECT_TIMEOUT_S = 3.0
+STOP_TIMEOUT_S = 1.0
+"""For what is queued to leave when the node stops."""
+HANDSHAKE_COUNT_MAX = 64
+"""Of connections accepted from who hasn't proved anything: beyond, they are closed unheard."""
+REPEAT_S = 60.0
+"""After which the same trouble with the same address is logged again."""
+TROUBLE_COUNT_MAX = 1024
+"""Addresses whose last trouble is remembered."""
+NOT_WORTH_A_LINE = frozenset(
+    {Reason.OURSELVES, Reason.DUPLICATE, Reason.SHUTDOWN, Reason.FORGOTTEN, Reason.IDENTITY_CHANGED}
+)
+
+
+class AddressUnavailable(Exception):
+    """The cluster's listener can't have its address; says which, and why."""
+
+
+async def listen(host: str, port: int) -> list[trio.SocketListener]:
+    """``port`` 0: any that is free.  Raises AddressUnavailable."""
+    try:
+        return await trio.open_tcp_listeners(port, host=host)
+    except OSError as error:
+        raise AddressUnavailable(f"cluster on {host}:{port}: {error.strerror or error}") from error
+
+
+class Transport:
+    """Of one node.  ``peers`` is what the rest of the cluster speaks with."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        listeners: Sequence[trio.SocketListener],
+        receiver: Receiver,
+        heartbeat_payload: Callable[[], list[Any]],
+        ring: Callable[[], None],
+        random: Random,
+        tls: TlsContexts | None = None,
+    ) -> None:
+        """Takes the listeners over.  In a trio run: its clock is read."""
+        self._listeners = listeners
+        self._receiver = _Told(receiver)
+        self._ring = ring
+        self._tls = tls
+        self._streams: dict[PeerLink, LinkStream] = {}
+        self._handshake_count = 0
+        """Accepted connections that have proved nothing, in TLS's handshake or in ours."""
+        self._troubles = _Troubles()
+        self._stopping = trio.Event()
+        self._none_left = trio.Event()
+        self.peers = Peers(
+            terms,
+            self._receiver,
+            random,
+            lambda: secrets.token_bytes(NONCE_SIZE),
+            heartbeat_payload,
+            trio.current_time(),
+        )
+
+    def set_addresses(self, addresses: Iterable[str]) -> None:
+        """Where the other nodes are, host:port each."""
+        self.peers.set_addresses(addresses, trio.current_time())
+        self._served()
+
+    def set_cluster_id(self, cluster_id: bytes) -> None:
+        """This node is in a cluster now."""
+        self.peers.set_cluster_id(cluster_id, trio.current_time())
+        self._served()
+
+    def flush(self) -> None:
+        """Lets out what was sent; it waits for nothing."""
+        for link in self.peers.take_ready():
+            if (stream := self._streams.get(link)) is not None:
+                stream.wake()
+
+    def stop(self) -> None:
+        """Ends ``run``, when what is queued has left, or after a second."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Until it is stopped or cancelled.  Links, listeners and dials end with it."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._tick, nursery)
+                for listener in self._listeners:
+                    nursery.start_soon(self._accept_all, listener, nursery)
+                await self._stopping.wait()
+                self.peers.stop(trio.current_time())
+                self._served()
+                with trio.move_on_after(STOP_TIMEOUT_S):
+                    while self._streams:
+                        self._none_left = trio.Event()
+                        await self._none_left.wait()
+                nursery.cancel_scope.cancel()
+        finally:
+            self.peers.stop(trio.current_time())
+            self._served()
+            for listener in self._listeners:
+                await trio.aclose_forcefully(listener)
+
+    async def _tick(self, nursery: trio.Nursery) -> None:
+        while True:
+            now = trio.current_time()
+            self.peers.tick(now)
+            for address, channel in self.peers.take_dials(now):
+                nursery.start_soon(self._dial, address, channel)
+            self._served()
+            await trio.sleep(TICK_S)
+
+    async def _accept_all(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
+        # It waits and goes on when descriptors have run out.
+        await trio.serve_listeners(self._accept, [listener], handler_nursery=nursery)
+
+    async def _accept(self, stream: trio.SocketStream) -> None:
+        counted = _Counted(self)
+        try:
+            host = str(stream.socket.getpeername()[0])
+            set_options(stream)
+        except (OSError, trio.BrokenResourceError):
+            # It is gone again.
+            await trio.aclose_forcefully(stream)
+            return
+        if self._handshake_count >= HANDSHAKE_COUNT_MAX:
+            if self._troubles.is_new("", Reason.HELLO_TIMEOUT, trio.current_time()):
+                log.warning("cluster connections closed unheard: too many say hello at once", peer=host)
+            await trio.aclose_forcefully(stream)
+            return
+        counted.enter()
+        try:
+            secured = await self._secure(stream, True, host)
+            if secured is not None:
+                await self._serve(self.peers.accepted(trio.current_time()), secured, host, counted.leave)
+        finally:
+            counted.leave()
+
+    async def _dial(self, address: str, channel: Channel) -> None:
+        stream = await self._connect(address)
+        secured = None if stream is None else await self._secure(stream, False, address)
+        now = trio.current_time()
+        if secured is None:
+            self.peers.dial_failed(address, channel, now)
+        else:
+            await self._serve(self.peers.dialed(address, channel, now), secured, address, _nothing)
+
+    async def _connect(self, address: str) -> trio.SocketStream | None:
+        """None: nobody is there."""
+        host, _, port = address.rpartition(":")
+        closing = Closing(Reason.CONNECT_TIMEOUT)
+        with trio.move_on_after(CONNECT_TIMEOUT_S):
+            try:
+                stream = await trio.open_tcp_stream(host.strip("[]"), int(port))
+                set_options(stream)
+                return stream
+            except (OSError, UnicodeError, trio.BrokenResourceError) as error:
+                closing = closing_of(error)
+        self._tell(address, closing)
+        return None
+
+    async def _secure(self, stream: trio.SocketStream, accepted: bool, address: str) -> trio.abc.Stream | None:
+        """With TLS, if there is to be TLS; None: it came to nothing, and is closed."""
+        if self._tls is None:
+            return stream
+        context = self._tls.acceptor if accepted else self._tls.dialer
+        secured = trio.SSLStream(stream, context, server_side=accepted, https_compatible=True)
+        closing: Closing | None = Closing(Reason.TLS, "no handshake in time")
+        try:
+            with trio.move_on_after(HANDSHAKE_TIMEOUT_S):
+                try:
+                    await secured.do_handshake()
+                    closing = None
+                except trio.BrokenResourceError as error:
+                    closing = closing_of(error)
+        finally:
+            if closing is not None:
+                await trio.aclose_forcefully(stream)
+        if closing is not None:
+            self._tell(address, closing)
+            return None
+        return secured
+
+    async def _serve(self, link: PeerLink, stream: trio.abc.Stream, address: str, proved: Callable[[], None]) -> None:
+        """Until the link is closed.  ``proved`` is called when the other has proved who it is, maybe often."""
+
+        def served(room: bool) -> None:
+            if link.was_ready:
+                proved()
+            self._served(room)
+
+        self._streams[link] = LinkStream(link, stream, self.peers, served)
+        try:
+            await self._streams[link].run()
+        finally:
+            del self._streams[link]
+            if not self._streams:
+                self._none_left.set()
+            assert link.closing is not None
+            if link.info is not None and link.was_ready:
+                self._tell(address, link.closing, link.info.node_name)
+            elif link.role is Role.DIALER or link.closing.reason is not Reason.HUNG_UP:
+                # Who hung up before he had said who he is may have been ourselves, a probe, or somebody's doubt.
+                self._tell(address, link.closing)
+
+    def _served(self, room: bool = False) -> None:
+        """After anything that ``peers`` was told."""
+        if self._receiver.take_told() or room:
+            self._ring()
+        self.flush()
+
+    def _tell(self, address: str, closing: Closing, node_name: str = "") -> None:
+        """A line for each trouble with an address, and not for every try and channel.
+
+        ``node_name``: of the node that the link was ready with.
+        """
+        if closing.reason in NOT_WORTH_A_LINE:
+            return
+        if self._troubles.is_new(address, closing.reason, trio.current_time()):
+            if node_name:
+                log.warning("cluster link closed", node=node_name, address=address, reason=str(closing))
+            else:
+                log.warning("cluster connection failed", address=address, reason=str(closing))
+
+
+class _Counted:
+    """One accepted connection, for as long as it is among those that have proved nothing."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._count = 0
+
+    def enter(self) -> None:
+        self._transport._handshake_count += 1
+        self._count = 1
+
+    def leave(self) -> None:
+        self._transport._handshake_count -= self._count
+        self._count = 0
+
+
+def _nothing() -> None:
+    """A dialer isn't counted."""
+
+
+class _Troubles:
+    """What went wrong last with each address."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[Reason, float]] = {}
+
+    def is_new(self, address: str, reason: Reason, now: float) -> bool:
+        last = self._last.pop(address, None)
+        new = last is None or last[0] is not reason or now >= last[1] + REPEAT_S
+        while len(self._last) >= TROUBLE_COUNT_MAX:
+            del self._last[next(iter(self._last))]
+        self._last[address] = (reason, now) if last is None or new else last
+        return new
+
+
+class _Told:
+    """Passes all on to a receiver, knows whether there was anything, and logs who comes and goes."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._told = False
+
+    def take_told(self) -> bool:
+        told, self._told = self._told, False
+        return told
+
+    def receive_frames(self, info: PeerInfo, channel: Channel, frames: Sequence[Frame]) -> None:
+        self._told = True
+        self._receiver.receive_frames(info, channel, frames)
+
+    def receive_heartbeat(self, info: PeerInfo, payload: list[Any], now: float) -> None:
+        self._told = True
+        self._receiver.receive_heartbeat(info, payload, now)
+
+    def peer_up(self, info: PeerInfo) -> None:
+        self._told = True
+        log.info("node is up", node=info.node_name, address=info.address, peer=f"{info.peer:016x}")
+        self._receiver.peer_up(info)
+
+    def peer_down(self, info: PeerInfo) -> None:
+        self._told = True
+        log.warning("node is down", node=info.node_name, address=info.address, peer=f"{info.peer:016x}")
+        self._receiver.peer_down(info)
+
+    def peer_seen(self, info: PeerInfo) -> None:
+        self._told = True
+        self._receiver.peer_seen(info)
