@@ -895,6 +895,8 @@ class Journal:
         """Writes all that was submitted and marks the journal as closed cleanly; gives the directory back."""
     def abandon(self) -> None:
         """Gives the directory back as a process does that dies: nothing is written or marked."""
+    def groups(self) -> list[int]:
+        """Of which checkpoint or journal hold something and whose shards were not restored yet."""
     @property
     def cycle_wanted(self) -> bool:
         """Whether ``begin_cycle`` should be called."""
@@ -996,13 +998,25 @@ class Route:
 
 @final
 class Shard:
-    """A shard at its leader (kernel/src/shard.rs).  Outcomes are the log's numbers (kernel/src/wave.rs)."""
+    """A shard (kernel/src/shard.rs).  Outcomes are the log's numbers (kernel/src/wave.rs).
+
+    What takes something in raises ValueError unless the shard serves.  RaftDead: the group fell over Raft.
+    """
 
     @staticmethod
     def volatile(id: int, peer: int, incarnation: int) -> Shard: ...
     @staticmethod
     def logged_alone(journal: Journal, id: int, incarnation: int, seed: int, cache_size_max: int) -> Shard:
         """A shard whose only voter is this node, as the journal has it.  Raises Damage."""
+    @staticmethod
+    def replica(
+        journal: Journal, id: int, incarnation: int, seed: int, cache_size_max: int, voters: Sequence[int]
+    ) -> Shard:
+        """A member of a Raft group, as the journal has it.  Raises Damage.
+
+        ``voters``: the configuration of a group the store knows nothing of: its own peer founds one, none waits for
+        a leader's snapshot.  Until there is a checkpoint each start must say the same.
+        """
     @property
     def id(self) -> int: ...
     @property
@@ -1104,10 +1118,94 @@ class Shard:
         """Reads entries' frames back.  Takes as long as the disk does, without the GIL.  Raises Damage or OSError."""
     def put_row(self, key: bytes, value: bytes | None) -> None: ...
     def rows(self) -> list[tuple[bytes, bytes]]: ...
-    def propose(self, now_ms: int) -> None: ...
-    def campaign(self) -> None: ...
-    def receive_synced(self, write: int) -> None: ...
-    def tick(self) -> None: ...
+    def propose(self, now_ms: int) -> None:
+        """Proposes what was gathered, if that is possible now."""
+    def campaign(self) -> bool:
+        """Starts an election, which a group's only voter wins; False: not able to now."""
+    def receive_synced(self, write: int) -> None:
+        """The journal's writes through this one are on disk."""
+    def tick(self) -> None:
+        """Raft's clock."""
+    def step(self, message: bytes) -> bool:
+        """A peer's message; False: refused, nothing was done.  One with a snapshot is always refused here."""
+    def take_messages(self) -> list[tuple[int, bool, bytes]]:
+        """(peer, whether it goes by the bulk connection, message) that may be sent now."""
+    @property
+    def leading(self) -> bool: ...
+    @property
+    def leader(self) -> int:
+        """A peer; 0: none is known."""
+    @property
+    def term(self) -> int: ...
+    @property
+    def quiet(self) -> bool:
+        """Its clock may stand still.
+
+        A leader whose members all have its whole log and know that it is committed, with no change, transfer, read or
+        snapshot under way; a follower that knows a leader and has applied all it has.
+        """
+    @property
+    def dead(self) -> str | None:
+        """Why the group does nothing any more: every call raises RaftDead then."""
+    def transfer_leader(self, peer: int) -> bool:
+        """Asks another voter to lead; what was gathered waits until it does or time is up."""
+    def report_unreachable(self, peer: int) -> None:
+        """The last message to it was not sent."""
+    def report_snapshot(self, peer: int, arrived: bool) -> None:
+        """Must follow every snapshot that was sent."""
+    def report_snapshot_progress(self, peer: int) -> None:
+        """It is still on its way: its time starts again."""
+    def propose_conf(self, changes: Sequence[tuple[str, int]]) -> bool:
+        """("voter" | "learner" | "remove", peer); several at once by a joint configuration.  False: not now."""
+    def conf(self) -> tuple[list[int], list[int], list[int], list[int]]:
+        """Voters, voters that are being left (a joint configuration), learners, voters that will be learners."""
+    def status(self) -> tuple[str, int, int, int, int, int, list[tuple[int, int, bool, bool]]] | None:
+        """Role, term, leader, last index, commit, applied, [(peer, matched, active, snapshot pending)].
+
+        Roles: "follower", "pre-candidate", "candidate", "leader"; only a leader knows of peers.  None: volatile.
+        """
+    def read_index(self, context: int) -> bool:
+        """Asks through where a reader must have applied to see all that is committed now: see the effects.
+
+        An answer may never come.  False: not the leader, or not able to now.
+        """
+    def take_replica_effects(
+        self,
+    ) -> tuple[list[tuple[int, int, int]], list[tuple[int, int]], tuple[bool, int, int] | None, bool] | None:
+        """[(peer, incarnation, applied through)], [(context, index)] of reads, (serving, leader, term), restored.
+
+        The third: as it is now, if it changed.  The fourth: a snapshot took the place of the state, and what
+        ``take_effects`` tells is later.
+        """
+    def wants_snapshot(self) -> int | None:
+        """The peer for which a newer snapshot must be offered; told once."""
+    @staticmethod
+    def snapshot_in(message: bytes) -> tuple[int, int, int, bytes] | None:
+        """Of a message with a snapshot: the leader, index, term, data; None: it carries none."""
+    def accepted_through(self, peer: int, incarnation: int) -> int:
+        """The last number taken in of a sender, those under way counted in; 0: none."""
+    def take_in(self, peer: int, incarnation: int, number: int, urgent: bool) -> None:
+        """The sender's commands through ``number`` are in the waves gathered so far.
+
+        To be said after each command that may have begun a new wave.  ValueError: taken in before.
+        """
+    def append(self, messages: MessageRun, routes: Sequence[Route], turns: Sequence[int] = ...) -> list[int] | None:
+        """``publish`` without a number: the records some queue rejected."""
+    def append_with_command(self, messages: MessageRun, outbox: int, command: bytes) -> None:
+        """``accept`` without a number."""
+    def append_part(
+        self,
+        messages: MessageRun | None,
+        routes: Sequence[Route],
+        turns: Sequence[int],
+        settled: Sequence[tuple[int, int, int, int]],
+        command: bytes | None,
+    ) -> None:
+        """``commit`` without a number."""
+    def begin_queue(self, queue: int) -> None:
+        """``create_queue`` without a number."""
+    def end_queue(self, queue: int) -> None:
+        """``drop_queue`` without a number."""
     def take_effects(self) -> tuple[list[int], list[int], int, list[tuple[int, int, bytes]]] | None:
         """Changed queues, dropped queues, own commands applied through (0: none), commands (index, ms, bytes)."""
     def unpin(self, from_: int) -> int: ...
@@ -1120,6 +1218,9 @@ def any_urgent(shards: Sequence[Shard]) -> bool:
 
 def wanting_shards(shards: Sequence[Shard]) -> list[int]:
     """Which of them would give something by ``take_wanted_reads``."""
+
+def speaking_shards(shards: Sequence[Shard]) -> list[int]:
+    """Which of them have messages for ``take_messages``."""
 
 def under_way_size(shards: Sequence[Shard]) -> int:
     """Bytes of all of them that are not committed."""
@@ -1234,6 +1335,9 @@ class MqttSubscribers:
     def seconds(self) -> float:
         """From the first connect to the last SUBACK."""
     def close(self) -> None: ...
+
+class RaftDead(RuntimeError):
+    """The shard's group does nothing any more, and why: it is to be restored from the journal."""
 
 class RaftRefused(RuntimeError):
     """The group did nothing of it; the text says why."""

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::group_record::HardState;
 use crate::journal_format::{EntryRow, RecordRow};
+use crate::raft_log::entry_kind;
 
 /// The place of an entry's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ impl GroupLog {
         self.locations.is_empty()
     }
 
-    /// First index held; meaningless when empty.
+    /// First index held, or to be held when empty; 0: there never was one.
     pub fn first_index(&self) -> u64 {
         self.first
     }
@@ -55,6 +56,20 @@ impl GroupLog {
         self.locations.get(place as usize).copied()
     }
 
+    /// The first of the entries before and through `last` that hold at most about `size_max` bytes.
+    pub fn tail_from(&self, last: u64, size_max: u64) -> u64 {
+        let mut first = last + 1;
+        let mut size = 0;
+        while let Some(place) = first.checked_sub(1).and_then(|index| self.location(index)) {
+            size += u64::from(place.size);
+            if size > size_max {
+                break;
+            }
+            first -= 1;
+        }
+        first
+    }
+
     /// Term and kind of an entry that is held.
     pub fn term_and_kind(&self, index: u64) -> (u64, u8) {
         let after = self
@@ -67,6 +82,14 @@ impl GroupLog {
     /// Truncates at the row's index and puts it there. A gap starts the log anew: the entries
     /// between came by a snapshot.
     fn append(&mut self, row: &EntryRow, location: Location) {
+        if row.kind == entry_kind::SNAPSHOT {
+            // What stood before it may be of another log, and its own data is no wave: what is wanted of all
+            // these came with the snapshot.
+            self.locations.clear();
+            self.stretches.clear();
+            self.first = row.index + 1;
+            return;
+        }
         if row.index < self.first || row.index > self.last_index() + 1 {
             self.locations.clear();
             self.stretches.clear();

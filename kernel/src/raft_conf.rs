@@ -5,11 +5,12 @@
 
 use protobuf::Message as _;
 use raft::eraftpb::{self, ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState};
-use raft::{Changer, ProgressState, ProgressTracker};
+use raft::{Changer, Config, ProgressState, ProgressTracker, RawNode};
 
+use crate::contained::contained;
 use crate::group_record::LogEntry;
 use crate::raft_guard::check_conf;
-use crate::raft_log::entry_kind;
+use crate::raft_log::{entry_kind, Position, RaftLog};
 
 /// A learner is made a voter only when at most this many entries behind: before that the group
 /// would wait for it at each commit.
@@ -42,6 +43,37 @@ impl Conf {
 
     pub fn is_joint(&self) -> bool {
         !self.voters_outgoing.is_empty()
+    }
+
+    /// `peer` is its only member.
+    pub fn is_alone(&self, peer: u64) -> bool {
+        self.voters == [peer] && self.learners.is_empty() && !self.is_joint()
+    }
+
+    /// What a committed change makes of it, as Raft reckons that.
+    pub fn changed_by(&self, entry: &LogEntry) -> Result<Self, &'static str> {
+        let change = decode_change(entry)?;
+        let base = Position { index: 1, term: 1 };
+        let hard_state = eraftpb::HardState {
+            term: 1,
+            commit: 1,
+            ..eraftpb::HardState::default()
+        };
+        let log = RaftLog::new(base, self.to_state(), hard_state);
+        let config = Config {
+            id: 1,
+            applied: 1,
+            ..Config::default()
+        };
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let changed = contained(|| {
+            let mut raw = RawNode::new(&config, log, &logger)?;
+            raw.apply_conf_change(&change)
+        });
+        match changed {
+            Ok(Ok(state)) => Ok(Self::from_state(&state)),
+            _ => Err("a committed change that can't be"),
+        }
     }
 
     /// As a checkpoint keeps it: a protobuf `ConfState`.

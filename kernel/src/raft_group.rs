@@ -105,7 +105,17 @@ impl RaftGroup {
             commit: boot.commit,
             ..raft::eraftpb::HardState::default()
         };
-        let mut log = RaftLog::new(options.applied, options.conf.to_state(), hard_state);
+        let mut tail = options.tail.into_iter();
+        // Its term is all that is needed of the first one.
+        let base = tail.next().map_or(options.applied, |entry| Position {
+            index: entry.index,
+            term: entry.term,
+        });
+        let mut log = RaftLog::new(base, options.conf.to_state(), hard_state);
+        for entry in tail {
+            log.append(entry.index, entry.term, entry.kind, entry.data);
+        }
+        log.note_applied(options.applied.index);
         for entry in options.entries {
             if entry.index > options.applied.index {
                 log.append(entry.index, entry.term, entry.kind, entry.data);
@@ -157,6 +167,17 @@ impl RaftGroup {
     /// A message of a peer, as it came. One that is refused did nothing.
     pub fn step(&mut self, data: &Bytes) -> Outcome<()> {
         self.run(|group| group.step(data))
+    }
+
+    /// The same, but a snapshot is refused: see [`RaftGroup::step_snapshot`].
+    pub fn step_plain(&mut self, data: &Bytes) -> Outcome<()> {
+        self.run(|group| group.step_plain(data))
+    }
+
+    /// A leader's message that carries a snapshot, which must be of `position`. Raft may ignore it all the
+    /// same; if not it is in the next ready.
+    pub fn step_snapshot(&mut self, data: &Bytes, position: Position) -> Outcome<()> {
+        self.run(|group| group.step_snapshot(data, position))
     }
 
     /// Time went by. Says whether there may be something ready.
@@ -261,6 +282,14 @@ impl RaftGroup {
         })
     }
 
+    /// Forgets applied entries, but for what a member may soon ask for; of a group of one, all.
+    pub fn trim(&mut self) -> Outcome<()> {
+        self.run(|group| {
+            group.trim();
+            Ok(())
+        })
+    }
+
     pub fn group(&self) -> u32 {
         self.group.number
     }
@@ -284,6 +313,22 @@ impl RaftGroup {
     /// Leads, and has applied an entry of its own term: only now may it decide and answer.
     pub fn is_serving(&self) -> bool {
         self.is_leading() && self.group.raw.raft.apply_to_current_term()
+    }
+
+    /// Somebody was asked to lead: nothing can be proposed until it does or time is up.
+    pub fn is_transferring(&self) -> bool {
+        self.group.raw.raft.lead_transferee.is_some()
+    }
+
+    /// Nothing is under way, so that the group's clock may stand still: a leader whose members all have its
+    /// whole log and know that it is committed, or a follower that has applied all it has. See `Group::is_quiet`.
+    pub fn is_quiet(&self) -> bool {
+        self.dead.is_none() && self.group.is_quiet()
+    }
+
+    /// Entries through here are durable.
+    pub fn persisted(&self) -> u64 {
+        self.group.raw.raft.raft_log.persisted
     }
 
     /// Why the group is dead.

@@ -24,6 +24,13 @@ pub mod entry_kind {
 
 /// What an entry's header costs in a message, beside its data (for `max_size`).
 const ENTRY_OVERHEAD: u64 = 24;
+/// Applied entries that are kept for followers who are slightly behind, in bytes and in number ...
+pub const TAIL_SIZE_MAX: usize = 16 << 20;
+const TAIL_COUNT_MAX: u64 = 16 << 10;
+/// ... and by a leader for a member that is heard from and does not have them yet. Who is further behind
+/// needs a snapshot.
+const LAG_SIZE_MAX: usize = 64 << 20;
+const LAG_COUNT_MAX: u64 = 128 << 10;
 /// A log that fell under a quarter of its capacity gives the rest back from here on.
 const SHRINK_CAPACITY_MIN: usize = 1024;
 
@@ -49,6 +56,9 @@ pub struct RaftLog {
     base: Position,
     slots: VecDeque<Slot>,
     data_size: usize,
+    /// Entries through here are applied, and the bytes of those that are held.
+    applied: u64,
+    applied_size: usize,
     snapshot: Option<Snapshot>,
     snapshot_wanted: Cell<Option<u64>>,
 }
@@ -60,6 +70,7 @@ impl RaftLog {
             hard_state,
             conf,
             base,
+            applied: base.index,
             ..Self::default()
         }
     }
@@ -129,11 +140,43 @@ impl RaftLog {
                 index: self.base.index + 1,
                 term: slot.term,
             };
+            if self.base.index <= self.applied {
+                self.applied_size -= slot.data.len();
+            }
         }
         let capacity = self.slots.capacity();
         if capacity > SHRINK_CAPACITY_MIN && self.slots.len() < capacity / 4 {
             self.slots.shrink_to(capacity / 2);
         }
+    }
+
+    /// Everything through `index` is applied.
+    pub fn note_applied(&mut self, index: u64) {
+        while self.applied < index {
+            self.applied += 1;
+            if self.base.index < self.applied && self.applied <= self.last() {
+                self.applied_size += self.slot(self.applied).data.len();
+            }
+        }
+    }
+
+    /// Forgets applied entries, all but a tail and what is after `matched`, which some member lacks.
+    pub fn trim(&mut self, matched: u64) {
+        let mut through = self.base.index;
+        let mut size = self.applied_size;
+        while through < self.applied {
+            let (size_max, count_max) = if through < matched {
+                (TAIL_SIZE_MAX, TAIL_COUNT_MAX)
+            } else {
+                (LAG_SIZE_MAX, LAG_COUNT_MAX)
+            };
+            if size <= size_max && self.applied - through <= count_max {
+                break;
+            }
+            through += 1;
+            size -= self.slot(through).data.len();
+        }
+        self.compact(through);
     }
 
     /// Starts over after a snapshot that a leader sent.
@@ -147,6 +190,8 @@ impl RaftLog {
         self.hard_state.commit = self.hard_state.commit.max(metadata.index);
         self.slots.clear();
         self.data_size = 0;
+        self.applied = metadata.index;
+        self.applied_size = 0;
         self.snapshot = Some(snapshot);
     }
 
@@ -326,6 +371,27 @@ mod tests {
             log.compact(through);
         }
         assert!(log.slots.capacity() <= 2 * SHRINK_CAPACITY_MIN);
+    }
+
+    #[test]
+    fn a_tail_is_kept_and_more_for_who_lags() {
+        let mut log = RaftLog::default();
+        let data = Bytes::from(vec![0; 1 << 20]);
+        for index in 1..=200 {
+            log.append(index, 1, entry_kind::NORMAL, data.clone());
+        }
+        log.note_applied(10);
+        log.trim(10);
+        assert_eq!(log.base().index, 0);
+        log.note_applied(100);
+        log.trim(50);
+        assert_eq!(log.base().index, 50, "all that is lacking");
+        log.trim(100);
+        assert_eq!(log.base().index, 84, "the tail");
+        log.note_applied(190);
+        log.trim(84);
+        assert_eq!(log.base().index, 126, "who lags further needs a snapshot");
+        assert_eq!((log.last(), log.data_size()), (200, 74 << 20));
     }
 
     #[test]

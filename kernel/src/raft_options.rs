@@ -21,6 +21,8 @@ pub struct GroupOptions {
     pub hard_state: Option<HardState>,
     /// Ascending; those through `applied` are ignored.
     pub entries: Vec<LogEntry>,
+    /// What led to `applied`, in a row and through it, for followers who are behind; may be empty.
+    pub tail: Vec<LogEntry>,
     pub election_ticks: usize,
     pub heartbeat_ticks: usize,
     pub append_size_max: u64,
@@ -42,6 +44,7 @@ impl GroupOptions {
             applied: Position::default(),
             hard_state: None,
             entries: Vec::new(),
+            tail: Vec::new(),
             election_ticks: 10,
             heartbeat_ticks: 1,
             append_size_max: 1 << 20,
@@ -65,6 +68,13 @@ pub(crate) fn check_boot(options: &GroupOptions) -> Result<HardState, &'static s
     }
     if !joining {
         check_conf(&options.conf.to_state())?;
+    }
+    let tail_end = options.tail.last().map(|entry| Position {
+        index: entry.index,
+        term: entry.term,
+    });
+    if tail_end.is_some_and(|end| end != options.applied) {
+        return Err("a tail that does not lead to the state machine");
     }
     let last = check_entries(options)?;
     let hard_state = match options.hard_state {

@@ -50,6 +50,13 @@ impl ReceivedSnapshot {
         }
     }
 
+    /// The snapshot in a peer's message, and which peer that is; None: it carries none.
+    pub fn in_message(data: &Bytes) -> Option<(u64, Self)> {
+        let mut message = crate::raft_guard::decode(data).ok()?;
+        let carries = message.get_msg_type() == MessageType::MsgSnapshot;
+        carries.then(|| (message.from, Self::of(message.take_snapshot())))
+    }
+
     /// What a log entry of kind `SNAPSHOT` holds.
     pub fn decode(data: &[u8]) -> Result<Self, &'static str> {
         let mut snapshot = Snapshot::default();

@@ -1,8 +1,10 @@
-//! A shard at its leader: proposes waves, applies what is committed, says what is ready.
+//! A shard: proposes waves, applies what is committed, says what is ready.
 //!
-//! Logged: waves go through a Raft group to the journal and take effect when committed. Volatile: the
-//! same, but a wave is applied as it is proposed and written nowhere. Nothing here decides anything: who
-//! gets what, what expires and what is dropped are the core's decisions, told as ranges.
+//! Logged: a replica of a Raft group; waves go through it to the journal and take effect when committed. Every
+//! replica applies; only the one that *serves* (it leads, and has applied an entry of its own term) holds the
+//! leader's memory, takes anything in and has anything ready. Volatile: the same, but a wave is applied as it is
+//! proposed and written nowhere. Nothing here decides anything: who gets what, what expires and what is dropped
+//! are the core's decisions, told as ranges.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -11,30 +13,23 @@ use bytes::Bytes;
 
 use crate::frame_cache::FrameCache;
 use crate::frozen::FrozenGroup;
-use crate::group_record::{GroupRecord, HardState, LogEntry};
 use crate::message_run::MessageRun;
 use crate::pending_wave::{PendingWave, Target, Targets};
 use crate::queue_leader::QueueLeader;
-use crate::queue_state::QueueState;
-use crate::raft_conf::Conf;
 use crate::raft_group::RaftGroup;
-use crate::raft_log::{entry_kind, Position};
-use crate::raft_options::GroupOptions;
+use crate::raft_log::Position;
+use crate::raft_ready::{PeerMessage, Read};
 use crate::shard_ready::pieces;
 use crate::shard_state::{Changes, FrozenShard, ShardState};
 use crate::wave::{Outcome, Sender, SequenceRange, Wave};
 
+mod numbers;
+mod replica;
+mod restore;
 mod waves;
 
-/// What a shard starts from.
-#[derive(Debug, Default)]
-pub struct Restored {
-    /// From the newest checkpoint.
-    pub state: ShardState,
-    /// The group's configuration there; None: this node alone.
-    pub conf: Option<Conf>,
-    pub hard_state: Option<HardState>,
-}
+pub use replica::Asked;
+pub use restore::{replay, Restored};
 
 /// What happened since it was last asked, for the core.
 #[derive(Debug, Default)]
@@ -48,6 +43,35 @@ pub struct Effects {
     pub commands: Vec<(u64, u64, Bytes)>,
 }
 
+/// What only a replica's host wants to know beside that.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct ReplicaEffects {
+    /// Each sender's commands that were applied, through this number.
+    pub applied: BTreeMap<Sender, u64>,
+    pub reads: Vec<Read>,
+    /// As it is now, if it changed.
+    pub standing: Option<Standing>,
+    /// A snapshot took the state's place: all of it is to be looked at anew. Commands told with this are later.
+    pub restored: bool,
+}
+
+/// A replica's part in its group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    pub serving: bool,
+    /// 0: none is known.
+    pub leader: u64,
+    pub term: u64,
+}
+
+/// A wave proposed and not applied yet.
+struct UnderWay {
+    position: Position,
+    /// With its frames in memory.
+    wave: Wave,
+    size: usize,
+}
+
 pub struct Shard {
     pub id: u32,
     pub sender: Sender,
@@ -56,12 +80,19 @@ pub struct Shard {
     pub(crate) group: Option<RaftGroup>,
     pub(crate) cache: FrameCache,
     pub(crate) cache_budget: usize,
+    /// The term in which it serves; a volatile shard's is 0. None: what the leader remembers is empty.
+    served: Option<u64>,
     pub(crate) queues: BTreeMap<u64, QueueLeader>,
     pub(crate) pending: PendingWave,
-    /// Proposed and not applied yet: (index, wave with its frames in memory, bytes), in order.
-    under_way: VecDeque<(u64, Wave, usize)>,
+    /// Waves taken from `pending` that Raft had no room for; they go first.
+    stalled: VecDeque<Wave>,
+    /// In order.
+    under_way: VecDeque<UnderWay>,
     under_way_size: usize,
+    /// The last number taken in of this node's front, while it serves.
     last_number: u64,
+    /// The same of other senders, where it is ahead of the state's.
+    accepted: BTreeMap<Sender, u64>,
     last_time_ms: u64,
     /// Volatile: counts waves as a log would.
     last_index: u64,
@@ -79,11 +110,18 @@ pub struct Shard {
     released: u64,
     /// Ready numbers of the writes under way: (the journal's write, Raft's ready).
     writes: VecDeque<(u64, u64)>,
-    /// Term and vote of the last record.
-    voted: (u64, u64),
-    /// A hard state that may ride with the next record (only its commit moved).
-    lazy_record: Option<GroupRecord>,
     encoded_size_hint: usize,
+    /// Its host takes messages and replica effects: nothing of them is kept for who does not.
+    is_replica: bool,
+    outbox: Vec<PeerMessage>,
+    replica_effects: Option<ReplicaEffects>,
+    told: Standing,
+    /// A snapshot's state while its message is stepped.
+    arriving: Option<ShardState>,
+    /// A snapshot through here replaced the state and is not durable yet.
+    installing: Option<u64>,
+    /// Why it does nothing any more.
+    fault: Option<String>,
 }
 
 impl Shard {
@@ -92,7 +130,7 @@ impl Shard {
         Self::new(id, sender, ShardState::default(), None, usize::MAX)
     }
 
-    /// A logged shard that leads `group`, with the state of what was applied before.
+    /// A logged shard over `group`, with the state of what was applied before.
     pub fn new(
         id: u32,
         sender: Sender,
@@ -100,17 +138,6 @@ impl Shard {
         group: Option<RaftGroup>,
         cache_budget: usize,
     ) -> Self {
-        let queues = state
-            .queues
-            .iter()
-            .map(|(id, q)| (*id, QueueLeader::begin(q)))
-            .collect();
-        let may_expire = state
-            .queues
-            .values()
-            .flat_map(QueueState::slices)
-            .any(|(_, slice)| slice.expires_ms != 0);
-        let last_number = state.senders.get(&sender).copied().unwrap_or(0);
         Self {
             id,
             sender,
@@ -118,15 +145,18 @@ impl Shard {
             last_index: state.applied_index,
             state,
             changes: Changes::default(),
+            served: group.is_none().then_some(0),
             group,
             cache: FrameCache::default(),
             cache_budget,
-            queues,
+            queues: BTreeMap::new(),
             pending: PendingWave::default(),
+            stalled: VecDeque::new(),
             under_way: VecDeque::new(),
             under_way_size: 0,
-            last_number,
-            may_expire,
+            last_number: 0,
+            accepted: BTreeMap::new(),
+            may_expire: false,
             effects: Effects::default(),
             has_effects: false,
             wanted_reads: BTreeSet::new(),
@@ -135,55 +165,15 @@ impl Shard {
             sealed_through: 0,
             released: 0,
             writes: VecDeque::new(),
-            voted: (0, 0),
-            lazy_record: None,
             encoded_size_hint: 4096,
+            is_replica: false,
+            outbox: Vec::new(),
+            replica_effects: None,
+            told: Standing::default(),
+            arriving: None,
+            installing: None,
+            fault: None,
         }
-    }
-
-    /// A logged shard from its checkpoint's state and the log after it, its group's only voter.
-    ///
-    /// What the hard state says is committed is applied here and now, so that a long log never lies in
-    /// memory whole; topology commands among it are in the first effects. An error says what is wrong.
-    pub fn restore(
-        id: u32,
-        sender: Sender,
-        start: Restored,
-        entries: impl Iterator<Item = Result<LogEntry, String>>,
-        seed: u64,
-        cache_budget: usize,
-    ) -> Result<Self, String> {
-        let mut state = start.state;
-        let mut changes = Changes::default();
-        let mut commands = Vec::new();
-        let mut tail = Vec::new();
-        let commit = start.hard_state.map_or(0, |hard_state| hard_state.commit);
-        for entry in entries {
-            let entry = entry?;
-            if entry.index > commit {
-                tail.push(entry);
-            } else if entry.index > state.applied_index {
-                replay(&mut state, &mut changes, &mut commands, &entry)?;
-            }
-        }
-        let applied = Position {
-            index: state.applied_index,
-            term: state.applied_term,
-        };
-        let mut options = GroupOptions {
-            applied,
-            hard_state: start.hard_state,
-            entries: tail,
-            ..GroupOptions::new(sender.peer, id, &[sender.peer], seed)
-        };
-        options.conf = start.conf.unwrap_or(options.conf);
-        let group = RaftGroup::new(options).map_err(|error| format!("shard {id}: {error:?}"))?;
-        let mut shard = Self::new(id, sender, state, Some(group), cache_budget);
-        shard.changes = changes;
-        shard.has_effects = !commands.is_empty();
-        shard.effects.commands = commands;
-        shard.voted = start.hard_state.map_or((0, 0), |h| (h.term, h.vote));
-        Ok(shard)
     }
 
     pub fn is_logged(&self) -> bool {
@@ -213,101 +203,21 @@ impl Shard {
         if self.group.is_none() {
             return self.has_pending();
         }
-        self.pending.urgent && !self.is_full()
+        (self.pending.urgent || !self.stalled.is_empty()) && self.may_propose()
     }
 
     /// Something was gathered that is not proposed, or happened that nobody was told of.
     pub fn is_busy(&self) -> bool {
-        self.has_effects || self.has_pending()
+        self.has_effects || self.has_pending() || self.replica_effects.is_some()
     }
 
     pub fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
-    }
-
-    /// The number of the front's next command, which rides in the wave being gathered.
-    fn number(&mut self) -> u64 {
-        self.pending.urgent = true;
-        self.number_in_time()
-    }
-
-    /// Its number, where nobody waits for it: it rides with the next wave.
-    fn number_in_time(&mut self) -> u64 {
-        self.last_number += 1;
-        self.pending.through(self.sender, self.last_number);
-        self.last_number
-    }
-
-    /// A command that does nothing but be applied: all that was said before it is applied with it.
-    pub fn barrier(&mut self, urgent: bool) -> u64 {
-        if urgent {
-            self.number()
-        } else {
-            self.number_in_time()
-        }
-    }
-
-    /// A front's publish. Answers its number and the records some queue rejected.
-    pub fn publish(
-        &mut self,
-        run: &Arc<MessageRun>,
-        keys: &[Targets],
-        turns: &[u64],
-    ) -> (u64, Vec<u32>) {
-        let rejected = self.append(run, keys, turns);
-        (self.number(), rejected)
-    }
-
-    /// Puts messages into an outbox together with a command, in one wave.
-    pub fn accept(&mut self, run: &Arc<MessageRun>, outbox: u64, command: Bytes) -> u64 {
-        self.append_to(run, outbox);
-        self.propose_command(command)
-    }
-
-    /// A transaction's part in this shard, in one wave: messages go where `keys` say, ranges are settled, and a
-    /// command says what is still to be done elsewhere. Answers its number.
-    pub fn commit(
-        &mut self,
-        messages: Option<&Arc<MessageRun>>,
-        keys: &[Targets],
-        turns: &[u64],
-        settled: &[SequenceRange],
-        command: Option<Bytes>,
-    ) -> u64 {
-        if let Some(run) = messages {
-            // It may begin a new wave; nothing that follows does.
-            let rejected = self.append(run, keys, turns);
-            debug_assert!(rejected.is_empty(), "there was room for all of it");
-        }
-        for range in settled {
-            self.pending.settle(*range);
-        }
-        self.pending.wave.commands.extend(command);
-        self.number()
+        !self.pending.is_empty() || !self.stalled.is_empty()
     }
 
     /// The sequence that the next message of a queue gets, what is under way counted in.
     pub fn next_sequence(&self, queue: u64) -> u64 {
         self.queues.get(&queue).map_or(0, |q| q.proposed_next)
-    }
-
-    /// A move from another shard's outbox, numbered by its sequence there.
-    pub fn receive_move(
-        &mut self,
-        run: &Arc<MessageRun>,
-        keys: &[Targets],
-        turns: &[u64],
-        sender: Sender,
-        number: u64,
-    ) {
-        self.append(run, keys, turns);
-        self.pending.through(sender, number);
-        self.pending.urgent = true;
-    }
-
-    /// The last number applied for a sender; 0: none.
-    pub fn applied_through(&self, sender: Sender) -> u64 {
-        self.state.senders.get(&sender).copied().unwrap_or(0)
     }
 
     /// All of a run into one queue. It may begin a new wave; a settle or a command after it never does.
@@ -317,7 +227,8 @@ impl Shard {
         self.append(run, &keys, &[]);
     }
 
-    fn append(&mut self, run: &Arc<MessageRun>, keys: &[Targets], turns: &[u64]) -> Vec<u32> {
+    /// Messages into queues. Answers the records some queue rejected. It may begin a new wave.
+    pub fn append(&mut self, run: &Arc<MessageRun>, keys: &[Targets], turns: &[u64]) -> Vec<u32> {
         let queues = &mut self.queues;
         self.pending.publish(run, keys, turns, |queue, count| {
             let leader = queues.entry(queue).or_default();
@@ -326,32 +237,6 @@ impl Shard {
             leader.proposed_count += count;
             first
         })
-    }
-
-    pub fn create_queue(&mut self, queue: u64) -> u64 {
-        self.pending.wave.created_queues.push(queue);
-        self.queues.entry(queue).or_default();
-        self.number()
-    }
-
-    pub fn drop_queue(&mut self, queue: u64) -> u64 {
-        self.pending.wave.dropped_queues.push(queue);
-        self.number()
-    }
-
-    /// A change of topology, for the core to apply once it is committed.
-    pub fn propose_command(&mut self, command: Bytes) -> u64 {
-        self.pending.wave.commands.push(command);
-        self.number()
-    }
-
-    /// A command that nobody waits for: it rides with the next wave.
-    pub fn note_command(&mut self, command: Bytes) {
-        self.pending.wave.commands.push(command);
-    }
-
-    pub fn forget_sender(&mut self, sender: Sender) {
-        self.pending.wave.forgotten_senders.push(sender);
     }
 
     /// Settles checked-out messages; rides with the next wave.
@@ -420,13 +305,6 @@ impl Shard {
         self.last_index + 1
     }
 
-    /// Raft's clock.
-    pub fn tick(&mut self) {
-        if let Some(group) = self.group.as_mut() {
-            group.tick().expect("Raft is alive");
-        }
-    }
-
     /// Topology commands were applied that the core has not made rows of yet: not to be frozen now.
     pub fn owes_commands(&self) -> bool {
         !self.effects.commands.is_empty()
@@ -445,39 +323,13 @@ impl Shard {
         }
     }
 
-    /// The state as of `index` is durable: Raft need not remember what led to it.
-    pub fn receive_checkpoint(&mut self, index: u64, sealed_through: u64) {
+    /// A checkpoint is durable: entries through `sealed_through` are no longer in the journal.
+    pub fn receive_checkpoint(&mut self, sealed_through: u64) {
         self.sealed_through = sealed_through;
-        if let Some(group) = self.group.as_mut() {
-            group.compact(index).expect("it was applied");
-        }
     }
 
     /// How many records in sealed entries settles let go of since this was last asked.
     pub fn take_released(&mut self) -> u64 {
         std::mem::take(&mut self.released)
     }
-}
-
-/// Applies a committed entry of an earlier life.
-pub fn replay(
-    state: &mut ShardState,
-    changes: &mut Changes,
-    commands: &mut Vec<(u64, u64, Bytes)>,
-    entry: &LogEntry,
-) -> Result<(), String> {
-    if entry.kind != entry_kind::NORMAL || entry.data.is_empty() {
-        state.applied_index = entry.index;
-        state.applied_term = entry.term;
-        return Ok(());
-    }
-    let wave =
-        Wave::decode(&entry.data).map_err(|what| format!("entry {}: {what}", entry.index))?;
-    state.apply(entry.index, entry.term, &wave, changes);
-    let copied = wave
-        .commands
-        .iter()
-        .map(|c| (entry.index, wave.time_ms, Bytes::copy_from_slice(c)));
-    commands.extend(copied);
-    Ok(())
 }

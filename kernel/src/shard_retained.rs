@@ -63,6 +63,9 @@ impl Shard {
 
     /// Settles what has expired.
     pub fn expire_retained(&mut self, queue: u64, index: &mut RetainedIndex, now_ms: u64) {
+        if !self.is_serving() {
+            return;
+        }
         for sequence in index.expire(now_ms, COLLECT_COUNT_MAX as usize) {
             self.settle(queue, sequence, sequence, Outcome::Expired);
         }

@@ -93,7 +93,7 @@ impl Node {
             unsynced: VecDeque::new(),
             writes: 0,
         };
-        let record = node.shard.campaign();
+        let record = node.shard.campaign().unwrap();
         node.write(record);
         while !node.shard.is_serving() {
             node.sync();

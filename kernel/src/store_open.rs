@@ -178,7 +178,7 @@ fn check_logs(journal: &Journal, groups: &mut BTreeMap<u32, RecoveredGroup>) -> 
         let recovered = groups.entry(group).or_default();
         recovered.hard_state = Some(log.hard_state);
         let applied = recovered.state.applied_index;
-        if !log.is_empty() && log.first_index() > applied + 1 {
+        if log.first_index() > applied + 1 {
             let what = format!(
                 "group {group} was checkpointed at {applied} and its log begins at {}",
                 log.first_index()

@@ -18,6 +18,7 @@ use crate::file_header::{Identity, REMEDY_COPY};
 use crate::journal::JournalState;
 use crate::journal_driver::JournalHandle;
 use crate::raft_conf::Conf;
+use crate::raft_log::TAIL_SIZE_MAX;
 use crate::real_disk::RealDisk;
 use crate::shard::{replay, Restored, Shard};
 use crate::shard_state::{Changes, ShardState};
@@ -88,21 +89,26 @@ impl PyJournal {
         })
     }
 
-    /// A shard whose only voter is this node, with what the journal holds of it.
+    /// A shard with what the journal holds of it. `voters`: what it is founded with if that is nothing, empty to
+    /// join a group; None: this node alone, whose host has no peers.
     pub fn restore_shard(
         &self,
         id: u32,
         incarnation: u64,
         seed: u64,
         cache_budget: usize,
+        voters: Option<Vec<u64>>,
     ) -> PyResult<Shard> {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let recovered = groups.remove(&id).unwrap_or_default();
         let applied = recovered.state.applied_index;
+        let tail_size = if voters.is_some() { TAIL_SIZE_MAX } else { 0 };
         let mut next = self.handle().with(|journal| {
             let log = journal.index().group(id)?;
-            (!log.is_empty()).then(|| log.first_index().max(applied + 1))
+            let tail = || log.tail_from(applied, tail_size as u64);
+            (!log.is_empty()).then(|| log.first_index().max(tail()))
         });
+        let knows_nothing = next.is_none();
         let mut read = Vec::new().into_iter();
         let handle = self.handle();
         let entries = std::iter::from_fn(|| loop {
@@ -122,17 +128,20 @@ impl PyJournal {
                 }
             }
         });
-        let conf = (!recovered.conf.is_empty()).then(|| Conf::decode(&recovered.conf));
-        let conf = conf.transpose().map_err(senseless)?;
+        let peer = self.store.identity().peer;
+        let is_replica = voters.is_some();
+        let founded = voters.filter(|voters| !voters.is_empty() || knows_nothing);
         let start = Restored {
+            conf: if recovered.conf.is_empty() {
+                Conf::of_voters(&founded.unwrap_or_else(|| vec![peer]))
+            } else {
+                Conf::decode(&recovered.conf).map_err(senseless)?
+            },
             state: recovered.state,
-            conf,
             hard_state: recovered.hard_state,
+            is_replica,
         };
-        let sender = Sender {
-            peer: self.store.identity().peer,
-            incarnation,
-        };
+        let sender = Sender { peer, incarnation };
         let shard = Shard::restore(id, sender, start, entries, seed, cache_budget);
         let mut shard = shard.map_err(senseless)?;
         shard.sealed_through = self.store.sealed_through(id);
@@ -318,6 +327,12 @@ impl PyJournal {
         Histogram::of(self.store.journal().sync_times())
     }
 
+    /// Groups of which checkpoint or journal hold something and whose shards were not restored yet.
+    fn groups(&self) -> Vec<u32> {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.keys().copied().collect()
+    }
+
     // ---- cycles
 
     /// Whether `begin_cycle` should be called.
@@ -347,8 +362,8 @@ impl PyJournal {
                 .checkpointed
                 .iter()
                 .find(|(group, _)| *group == shard.id);
-            if let Some((group, index)) = mark {
-                shard.receive_checkpoint(*index, self.store.sealed_through(*group));
+            if let Some((group, _)) = mark {
+                shard.receive_checkpoint(self.store.sealed_through(*group));
             }
         }
         Some((

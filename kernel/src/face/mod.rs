@@ -19,11 +19,14 @@ pub mod message_run;
 pub mod mqtt_decoder;
 pub mod mqtt_encoder;
 pub mod name_pattern;
+mod numbers;
 pub mod packet_ids;
 mod poller;
 pub mod raft_group;
 pub mod record_batch;
+mod replica;
 pub mod retained;
+pub mod route;
 pub mod shard;
 pub mod sim_disk;
 pub mod stomp_decoder;
@@ -31,6 +34,7 @@ pub mod stomp_encoder;
 pub mod stomp_frame;
 pub mod topic;
 pub mod topic_trie;
+pub mod unsettled;
 pub mod web_decoder;
 pub mod web_output;
 
@@ -66,6 +70,7 @@ fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     raft_group::register(m)?;
     record_batch::register(m)?;
     retained::register(m)?;
+    route::register(m)?;
     shard::register(m)?;
     sim_disk::register(m)?;
     stomp_decoder::register(m)?;
@@ -73,6 +78,7 @@ fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     stomp_frame::register(m)?;
     topic::register(m)?;
     topic_trie::register(m)?;
+    unsettled::register(m)?;
     web_decoder::register(m)?;
     web_output::register(m)?;
     // `kernel/__init__.py` says what is public; a second list would have to be kept in the stub.

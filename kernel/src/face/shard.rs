@@ -1,9 +1,10 @@
-//! `Shard`, `Route` and `Unsettled` for Python.
+//! `Shard` for Python.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use pyo3::exceptions::PyValueError;
+use pyo3::create_exception;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -11,69 +12,15 @@ use crate::damage::StoreError;
 use crate::face::delivery_run::PyDeliveryRun;
 use crate::face::journal::{self, PyJournal};
 use crate::face::message_run::PyMessageRun;
+use crate::face::route::{targets, PyRoute};
 use crate::group_record::GroupRecord;
-use crate::message_run::NO_EXPIRATION;
-use crate::pending_wave::{Share, Target, Targets, Wanted};
-use crate::shard::Shard;
+use crate::raft_group::GroupError;
+use crate::raft_ready::SnapshotMark;
+use crate::shard::{Asked, Shard};
 use crate::shard_ready::Taken;
+use crate::shard_state::ShardState;
 use crate::store::Store;
-use crate::unsettled::Unsettled;
 use crate::wave::{Outcome, Sender, SequenceRange};
-
-/// Where a key of a run leads within one shard; made once for many publishes.
-#[pyclass(frozen, name = "Route", module = "kernel")]
-pub struct PyRoute {
-    targets: Targets,
-}
-
-/// A queue's id, its message TTL in ms, how many more it takes before it rejects; None: no bound.
-type Plain = (u64, Option<u32>, Option<u64>);
-
-#[derive(FromPyObject)]
-enum AnyTarget {
-    Plain(Plain),
-    /// Which messages it gets (0 all, 1 persistent, 2 transient, 3 to be retained), and whose turn it is of how many.
-    Chosen(u64, Option<u32>, Option<u64>, u8, Option<(u32, u32)>),
-}
-
-impl AnyTarget {
-    fn target(self) -> PyResult<Target> {
-        let ((queue, ttl_ms, room), wanted, share) = match self {
-            Self::Plain(plain) => (plain, 0, None),
-            Self::Chosen(queue, ttl_ms, room, wanted, share) => {
-                ((queue, ttl_ms, room), wanted, share)
-            }
-        };
-        let wanted = match wanted {
-            0 => Wanted::All,
-            1 => Wanted::Persistent,
-            2 => Wanted::Transient,
-            3 => Wanted::Retained,
-            _ => return Err(PyValueError::new_err("no such kind of messages")),
-        };
-        if share.is_some_and(|(member, members)| member >= members) {
-            return Err(PyValueError::new_err("no such member"));
-        }
-        Ok(Target {
-            ttl_ms: ttl_ms.unwrap_or(NO_EXPIRATION),
-            room: room.unwrap_or(u64::MAX),
-            wanted,
-            share: share.map(|(member, members)| Share { member, members }),
-            ..Target::of(queue)
-        })
-    }
-}
-
-#[pymethods]
-impl PyRoute {
-    #[new]
-    fn new(targets: Vec<AnyTarget>) -> PyResult<Self> {
-        let targets: PyResult<Vec<Target>> = targets.into_iter().map(AnyTarget::target).collect();
-        Ok(Self {
-            targets: Arc::new(targets?),
-        })
-    }
-}
 
 /// (deliveries, [(first, last sequence)], count, bytes).
 type PyTaken<'py> = (Bound<'py, PyDeliveryRun>, Vec<(u64, u64)>, usize, u64);
@@ -84,6 +31,13 @@ type PyEffects<'py> = (
     Vec<u64>,
     u64,
     Vec<(u64, u64, Bound<'py, PyBytes>)>,
+);
+
+create_exception!(
+    kernel,
+    RaftDead,
+    PyRuntimeError,
+    "The shard's group does nothing any more, and why: it is to be restored from the journal."
 );
 
 #[pyclass(frozen, name = "Shard", module = "kernel")]
@@ -102,28 +56,74 @@ impl PyShard {
     }
 
     /// What the shard must have written goes to its journal.
-    fn write(&self, shard: &mut Shard, record: Option<GroupRecord>) {
+    fn write(&self, shard: &mut Shard, record: Option<GroupRecord>) -> PyResult<()> {
         let Some(store) = &self.store else {
-            return;
+            return Ok(());
         };
+        if let Some(reason) = shard.dead() {
+            return Err(RaftDead::new_err(reason.to_owned()));
+        }
         if let Some(record) = record {
             let write = store.journal().submit(vec![record]);
             shard.written(write);
         }
         store.note_released(shard.take_released());
+        Ok(())
+    }
+
+    /// Asks the group something; false: it refused.
+    pub fn ask(&self, call: impl FnOnce(&mut Shard) -> Asked) -> PyResult<bool> {
+        let mut shard = self.lock();
+        match call(&mut shard) {
+            Ok(record) => self.write(&mut shard, record).map(|()| true),
+            Err(GroupError::Dead(reason)) => Err(RaftDead::new_err(reason)),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Steps a leader's snapshot whose `state` is durable here. False: it was refused, or of no use.
+    #[allow(dead_code)] // the transfer of snapshots calls it
+    pub fn step_snapshot(&self, message: &Bytes, state: ShardState) -> PyResult<bool> {
+        let mut shard = self.lock();
+        let (installed, record) = match shard.step_snapshot(message, state) {
+            Ok(outcome) => outcome,
+            Err(GroupError::Dead(reason)) => return Err(RaftDead::new_err(reason)),
+            Err(_) => return Ok(false),
+        };
+        if let (true, Some(store)) = (installed, &self.store) {
+            shard.sealed_through = store.sealed_through(shard.id);
+        }
+        self.write(&mut shard, record)?;
+        Ok(installed)
+    }
+
+    /// Followers that need it are sent a snapshot with `data`, by which they fetch what `mark` was taken with.
+    #[allow(dead_code)] // the same
+    pub fn offer_snapshot(&self, mark: &SnapshotMark, data: Bytes) -> PyResult<bool> {
+        self.ask(|shard| shard.offer_snapshot(mark, data))
     }
 
     /// Python's one thread calls in; a job's thread only ever holds a frozen copy.
     pub fn lock(&self) -> MutexGuard<'_, Shard> {
         self.shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    #[allow(dead_code)] // the same
+    pub fn store(&self) -> Option<&Arc<Store>> {
+        self.store.as_ref()
+    }
+
+    /// To be told something that only a leader takes in.
+    pub fn serving_shard(&self) -> PyResult<MutexGuard<'_, Shard>> {
+        let shard = self.lock();
+        if shard.is_serving() {
+            return Ok(shard);
+        }
+        Err(PyValueError::new_err("the replica does not serve"))
+    }
 }
 
-fn targets(routes: &[PyRef<'_, PyRoute>]) -> Vec<Targets> {
-    routes.iter().map(|route| route.targets.clone()).collect()
-}
-
-fn sequence_range(settled: (u64, u64, u64, u8)) -> PyResult<SequenceRange> {
+pub fn sequence_range(settled: (u64, u64, u64, u8)) -> PyResult<SequenceRange> {
     let (queue, first, last, number) = settled;
     Ok(SequenceRange {
         queue,
@@ -154,7 +154,23 @@ impl PyShard {
         seed: u64,
         cache_size_max: usize,
     ) -> PyResult<Self> {
-        let shard = journal.restore_shard(id, incarnation, seed, cache_size_max)?;
+        let shard = journal.restore_shard(id, incarnation, seed, cache_size_max, None)?;
+        Ok(Self::new(shard, Some(journal.store().clone())))
+    }
+
+    /// A replica of a group, as the journal has it. `voters`: the configuration of a group that the store knows
+    /// nothing of; without any it waits for a leader's snapshot.
+    #[staticmethod]
+    #[pyo3(signature = (journal, id, incarnation, seed, cache_size_max, voters))]
+    fn replica(
+        journal: &PyJournal,
+        id: u32,
+        incarnation: u64,
+        seed: u64,
+        cache_size_max: usize,
+        voters: Vec<u64>,
+    ) -> PyResult<Self> {
+        let shard = journal.restore_shard(id, incarnation, seed, cache_size_max, Some(voters))?;
         Ok(Self::new(shard, Some(journal.store().clone())))
     }
 
@@ -217,8 +233,8 @@ impl PyShard {
     }
 
     #[pyo3(signature = (urgent = true))]
-    fn barrier(&self, urgent: bool) -> u64 {
-        self.lock().barrier(urgent)
+    fn barrier(&self, urgent: bool) -> PyResult<u64> {
+        Ok(self.serving_shard()?.barrier(urgent))
     }
 
     #[pyo3(signature = (messages, routes, turns = vec![]))]
@@ -227,16 +243,16 @@ impl PyShard {
         messages: &PyMessageRun,
         routes: Vec<PyRef<'_, PyRoute>>,
         turns: Vec<u64>,
-    ) -> (u64, Option<Vec<u32>>) {
-        let (number, rejected) = self
-            .lock()
-            .publish(&messages.run, &targets(&routes), &turns);
-        (number, (!rejected.is_empty()).then_some(rejected))
+    ) -> PyResult<(u64, Option<Vec<u32>>)> {
+        let mut shard = self.serving_shard()?;
+        let (number, rejected) = shard.publish(&messages.run, &targets(&routes), &turns);
+        Ok((number, (!rejected.is_empty()).then_some(rejected)))
     }
 
-    fn accept(&self, messages: &PyMessageRun, outbox: u64, command: &[u8]) -> u64 {
+    fn accept(&self, messages: &PyMessageRun, outbox: u64, command: &[u8]) -> PyResult<u64> {
         let command = Bytes::copy_from_slice(command);
-        self.lock().accept(&messages.run, outbox, command)
+        let mut shard = self.serving_shard()?;
+        Ok(shard.accept(&messages.run, outbox, command))
     }
 
     /// `settled`: (queue, first, last sequence, outcome).
@@ -253,7 +269,8 @@ impl PyShard {
         let command = command.map(Bytes::copy_from_slice);
         let run = messages.map(|messages| &messages.run);
         let keys = targets(&routes);
-        Ok(self.lock().commit(run, &keys, &turns, &settled?, command))
+        let mut shard = self.serving_shard()?;
+        Ok(shard.commit(run, &keys, &turns, &settled?, command))
     }
 
     fn next_sequence(&self, queue: u64) -> u64 {
@@ -268,13 +285,19 @@ impl PyShard {
         sender: (u64, u64),
         number: u64,
         turns: Vec<u64>,
-    ) {
+    ) -> PyResult<()> {
         let sender = Sender {
             peer: sender.0,
             incarnation: sender.1,
         };
-        self.lock()
-            .receive_move(&messages.run, &targets(&routes), &turns, sender, number);
+        self.serving_shard()?.receive_move(
+            &messages.run,
+            &targets(&routes),
+            &turns,
+            sender,
+            number,
+        );
+        Ok(())
     }
 
     fn applied_through(&self, peer: u64, incarnation: u64) -> u64 {
@@ -290,34 +313,40 @@ impl PyShard {
             .collect()
     }
 
-    fn forget_sender(&self, peer: u64, incarnation: u64) {
-        self.lock().forget_sender(Sender { peer, incarnation });
+    fn forget_sender(&self, peer: u64, incarnation: u64) -> PyResult<()> {
+        self.serving_shard()?
+            .forget_sender(Sender { peer, incarnation });
+        Ok(())
     }
 
-    fn create_queue(&self, queue: u64) -> u64 {
-        self.lock().create_queue(queue)
+    fn create_queue(&self, queue: u64) -> PyResult<u64> {
+        Ok(self.serving_shard()?.create_queue(queue))
     }
 
-    fn drop_queue(&self, queue: u64) -> u64 {
-        self.lock().drop_queue(queue)
+    fn drop_queue(&self, queue: u64) -> PyResult<u64> {
+        Ok(self.serving_shard()?.drop_queue(queue))
     }
 
-    fn propose_command(&self, command: &[u8]) -> u64 {
-        self.lock().propose_command(Bytes::copy_from_slice(command))
+    fn propose_command(&self, command: &[u8]) -> PyResult<u64> {
+        let mut shard = self.serving_shard()?;
+        Ok(shard.propose_command(Bytes::copy_from_slice(command)))
     }
 
-    fn note_command(&self, command: &[u8]) {
-        self.lock().note_command(Bytes::copy_from_slice(command));
+    fn note_command(&self, command: &[u8]) -> PyResult<()> {
+        let mut shard = self.serving_shard()?;
+        shard.note_command(Bytes::copy_from_slice(command));
+        Ok(())
     }
 
     fn settle(&self, queue: u64, first: u64, last: u64, outcome_number: u8) -> PyResult<()> {
-        self.lock()
+        self.serving_shard()?
             .settle(queue, first, last, outcome(outcome_number)?);
         Ok(())
     }
 
-    fn give_back(&self, queue: u64, first: u64, last: u64) {
-        self.lock().give_back(queue, first, last);
+    fn give_back(&self, queue: u64, first: u64, last: u64) -> PyResult<()> {
+        self.serving_shard()?.give_back(queue, first, last);
+        Ok(())
     }
 
     fn counts(&self, queue: u64) -> (u64, u64, u64) {
@@ -408,7 +437,7 @@ impl PyShard {
         outcome_number: u8,
     ) -> PyResult<()> {
         let outcome = outcome(outcome_number)?;
-        self.lock()
+        self.serving_shard()?
             .bury(&messages.run, outbox, queue, &ranges, outcome);
         Ok(())
     }
@@ -445,28 +474,28 @@ impl PyShard {
     }
 
     /// Proposes what was gathered; what a logged shard must write goes to its journal.
-    fn propose(&self, now_ms: u64) {
+    fn propose(&self, now_ms: u64) -> PyResult<()> {
         let mut shard = self.lock();
         let record = shard.propose(now_ms);
-        self.write(&mut shard, record);
+        self.write(&mut shard, record)
     }
 
-    /// Starts leading the group; alone that takes two syncs.
-    fn campaign(&self) {
-        let mut shard = self.lock();
-        let record = shard.campaign();
-        self.write(&mut shard, record);
+    /// Starts an election, which a group's only voter wins; alone that takes two syncs. False: not able to now.
+    fn campaign(&self) -> PyResult<bool> {
+        self.ask(Shard::campaign)
     }
 
     /// The journal's writes through this one are on disk.
-    fn receive_synced(&self, write: u64) {
+    fn receive_synced(&self, write: u64) -> PyResult<()> {
         let mut shard = self.lock();
         let record = shard.receive_synced(write);
-        self.write(&mut shard, record);
+        self.write(&mut shard, record)
     }
 
-    fn tick(&self) {
-        self.lock().tick();
+    fn tick(&self) -> PyResult<()> {
+        let mut shard = self.lock();
+        let record = shard.tick();
+        self.write(&mut shard, record)
     }
 
     fn take_effects<'py>(&self, py: Python<'py>) -> Option<PyEffects<'py>> {
@@ -493,72 +522,6 @@ impl PyShard {
     }
 }
 
-#[pyclass(frozen, name = "Unsettled", module = "kernel")]
-pub struct PyUnsettled {
-    unsettled: Mutex<Unsettled>,
-}
-
-impl PyUnsettled {
-    fn lock(&self) -> MutexGuard<'_, Unsettled> {
-        self.unsettled
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-type Ranges = Vec<(u32, u64, u64, u64)>;
-
-fn ranges(settled: Vec<crate::unsettled::Settled>) -> Ranges {
-    settled
-        .into_iter()
-        .map(|s| (s.consumer, s.queue, s.first, s.last))
-        .collect()
-}
-
-#[pymethods]
-impl PyUnsettled {
-    #[new]
-    fn new() -> Self {
-        Self {
-            unsettled: Mutex::new(Unsettled::default()),
-        }
-    }
-
-    fn __len__(&self) -> usize {
-        self.lock().count() as usize
-    }
-
-    /// Gives the next tags to deliveries of these sequences; answers the first tag.
-    #[pyo3(signature = (consumer, queue, sequences, kept=true))]
-    fn push(&self, consumer: u32, queue: u64, sequences: Vec<(u64, u64)>, kept: bool) -> u64 {
-        let mut unsettled = self.lock();
-        let mut tag = 0;
-        for (first, last) in sequences {
-            let given = unsettled.push(consumer, queue, first, last + 1 - first, kept);
-            if tag == 0 {
-                tag = given;
-            }
-        }
-        tag
-    }
-
-    /// [(consumer, queue, first, last sequence)], or None if a tag is not unsettled.
-    fn settle(&self, first: u64, last: u64) -> Option<Ranges> {
-        self.lock().settle(first, last).map(ranges)
-    }
-
-    /// The same, to see what settles would come to.
-    fn copy(&self) -> Self {
-        Self {
-            unsettled: Mutex::new(self.lock().clone()),
-        }
-    }
-
-    fn take_all(&self) -> Ranges {
-        ranges(self.lock().take_all())
-    }
-}
-
 /// Which of a node's shards want to be looked at: one call for all of them in each round.
 #[pyfunction]
 fn busy_shards(shards: Vec<PyRef<'_, PyShard>>) -> Vec<usize> {
@@ -580,18 +543,26 @@ fn wanting_shards(shards: Vec<PyRef<'_, PyShard>>) -> Vec<usize> {
     wanting.map(|(number, _)| number).collect()
 }
 
+/// Which of them have messages for `take_messages`.
+#[pyfunction]
+fn speaking_shards(shards: Vec<PyRef<'_, PyShard>>) -> Vec<usize> {
+    let numbered = shards.iter().enumerate();
+    let speaking = numbered.filter(|(_, shard)| shard.lock().has_messages());
+    speaking.map(|(number, _)| number).collect()
+}
+
 #[pyfunction]
 fn under_way_size(shards: Vec<PyRef<'_, PyShard>>) -> usize {
     shards.iter().map(|s| s.lock().under_way_size()).sum()
 }
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_class::<PyRoute>()?;
     m.add_function(wrap_pyfunction!(busy_shards, m)?)?;
     m.add_function(wrap_pyfunction!(any_urgent, m)?)?;
     m.add_function(wrap_pyfunction!(wanting_shards, m)?)?;
+    m.add_function(wrap_pyfunction!(speaking_shards, m)?)?;
     m.add_function(wrap_pyfunction!(under_way_size, m)?)?;
+    m.add("RaftDead", m.py().get_type::<RaftDead>())?;
     m.add_class::<PyShard>()?;
-    m.add_class::<PyUnsettled>()?;
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use raft::Progress;
+
 use super::*;
 
 impl Group {
@@ -69,6 +71,31 @@ impl Group {
 
     pub(super) fn step(&mut self, data: &Bytes) -> Outcome<()> {
         let message = raft_guard::decode(data).map_err(GroupError::Refused)?;
+        self.step_message(message)
+    }
+
+    pub(super) fn step_plain(&mut self, data: &Bytes) -> Outcome<()> {
+        let message = raft_guard::decode(data).map_err(GroupError::Refused)?;
+        if message.get_msg_type() == MessageType::MsgSnapshot {
+            return Err(GroupError::Refused("a snapshot comes with its state"));
+        }
+        self.step_message(message)
+    }
+
+    pub(super) fn step_snapshot(&mut self, data: &Bytes, position: Position) -> Outcome<()> {
+        let message = raft_guard::decode(data).map_err(GroupError::Refused)?;
+        let metadata = message.get_snapshot().get_metadata();
+        let named = Position {
+            index: metadata.index,
+            term: metadata.term,
+        };
+        if message.get_msg_type() != MessageType::MsgSnapshot || named != position {
+            return Err(GroupError::Refused("a state of another snapshot"));
+        }
+        self.step_message(message)
+    }
+
+    fn step_message(&mut self, message: Message) -> Outcome<()> {
         let standing = Standing {
             peer: self.raw.raft.id,
             last_index: self.raw.raft.raft_log.last_index(),
@@ -298,10 +325,57 @@ impl Group {
             self.stop_leading_if_removed();
         }
         self.raw.advance_apply_to(index);
+        self.raw.mut_store().note_applied(index);
         // A newcomer knows no voters, so it may not follow the log from its beginning: without the
         // first entry it is sent a snapshot, which names them.
         self.raw.mut_store().compact(index.min(1));
         Ok(())
+    }
+
+    pub(super) fn trim(&mut self) {
+        let raft = &self.raw.raft;
+        let applied = raft.raft_log.applied;
+        if raft.prs().iter().len() == 1 && raft.prs().is_singleton() {
+            self.raw.mut_store().compact(applied);
+            return;
+        }
+        let mut matched = applied;
+        if self.is_leading() {
+            let active = raft.prs().iter().filter(|(_, peer)| peer.recent_active);
+            matched = active
+                .map(|(_, peer)| peer.matched)
+                .min()
+                .unwrap_or(applied);
+        }
+        self.raw.mut_store().trim(matched);
+    }
+
+    /// A leader that stops its clock sends no heartbeats, so every member must know all that is committed: one that
+    /// does not would go on ticking, and stand for election.
+    pub(super) fn is_quiet(&self) -> bool {
+        let raft = &self.raw.raft;
+        let log = &raft.raft_log;
+        let last = log.last_index();
+        let settled = log.committed == last && log.applied == last && log.persisted == last;
+        if !settled || !self.held.is_empty() || self.raw.has_ready() {
+            return false;
+        }
+        let knows_all = |(peer, progress): (&u64, &Progress)| {
+            progress.matched == last && (*peer == raft.id || progress.committed_index == last)
+        };
+        match raft.state {
+            StateRole::Leader => {
+                raft.apply_to_current_term()
+                    && !raft.has_pending_conf()
+                    && !self.conf().is_joint()
+                    && raft.lead_transferee.is_none()
+                    && raft.pending_read_count() == 0
+                    && self.snapshots_sent.is_empty()
+                    && raft.prs().iter().all(knows_all)
+            }
+            StateRole::Follower => raft.leader_id != raft::INVALID_ID,
+            StateRole::PreCandidate | StateRole::Candidate => false,
+        }
     }
 
     /// The crate lets a leader that is no voter any more go on, and panics when it counts its own

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Shard;
+use super::{Shard, UnderWay};
 use crate::group_record::{GroupRecord, LogEntry};
 use crate::message_run::{MessageRun, Origin};
-use crate::raft_group::RaftGroup;
-use crate::raft_log::entry_kind;
+use crate::raft_group::{GroupError, RaftGroup};
+use crate::raft_log::{entry_kind, Position};
+use crate::raft_ready::Ready;
 use crate::record_batch;
 use crate::shard_state::Applied;
 use crate::wave::Wave;
@@ -30,16 +31,23 @@ impl Shard {
             }
             return None;
         }
-        if self.is_full() || !self.is_serving() {
+        if !self.may_propose() {
             return None;
         }
-        for wave in self.pending.take(self.last_time_ms) {
-            self.propose_wave(wave);
+        let mut waves = std::mem::take(&mut self.stalled);
+        waves.extend(self.pending.take(self.last_time_ms));
+        while let Some(wave) = waves.pop_front() {
+            if let Err(wave) = self.propose_wave(wave) {
+                waves.push_front(wave);
+                break;
+            }
         }
+        self.stalled = waves;
         self.take_record()
     }
 
-    fn propose_wave(&mut self, mut wave: Wave) {
+    /// Gives the wave back if Raft has no room for it.
+    fn propose_wave(&mut self, mut wave: Wave) -> Result<(), Wave> {
         let mut out = Vec::with_capacity(self.encoded_size_hint);
         let time_ms = wave.time_ms as i64;
         let mut layouts = Vec::with_capacity(wave.frames.len());
@@ -51,6 +59,10 @@ impl Shard {
             out.shrink_to_fit();
         }
         let data = Bytes::from(out);
+        let group = self.group.as_mut().expect("a logged shard");
+        let Ok(position) = group.propose(data.clone()) else {
+            return Err(wave);
+        };
         for (frame, layout) in wave.frames.iter_mut().zip(layouts) {
             let origin = frame
                 .messages
@@ -64,12 +76,13 @@ impl Shard {
             }));
         }
         let size = data.len();
-        let group = self.group.as_mut().expect("a logged shard");
-        let position = group
-            .propose(data)
-            .expect("the only voter leads and is not full");
         self.under_way_size += size;
-        self.under_way.push_back((position.index, wave, size));
+        self.under_way.push_back(UnderWay {
+            position,
+            wave,
+            size,
+        });
+        Ok(())
     }
 
     /// Too much is under way: what was gathered waits.
@@ -77,55 +90,69 @@ impl Shard {
         self.under_way.len() >= UNDER_WAY_COUNT_MAX || self.under_way_size >= UNDER_WAY_SIZE_MAX
     }
 
-    /// Leads and has applied an entry of its own term, or is volatile: only then does it decide.
-    pub fn is_serving(&self) -> bool {
-        self.group.as_ref().is_none_or(RaftGroup::is_serving)
-    }
-
-    /// Starts an election, which the only voter wins.
-    pub fn campaign(&mut self) -> Option<GroupRecord> {
-        self.group
-            .as_mut()
-            .expect("a logged shard")
-            .campaign()
-            .expect("a voter with a durable log");
-        self.take_record()
+    /// What was gathered can be proposed now.
+    pub(super) fn may_propose(&self) -> bool {
+        let transferring = self.group.as_ref().is_some_and(RaftGroup::is_transferring);
+        self.is_serving() && !self.is_full() && !transferring
     }
 
     /// Takes Raft's ready: what must be written goes out as one record, what is committed is applied.
-    fn take_record(&mut self) -> Option<GroupRecord> {
-        let mut record = self.lazy_record.take();
-        let mut must_write = false;
-        let mut committed = Vec::new();
-        let group = self.group.as_mut()?;
-        while let Some(ready) = group.ready().expect("Raft is alive") {
-            if let Some(more) = ready.record {
-                self.writes.push_back((u64::MAX, ready.number));
-                let voted = more
-                    .hard_state
-                    .is_some_and(|h| (h.term, h.vote) != self.voted);
-                must_write |= voted || !more.entries.is_empty();
-                let whole = record.get_or_insert_with(|| GroupRecord {
-                    group: self.id,
-                    ..GroupRecord::default()
-                });
-                whole.hard_state = more.hard_state.or(whole.hard_state);
-                whole.entries.extend(more.entries);
+    pub(super) fn take_record(&mut self) -> Option<GroupRecord> {
+        let mut record = None;
+        if !self.is_leading() && self.group.is_some() {
+            // Before what others committed is applied.
+            self.follow_standing();
+        }
+        while self.fault.is_none() {
+            let group = self.group.as_mut()?;
+            match group.ready() {
+                Ok(Some(ready)) => self.take_ready(ready, &mut record),
+                // Dead, which `dead` tells; or nothing is left.
+                _ => break,
             }
-            committed.extend(ready.committed);
         }
-        if let Some(hard_state) = record.as_ref().and_then(|r| r.hard_state) {
-            self.voted = (hard_state.term, hard_state.vote);
+        self.follow_standing();
+        record
+    }
+
+    fn take_ready(&mut self, ready: Ready, record: &mut Option<GroupRecord>) {
+        if self.is_replica {
+            self.outbox.extend(ready.messages);
         }
-        for entry in committed {
-            self.apply_committed(entry);
+        if let Some(more) = ready.record {
+            self.writes.push_back((u64::MAX, ready.number));
+            match record {
+                Some(whole) => {
+                    whole.hard_state = more.hard_state.or(whole.hard_state);
+                    whole.entries.extend(more.entries);
+                }
+                None => *record = Some(more),
+            }
         }
-        if must_write {
-            return record;
+        if let Some(snapshot) = ready.snapshot {
+            self.install(snapshot.position);
         }
-        // Nobody waits for a commit index on disk: it rides with the next record.
-        self.lazy_record = record;
-        None
+        if let Some(last) = ready.committed.last().map(|entry| entry.index) {
+            for entry in ready.committed {
+                self.apply_committed(entry);
+            }
+            self.note_applied(last);
+        }
+        if !ready.reads.is_empty() {
+            self.note_replica(|effects| effects.reads.extend(ready.reads));
+        }
+    }
+
+    /// Raft is told what is applied, and need not hold it for longer than a member may ask for it.
+    fn note_applied(&mut self, index: u64) {
+        let Some(group) = self.group.as_mut() else {
+            return;
+        };
+        // What the journal and the frame cache have no follower needs from memory, if there is none.
+        match group.on_applied(index).and_then(|()| group.trim()) {
+            Err(GroupError::Refused(what)) => self.fail(format!("entry {index}: {what}")),
+            _ => {}
+        }
     }
 
     /// The journal took the last record in this write.
@@ -153,10 +180,21 @@ impl Shard {
         if number == 0 {
             return None;
         }
-        self.group
-            .as_mut()?
-            .on_persisted(number)
-            .expect("a number that was given out");
+        let group = self.group.as_mut()?;
+        match group.on_persisted(number) {
+            Ok(messages) if self.is_replica => self.outbox.extend(messages),
+            Ok(_) => {}
+            Err(GroupError::Refused(what)) => {
+                self.fail(format!("ready {number}: {what}"));
+                return None;
+            }
+            Err(_) => return None, // dead, which `dead` tells
+        }
+        let persisted = self.group.as_ref().map_or(0, RaftGroup::persisted);
+        if let Some(index) = self.installing.filter(|index| *index <= persisted) {
+            self.installing = None;
+            self.note_applied(index);
+        }
         self.take_record()
     }
 
@@ -167,50 +205,26 @@ impl Shard {
             kind,
             data,
         } = entry;
+        if self.fault.is_some() {
+            return;
+        }
         if kind != entry_kind::NORMAL || data.is_empty() {
             self.state.applied_index = index;
             self.state.applied_term = term;
-        } else if self
-            .under_way
-            .front()
-            .is_some_and(|(at, _, _)| *at == index)
-        {
-            if let Some((_, wave, size)) = self.under_way.pop_front() {
+            return;
+        }
+        let ours = |wave: &UnderWay| wave.position == Position { index, term };
+        if self.under_way.front().is_some_and(ours) {
+            if let Some(UnderWay { wave, size, .. }) = self.under_way.pop_front() {
                 self.under_way_size -= size;
                 self.apply(index, term, wave);
             }
-        } else {
-            // Proposed by an earlier leader: its checksum held, so what it says can be trusted.
-            let wave = Wave::decode(&data).expect("a wave that was committed");
-            self.adopt(&wave);
-            self.apply(index, term, wave);
+            return;
         }
-        let group = self.group.as_mut().expect("a logged shard");
-        group.on_applied(index).expect("what was given out");
-        // No follower needs it from memory: the journal and the frame cache have it.
-        group.compact(index).expect("what was applied");
-    }
-
-    /// The leader's memory takes in a wave it did not propose.
-    fn adopt(&mut self, wave: &Wave) {
-        // The clock may have gone back since; the shard's time never does.
-        self.last_time_ms = self.last_time_ms.max(wave.time_ms);
-        for queue in &wave.created_queues {
-            self.queues.entry(*queue).or_default();
-        }
-        for route in &wave.routes {
-            let leader = self.queues.entry(route.queue).or_default();
-            leader.proposed_count += u64::from(route.selection.count());
-            leader.proposed_next = route.first_sequence + u64::from(route.selection.count());
-        }
-        for (queue, mark) in &wave.marks {
-            if let Some(leader) = self.queues.get_mut(queue) {
-                leader.proposed_mark = leader.proposed_mark.max(*mark);
-                leader.flagged_below = leader.flagged_below.max(*mark);
-            }
-        }
-        if let Some((_, through)) = wave.senders.iter().find(|(s, _)| *s == self.sender) {
-            self.last_number = *through;
+        // Another leader's, or of an earlier term.
+        match Wave::decode(&data) {
+            Ok(wave) => self.apply(index, term, wave),
+            Err(what) => self.fail(format!("entry {index}: {what}")),
         }
     }
 
@@ -236,6 +250,10 @@ impl Shard {
         }
         self.note(applied);
         self.has_effects = true;
+        for sender in &wave.forgotten_senders {
+            self.accepted.remove(sender);
+        }
+        self.note_replica(|effects| effects.applied.extend(wave.senders.iter().copied()));
         self.effects.applied.extend(wave.senders);
         let time_ms = wave.time_ms;
         self.effects

@@ -1,0 +1,179 @@
+//! `Shard` for Python: what only the host of a replica asks and is told.
+
+use bytes::Bytes;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::face::shard::PyShard;
+use crate::raft_conf::ConfChange;
+use crate::raft_ready::{ReceivedSnapshot, Role};
+use crate::shard::ReplicaEffects;
+
+/// (sender's peer, incarnation, number).
+type Applied = Vec<(u64, u64, u64)>;
+
+/// (applied, [(context, index)] of reads, (serving, leader, term) if that changed, restored from a snapshot).
+type PyReplicaEffects = (Applied, Vec<(u64, u64)>, Option<(bool, u64, u64)>, bool);
+
+/// (voters, voters that are being left, learners, next learners).
+type PyConf = (Vec<u64>, Vec<u64>, Vec<u64>, Vec<u64>);
+
+/// (role, term, leader, last index, commit, applied, [(peer, matched, active, snapshot pending)]).
+type PyStatus = (
+    &'static str,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    Vec<(u64, u64, bool, bool)>,
+);
+
+fn conf_change((op, peer): (String, u64)) -> PyResult<ConfChange> {
+    match op.as_str() {
+        "voter" => Ok(ConfChange::AddVoter(peer)),
+        "learner" => Ok(ConfChange::AddLearner(peer)),
+        "remove" => Ok(ConfChange::Remove(peer)),
+        _ => Err(PyValueError::new_err("no such change")),
+    }
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Follower => "follower",
+        Role::PreCandidate => "pre-candidate",
+        Role::Candidate => "candidate",
+        Role::Leader => "leader",
+    }
+}
+
+#[pymethods]
+impl PyShard {
+    /// A peer's message; false: refused, nothing was done. One with a snapshot is always refused here.
+    fn step(&self, message: &[u8]) -> PyResult<bool> {
+        let message = Bytes::copy_from_slice(message);
+        self.ask(|shard| shard.step(&message))
+    }
+
+    /// [(peer, whether it goes by the bulk connection, message)] that may be sent now.
+    fn take_messages<'py>(&self, py: Python<'py>) -> Vec<(u64, bool, Bound<'py, PyBytes>)> {
+        let messages = self.lock().take_messages().into_iter();
+        messages
+            .map(|message| (message.to, message.bulk, PyBytes::new(py, &message.data)))
+            .collect()
+    }
+
+    #[getter]
+    fn leading(&self) -> bool {
+        self.lock().is_leading()
+    }
+
+    #[getter]
+    fn leader(&self) -> u64 {
+        self.lock().standing().leader
+    }
+
+    #[getter]
+    fn term(&self) -> u64 {
+        self.lock().standing().term
+    }
+
+    #[getter]
+    fn quiet(&self) -> bool {
+        self.lock().is_quiet()
+    }
+
+    #[getter]
+    fn dead(&self) -> Option<String> {
+        self.lock().dead().map(str::to_owned)
+    }
+
+    fn transfer_leader(&self, peer: u64) -> PyResult<bool> {
+        self.ask(|shard| shard.transfer_leader(peer))
+    }
+
+    fn report_unreachable(&self, peer: u64) -> PyResult<()> {
+        self.ask(|shard| shard.report_unreachable(peer)).map(|_| ())
+    }
+
+    fn report_snapshot(&self, peer: u64, arrived: bool) -> PyResult<()> {
+        let asked = self.ask(|shard| shard.report_snapshot(peer, arrived));
+        asked.map(|_| ())
+    }
+
+    fn report_snapshot_progress(&self, peer: u64) {
+        self.lock().report_snapshot_progress(peer);
+    }
+
+    /// Changes of members: ("voter" | "learner" | "remove", peer); several at once by a joint configuration.
+    fn propose_conf(&self, changes: Vec<(String, u64)>) -> PyResult<bool> {
+        let changes: PyResult<Vec<ConfChange>> = changes.into_iter().map(conf_change).collect();
+        let changes = changes?;
+        self.ask(|shard| shard.propose_conf(&changes))
+    }
+
+    fn conf(&self) -> PyConf {
+        let conf = self.lock().conf().unwrap_or_default();
+        let outgoing = conf.voters_outgoing;
+        (conf.voters, outgoing, conf.learners, conf.learners_next)
+    }
+
+    fn status(&self) -> Option<PyStatus> {
+        let status = self.lock().status()?;
+        let progress = status.progress.iter();
+        let progress = progress
+            .map(|peer| (peer.peer, peer.matched, peer.active, peer.snapshot_pending))
+            .collect();
+        Some((
+            role_name(status.role),
+            status.term,
+            status.leader,
+            status.last_index,
+            status.commit,
+            status.applied,
+            progress,
+        ))
+    }
+
+    fn read_index(&self, context: u64) -> PyResult<bool> {
+        self.ask(|shard| shard.read_index(context))
+    }
+
+    fn take_replica_effects(&self) -> Option<PyReplicaEffects> {
+        let effects = self.lock().take_replica_effects()?;
+        let ReplicaEffects {
+            applied,
+            reads,
+            standing,
+            restored,
+        } = effects;
+        let applied = applied.into_iter();
+        let standing = standing.map(|now| (now.serving, now.leader, now.term));
+        Some((
+            applied
+                .map(|(sender, through)| (sender.peer, sender.incarnation, through))
+                .collect(),
+            reads.into_iter().map(|r| (r.context, r.index)).collect(),
+            standing,
+            restored,
+        ))
+    }
+
+    /// The peer for which a newer snapshot must be offered; asked once.
+    fn wants_snapshot(&self) -> Option<u64> {
+        self.lock().wants_snapshot()
+    }
+
+    /// Of a message with a snapshot: (the leader, index, term, data); None: it carries none.
+    #[staticmethod]
+    fn snapshot_in<'py>(
+        py: Python<'py>,
+        message: &[u8],
+    ) -> Option<(u64, u64, u64, Bound<'py, PyBytes>)> {
+        let (from, snapshot) = ReceivedSnapshot::in_message(&Bytes::copy_from_slice(message))?;
+        let position = snapshot.position;
+        let data = PyBytes::new(py, &snapshot.data);
+        Some((from, position.index, position.term, data))
+    }
+}

@@ -1,0 +1,72 @@
+//! `Route` for Python.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::message_run::NO_EXPIRATION;
+use crate::pending_wave::{Share, Target, Targets, Wanted};
+
+/// Where a key of a run leads within one shard; made once for many publishes.
+#[pyclass(frozen, name = "Route", module = "kernel")]
+pub struct PyRoute {
+    targets: Targets,
+}
+
+/// A queue's id, its message TTL in ms, how many more it takes before it rejects; None: no bound.
+type Plain = (u64, Option<u32>, Option<u64>);
+
+#[derive(FromPyObject)]
+enum AnyTarget {
+    Plain(Plain),
+    /// Which messages it gets (0 all, 1 persistent, 2 transient, 3 to be retained), and whose turn it is of how many.
+    Chosen(u64, Option<u32>, Option<u64>, u8, Option<(u32, u32)>),
+}
+
+impl AnyTarget {
+    fn target(self) -> PyResult<Target> {
+        let ((queue, ttl_ms, room), wanted, share) = match self {
+            Self::Plain(plain) => (plain, 0, None),
+            Self::Chosen(queue, ttl_ms, room, wanted, share) => {
+                ((queue, ttl_ms, room), wanted, share)
+            }
+        };
+        let wanted = match wanted {
+            0 => Wanted::All,
+            1 => Wanted::Persistent,
+            2 => Wanted::Transient,
+            3 => Wanted::Retained,
+            _ => return Err(PyValueError::new_err("no such kind of messages")),
+        };
+        if share.is_some_and(|(member, members)| member >= members) {
+            return Err(PyValueError::new_err("no such member"));
+        }
+        Ok(Target {
+            ttl_ms: ttl_ms.unwrap_or(NO_EXPIRATION),
+            room: room.unwrap_or(u64::MAX),
+            wanted,
+            share: share.map(|(member, members)| Share { member, members }),
+            ..Target::of(queue)
+        })
+    }
+}
+
+#[pymethods]
+impl PyRoute {
+    #[new]
+    fn new(targets: Vec<AnyTarget>) -> PyResult<Self> {
+        let targets: PyResult<Vec<Target>> = targets.into_iter().map(AnyTarget::target).collect();
+        Ok(Self {
+            targets: Arc::new(targets?),
+        })
+    }
+}
+
+pub fn targets(routes: &[PyRef<'_, PyRoute>]) -> Vec<Targets> {
+    routes.iter().map(|route| route.targets.clone()).collect()
+}
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<PyRoute>()
+}
