@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from broker.core.topology_commands import PutShard
+from broker.core.topology_commands import DropNode, PutShard
 from broker.core.topology_rows import NodeRow
 from broker.model.names import NO_PEER, PeerId, ShardId
 
@@ -93,6 +93,14 @@ def next_placement(
     if not plan.commands and all(shard.settled for shard in shards):
         plan.even_leaders()
     return plan.commands
+
+
+def next_drops(nodes: Sequence[PlacedNode], shards: Sequence[PlacedShard]) -> list[DropNode]:
+    """Those who were to leave and may: no shard has them as voters, which each shard's leader must have said."""
+    if any(shard.leader == NO_PEER or shard.changing for shard in shards):
+        return []
+    holding = {peer for shard in shards for peer in (*shard.wanted, *shard.voters)}
+    return [DropNode(node.peer) for node in nodes if node.leaving and node.peer not in holding]
 
 
 class LeaderBalance:

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from broker.model.names import PeerId
+from broker.model.names import NO_PEER, PeerId
 
 CATCH_UP_DISTANCE = 256
 """Entries.  A voter this near to the log's end is there within a few round trips; a commit that waits for it waits no
@@ -73,6 +73,17 @@ class TransferLeadership(msgspec.Struct, frozen=True):
 Step: TypeAlias = ChangeConfiguration | TransferLeadership
 
 
+class Wait(msgspec.Struct, frozen=True):
+    """``change``: one is under way.  ``majority``: too few of those who are to vote are there.
+
+    ``node``: ``peer`` is not there.  ``snapshot``: it is fetching one.  ``entries``: how many it has yet to get.
+    """
+
+    reason: Literal["change", "majority", "node", "snapshot", "entries"]
+    peer: PeerId = NO_PEER
+    entries: int = 0
+
+
 def next_step(group: Group, wanted: Sequence[PeerId], learners: frozenset[PeerId] = frozenset()) -> Step | None:
     """``wanted``: who is to vote, in the order in which they are to lead.  ``learners``: who is to learn for good.
 
@@ -86,6 +97,31 @@ def next_step(group: Group, wanted: Sequence[PeerId], learners: frozenset[PeerId
     if hand_over is not None:
         return hand_over
     return _change_voters(group, frozenset(wanted), learners) or _change_learners(group, frozenset(wanted), learners)
+
+
+def waits_for(group: Group, wanted: Sequence[PeerId]) -> list[Wait]:
+    """Why the voters aren't ``wanted`` yet, for people; empty if they are, or if it is the leader's turn."""
+    configuration = group.configuration
+    if configuration.pending or configuration.outgoing:
+        return [Wait("change")]
+    comers = [peer for peer in wanted if peer not in configuration.voters]
+    heirs = [peer for peer in wanted if peer not in comers] if group.leader not in wanted else []
+    waits = [_wait(group, peer) for peer in comers if not group.caught_up(peer)]
+    if not any(map(group.caught_up, heirs)):
+        waits += [_wait(group, peer) for peer in heirs]
+    if configuration.voters != frozenset(wanted) and not group.majority_alive(frozenset(wanted) | {group.leader}):
+        waits.append(Wait("majority"))
+    return waits
+
+
+def _wait(group: Group, peer: PeerId) -> Wait:
+    """One that has not caught up."""
+    progress = group.progress.get(peer, Progress(0, active=True))
+    if peer not in group.alive or not progress.active:
+        return Wait("node", peer)
+    if progress.snapshot_pending:
+        return Wait("snapshot", peer)
+    return Wait("entries", peer, group.last_index - progress.matched)
 
 
 def _hand_over(group: Group, wanted: Sequence[PeerId]) -> TransferLeadership | None:

@@ -9,7 +9,7 @@ import itertools
 import random
 from collections import Counter
 
-from broker.cluster.placement import LeaderBalance, PlacedNode, PlacedShard, meta_learners, next_placement
+from broker.cluster.placement import LeaderBalance, PlacedNode, PlacedShard, meta_learners, next_drops, next_placement
 from broker.cluster.reconfiguration import (
     CATCH_UP_DISTANCE,
     ChangeConfiguration,
@@ -18,11 +18,11 @@ from broker.cluster.reconfiguration import (
     Progress,
     TransferLeadership,
     next_step,
+    waits_for,
 )
 from broker.core.outcomes import Applied, Outcome
 from broker.core.topology import Topology
 from broker.core.topology_commands import (
-    DropNode,
     FoundCluster,
     MarkLeaving,
     PutNode,
@@ -248,6 +248,9 @@ class PlacedCluster:
             wanted = rows[shard.number]
             learners = meta_learners(self.nodes(), wanted) if shard.number == META else frozenset[PeerId]()
             step = next_step(shard.group(self.alive), wanted, learners)
+            waits = waits_for(shard.group(self.alive), wanted)
+            assert waits or step is not None or shard.voters == set(wanted), "it always says why"
+            assert not waits or shard.voters != set(wanted) or shard.outgoing
             if isinstance(step, TransferLeadership):
                 shard.hand_over(step.to, self.alive)
             elif isinstance(step, ChangeConfiguration):
@@ -256,10 +259,8 @@ class PlacedCluster:
         return done
 
     def drop_nodes(self) -> bool:
-        done = False
-        for row in self.topology.nodes():
-            voting = any(row.peer in shard.voters | shard.outgoing for shard in self.shards)
-            if row.state == "leaving" and not voting:
-                outcome = self.apply(DropNode(row.peer))
-                done |= isinstance(outcome, Applied)
-        return done
+        commands = next_drops(self.nodes(), self.placed())
+        for command in commands:
+            outcome = self.apply(command)
+            assert isinstance(outcome, Applied), outcome
+        return bool(commands)

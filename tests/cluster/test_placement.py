@@ -13,9 +13,10 @@ from broker.cluster.placement import (
     Transfer,
     effective_factor,
     meta_learners,
+    next_drops,
     next_placement,
 )
-from broker.core.topology_commands import PutShard
+from broker.core.topology_commands import DropNode, PutShard
 from broker.core.topology_rows import NodeRow
 from broker.model.names import PeerId, ShardId
 
@@ -160,6 +161,16 @@ def test_leadership_stays_where_it_is_if_the_preferred_leader_can_not_lead() -> 
         (live, msgspec.structs.replace(placed, changing=True)),
     ):
         assert LeaderBalance().next_transfer(nodes, [each], 0.0) is None
+
+
+def test_a_node_is_dropped_when_no_shard_needs_it() -> None:
+    nodes = [node(A), node(B), node(C), node(D, leaving=True), node(E, leaving=True, dead=True)]
+    moved_off = [shard(1, A, B, C), shard(2, C, B, A)]
+    assert next_drops(nodes, moved_off) == [DropNode(D), DropNode(E)]
+    assert next_drops(nodes, [*moved_off, shard(3, A, B, C, voters=(A, B, D))]) == [DropNode(E)]
+    assert next_drops(nodes, [*moved_off, shard(3, A, B, D, voters=(A, B, C))]) == [DropNode(E)]
+    assert next_drops(nodes, [*moved_off, shard(3, A, B, C, leader=0)]) == [], "who knows who votes there"
+    assert next_drops(nodes, [*moved_off, msgspec.structs.replace(moved_off[0], changing=True)]) == []
 
 
 def test_every_node_holds_the_meta_shard() -> None:

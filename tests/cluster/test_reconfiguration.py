@@ -11,7 +11,9 @@ from broker.cluster.reconfiguration import (
     Group,
     Progress,
     TransferLeadership,
+    Wait,
     next_step,
+    waits_for,
 )
 from broker.model.names import PeerId
 
@@ -111,3 +113,24 @@ def test_learners_come_when_they_are_there_and_go_in_any_case() -> None:
     assert next_step(group(A), (A,), frozenset({B, C})) == changes(("learner", B))
     assert next_step(group(A, dead=(B,)), (A,), frozenset({B, C})) == changes(("learner", C))
     assert next_step(group(A, learners=(B, C), dead=(B,)), (A,), frozenset({C})) == changes(("remove", B))
+
+
+@pytest.mark.parametrize(
+    ("waiting", "wanted", "waits"),
+    [
+        (group(*ABC), ABC, []),
+        (group(*ABC, dead=(B, C)), ABC, []),
+        (group(*ABC, learners=(D,)), (A, B, D), []),
+        (group(*ABC, learners=(D,), pending=True), (A, B, D), [Wait("change")]),
+        (group(A, B, D, outgoing=ABC), (A, B, D), [Wait("change")]),
+        (group(*ABC, dead=(D,)), (A, B, D), [Wait("node", D)]),
+        (group(*ABC, learners=(D,), snapshot=(D,)), (A, B, D), [Wait("snapshot", D)]),
+        (group(*ABC, learners=(D,), behind=(D,)), (A, B, D), [Wait("entries", D, LAST)]),
+        (group(*ABC, D, E, dead=(B, C)), ABC, [Wait("majority")]),
+        (group(*ABC, behind=(B, C)), (B, C, D), [Wait("entries", peer, LAST) for peer in (D, B, C)]),
+        (group(*ABC, behind=(B,)), (B, C, A), []),
+    ],
+    ids=lambda each: repr(each)[:40],
+)
+def test_it_says_what_it_waits_for(waiting: Group, wanted: tuple[PeerId, ...], waits: list[Wait]) -> None:
+    assert waits_for(waiting, wanted) == waits
