@@ -90,12 +90,6 @@ class Dials:
         longest = min(BACK_OFF_S_MAX, 2 * BACK_OFF_S_MIN * 2 ** min(dial.failure_count, 10))
         dial.due_at = now + longest * (0.5 + self._random.random() / 2)
 
-    def hurry(self, now: float) -> None:
-        """All that wait are due."""
-        for dial in self._dials.values():
-            dial.due_at = min(dial.due_at, now)
-            dial.failure_count = 0
-
     def _renew(self, now: float) -> None:
         peers = {address: peer for peer, address in self._learned.items()}
         wanted = dict.fromkeys([*self._given, *self._learned.values()])

@@ -130,7 +130,6 @@ class Peers:
         identity = msgspec.structs.replace(identity, cluster_id=cluster_id)
         self._terms = msgspec.structs.replace(self._terms, identity=identity)
         self._close_all(Reason.IDENTITY_CHANGED, now)
-        self._dials.hurry(now)
 
     def stop(self, now: float) -> None:
         """Closes all links, for good."""
@@ -162,9 +161,11 @@ class Peers:
         """Bytes from a link; ends of stream are ``closed``."""
         was_ready = link.was_ready
         frames = link.receive_data(data, now)
-        if link.was_ready and not was_ready:
+        if link.ready and not was_ready:
             self._register(link, now)
-        if frames:
+            was_ready = True
+        # A link that became ready and broke in one read never was there.
+        if frames and was_ready:
             self._deliver(link, frames, now)
         self._serve(link, now)
 
@@ -193,7 +194,7 @@ class Peers:
             link.receive_timeout(now)
             self._serve(link, now)
         if now >= self._heartbeat_at:
-            self._heartbeat_at = now + self._heartbeat_interval_s
+            self._heartbeat_at = max(now, self._heartbeat_at + self._heartbeat_interval_s)
             self._send_heartbeats(now)
         for number in sorted(self._peers):
             peer = self._peers.get(number)
@@ -261,7 +262,7 @@ class Peers:
             if channel is Channel.CONSENSUS:
                 peer.heard_at = now
         self._receiver.peer_seen(info)
-        self._look_up(peer)
+        self._look_up(peer, now)
 
     def _peer(self, info: PeerInfo, now: float) -> Peer:
         """Of this incarnation: an older one is down."""
@@ -354,11 +355,11 @@ class Peers:
         peer = self._peers.get(info.peer)
         if peer is not None and peer.info.incarnation == info.incarnation:
             peer.receive_clock(clock_ms, echo_ms, now)
-            self._look_up(peer)
+            self._look_up(peer, now)
             self._receiver.receive_heartbeat(info, payload, now)
 
-    def _look_up(self, peer: Peer) -> None:
-        if peer.complete and not peer.up:
+    def _look_up(self, peer: Peer, now: float) -> None:
+        if peer.complete and not peer.up and now - peer.heard_at <= self._suspicion_s:
             peer.up = True
             self._receiver.peer_up(peer.info)
 

@@ -7,6 +7,7 @@ told something, so that a round is made.
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Any
@@ -29,8 +30,9 @@ TICK_S = 0.05
 CONNECT_TIMEOUT_S = 3.0
 STOP_TIMEOUT_S = 1.0
 """For what is queued to leave when the node stops."""
-HANDSHAKE_COUNT_MAX = 64
-"""Of connections accepted from who hasn't proved anything: beyond, they are closed unheard."""
+HANDSHAKE_COUNT_MAX = 128
+HANDSHAKE_COUNT_PER_HOST = 32
+"""Of connections accepted from who hasn't proved anything: beyond, they are closed unheard.  A node makes three."""
 REPEAT_S = 60.0
 """After which the same trouble with the same address is logged again."""
 TROUBLE_COUNT_MAX = 1024
@@ -52,6 +54,17 @@ async def listen(host: str, port: int) -> list[trio.SocketListener]:
         raise AddressUnavailable(f"cluster on {host}:{port}: {error.strerror or error}") from error
 
 
+async def resolve(address: str) -> list[str]:
+    """The addresses that a name with a port stands for: each is a node's.  None: the name is not known now."""
+    host, _, port = address.rpartition(":")
+    try:
+        found = await trio.socket.getaddrinfo(host.strip("[]"), int(port), type=trio.socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    hosts = dict.fromkeys(str(where[0]) for *_, where in found)
+    return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host in hosts]
+
+
 class Transport:
     """Of one node.  ``peers`` is what the rest of the cluster speaks with."""
 
@@ -71,8 +84,7 @@ class Transport:
         self._ring = ring
         self._tls = tls
         self._streams: dict[PeerLink, LinkStream] = {}
-        self._handshake_count = 0
-        """Accepted connections that have proved nothing, in TLS's handshake or in ours."""
+        self._handshakes = _Handshakes()
         self._troubles = _Troubles()
         self._stopping = trio.Event()
         self._none_left = trio.Event()
@@ -124,7 +136,7 @@ class Transport:
             self.peers.stop(trio.current_time())
             self._served()
             for listener in self._listeners:
-                await trio.aclose_forcefully(listener)
+                listener.socket.close()
 
     async def _tick(self, nursery: trio.Nursery) -> None:
         while True:
@@ -140,7 +152,6 @@ class Transport:
         await trio.serve_listeners(self._accept, [listener], handler_nursery=nursery)
 
     async def _accept(self, stream: trio.SocketStream) -> None:
-        counted = _Counted(self)
         try:
             host = str(stream.socket.getpeername()[0])
             set_options(stream)
@@ -148,18 +159,18 @@ class Transport:
             # It is gone again.
             await trio.aclose_forcefully(stream)
             return
-        if self._handshake_count >= HANDSHAKE_COUNT_MAX:
-            if self._troubles.is_new("", Reason.HELLO_TIMEOUT, trio.current_time()):
-                log.warning("cluster connections closed unheard: too many say hello at once", peer=host)
+        proved = self._handshakes.begin(host)
+        if proved is None:
+            if self._troubles.is_new(host, Reason.HELLO_TIMEOUT, trio.current_time()):
+                log.warning("cluster connections closed unheard: too many say hello at once", address=host)
             await trio.aclose_forcefully(stream)
             return
-        counted.enter()
         try:
             secured = await self._secure(stream, True, host)
             if secured is not None:
-                await self._serve(self.peers.accepted(trio.current_time()), secured, host, counted.leave)
+                await self._serve(self.peers.accepted(trio.current_time()), secured, host, proved)
         finally:
-            counted.leave()
+            proved()
 
     async def _dial(self, address: str, channel: Channel) -> None:
         stream = await self._connect(address)
@@ -248,20 +259,29 @@ class Transport:
                 log.warning("cluster connection failed", address=address, reason=str(closing))
 
 
-class _Counted:
-    """One accepted connection, for as long as it is among those that have proved nothing."""
+class _Handshakes:
+    """Counts accepted connections that have proved nothing, in TLS's handshake or in ours."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-        self._count = 0
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
 
-    def enter(self) -> None:
-        self._transport._handshake_count += 1
-        self._count = 1
+    def begin(self, host: str) -> Callable[[], None] | None:
+        """What is to be called when it ends, once or more; None: there are too many."""
+        if self._counts.total() >= HANDSHAKE_COUNT_MAX or self._counts[host] >= HANDSHAKE_COUNT_PER_HOST:
+            return None
+        self._counts[host] += 1
+        left = [host]
 
-    def leave(self) -> None:
-        self._transport._handshake_count -= self._count
-        self._count = 0
+        def end() -> None:
+            while left:
+                self._counts[left.pop()] -= 1
+                if not self._counts[host]:
+                    del self._counts[host]
+
+        return end
+
+    def __len__(self) -> int:
+        return self._counts.total()
 
 
 def _nothing() -> None:

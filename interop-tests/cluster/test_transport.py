@@ -17,7 +17,7 @@ from broker.cluster.frame import Frame, encode_frames
 from broker.cluster.frame_kinds import Channel, Kind
 from broker.cluster.hello import FRESH, Identity, PeerInfo, Secret, Terms
 from broker.cluster.tls import TlsContexts, TlsFiles, TlsUnusable, load_tls
-from broker.cluster.transport import HANDSHAKE_COUNT_MAX, AddressUnavailable, Transport, listen
+from broker.cluster.transport import HANDSHAKE_COUNT_PER_HOST, AddressUnavailable, Transport, listen, resolve
 
 TIMEOUT_S = 10.0
 
@@ -209,14 +209,14 @@ async def test_strangers_are_closed_and_disturb_nobody() -> None:
             with trio.fail_after(TIMEOUT_S):
                 assert await _ends(stream)
         # Too many who say nothing.
-        streams = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(HANDSHAKE_COUNT_MAX + 5)]
+        streams = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(HANDSHAKE_COUNT_PER_HOST + 5)]
         with trio.fail_after(TIMEOUT_S):
-            for stream in streams[HANDSHAKE_COUNT_MAX:]:
+            for stream in streams[HANDSHAKE_COUNT_PER_HOST:]:
                 assert await _ends(stream), "beyond the limit, closed at once"
-            for stream in streams[:HANDSHAKE_COUNT_MAX]:
+            for stream in streams[:HANDSHAKE_COUNT_PER_HOST]:
                 assert await _ends(stream), "and the others in time"
         assert a.heard.changes == [("up", "b")]
-        assert a.transport._handshake_count == 0
+        assert len(a.transport._handshakes) == 0
 
 
 async def _ends(stream: trio.SocketStream) -> bool:
@@ -248,6 +248,14 @@ async def test_an_address_that_is_taken() -> None:
     with pytest.raises(AddressUnavailable, match=f"127.0.0.1:{port}"):
         await listen("127.0.0.1", port)
     await listener.aclose()
+
+
+async def test_names_stand_for_addresses() -> None:
+    assert await resolve("127.0.0.1:7400") == ["127.0.0.1:7400"]
+    assert await resolve("[::1]:7400") == ["[::1]:7400"]
+    assert "127.0.0.1:7400" in await resolve("localhost:7400")
+    assert await resolve("no-such-host.invalid:7400") == []
+    assert await resolve("a..b:7400") == []
 
 
 # TLS

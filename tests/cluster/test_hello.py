@@ -58,6 +58,17 @@ def test_the_highest_common_version_is_spoken(ours: tuple[int, int], theirs: tup
     assert one.info.version == other.info.version == version
 
 
+@pytest.mark.parametrize("chosen", [0, 1, 3])
+def test_the_acceptor_cannot_choose_another(chosen: int) -> None:
+    one, other = dialer(terms("a", version_max=2)), acceptor(terms("b", version_max=3))
+    other.receive_data(taken(one), 0.0)
+    (challenge,) = frames_of(taken(other))
+    assert challenge.head[3] == 2
+    head = [*challenge.head[:3], chosen, *challenge.head[4:]]
+    one.receive_data(encode_frames([Frame(challenge.kind, head)]), 0.0)
+    assert reason(one) is Reason.VERSION
+
+
 @pytest.mark.parametrize(("ours", "theirs"), [((1, 2), (3, 4)), ((3, 4), (1, 2))])
 def test_without_a_common_version_both_ranges_are_told(ours: tuple[int, int], theirs: tuple[int, int]) -> None:
     one = dialer(terms("a", version_min=ours[0], version_max=ours[1]))

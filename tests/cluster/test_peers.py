@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -11,11 +12,12 @@ from hypothesis import strategies as st
 from broker.cluster.dials import BACK_OFF_S_MAX, BACK_OFF_S_MIN, KNOWN_RETRY_S
 from broker.cluster.frame import Frame, encode_frames
 from broker.cluster.frame_kinds import Channel, Kind
-from broker.cluster.hello import FRESH
+from broker.cluster.hello import FRESH, PeerInfo
 from broker.cluster.peer import SILENCE_S_MAX, SUSPICION_S
-from broker.cluster.peers import QUEUE_SIZE_MAX
-from broker.cluster.violation import Reason
-from tests.cluster.wire import SECRET, Node, Wire
+from broker.cluster.peers import QUEUE_SIZE_MAX, Peers
+from broker.cluster.violation import Closing, Reason
+from tests.cluster.handshakes import acceptor, converse, taken, terms
+from tests.cluster.wire import SECRET, Heard, Node, Wire
 
 ONE, OTHER = b"1" * 16, b"2" * 16
 APPEND = Frame(Kind.APPEND, [3], b"entry")
@@ -392,6 +394,53 @@ def test_a_node_that_stops_says_goodbye_to_all_and_dials_no_more() -> None:
     assert up(b) == ["c"]
     assert a.peers.take_dials(wire.now + 100) == []
     assert not a.peers.send(2, Channel.BULK, [APPEND])
+
+
+class Sender(Heard):
+    """A receiver that speaks as soon as it is told of anybody."""
+
+    peers: Peers
+
+    def peer_seen(self, info: PeerInfo) -> None:
+        super().peer_seen(info)
+        for channel in Channel:
+            self.peers.send(info.peer, channel, [APPEND])
+
+
+def test_a_link_that_is_ready_and_broken_in_one_read_never_was() -> None:
+    """And whoever answers it from within is not harmed."""
+    heard = Sender()
+    random = Random(1)
+    peers = heard.peers = Peers(terms("a"), heard, random, lambda: random.randbytes(32), list, 0.0)
+    peers.set_addresses(["b.example:7400"], 0.0)
+    for junk, seen in ((b"", [("seen", "b")]), (b"junk of some length", [])):
+        heard.said.clear()
+        link = peers.dialed("b.example:7400", Channel.BULK, 0.0)
+        other = acceptor(terms("b"))
+        other.receive_data(taken(link), 0.0)
+        peers.receive_data(link, taken(other), 0.0)
+        other.receive_data(taken(link), 0.0)
+        assert other.ready
+        peers.receive_data(link, taken(other) + junk, 0.0)
+        assert heard.said == seen
+        assert link.was_ready
+        assert link.ready is not bool(junk)
+        peers.closed(link, Closing(Reason.RESET), 0.0)
+
+
+def test_who_is_suspected_is_not_up_because_a_link_is_made_anew() -> None:
+    wire, (a, b) = met("a", "b")
+    wire.cut("a", "b")
+    wire.run(SUSPICION_S + 0.2)
+    assert b.heard.ups() == [("down", "a")]
+    (old,) = (link for link in b.peers._links if link.address is not None and link.channel is Channel.BULK)
+    b.peers.closed(old, Closing(Reason.RESET), wire.now)
+    again = b.peers.dialed("a:7000", Channel.BULK, wire.now)
+    other = acceptor(a.peers._terms)
+    converse(again, other)
+    b.peers._register(again, wire.now)
+    assert len(b.peers.figures()[0].dialed) == 3
+    assert up(b) == []
 
 
 # Heartbeats
