@@ -20,6 +20,9 @@ use crate::file_header::{
 use crate::manifest::BlocksMark;
 
 pub const BLOCKS: &str = "blocks";
+/// The kind of a block without content that takes back all that earlier files, and this one before it,
+/// say of its group. The other kinds are the shards' (`frozen.rs`).
+pub const BLOCK_RESET: u8 = 255;
 const BLOCK_MAGIC: [u8; 4] = *b"BLCK";
 const BLOCK_HEADER_SIZE: usize = 20;
 /// Bytes gathered before they are written, and written before they are synced: one sync of all of it
@@ -137,6 +140,10 @@ pub fn read_blocks(
         read_blocks_file(disk, identity, mark, &mut |key, content| {
             match content {
                 Some(content) => blocks.insert(key, content.to_vec()),
+                None if key.kind == BLOCK_RESET => {
+                    blocks.retain(|held: &BlockKey, _| held.group != key.group);
+                    None
+                }
                 None => blocks.remove(&key),
             };
         })?;
@@ -256,6 +263,26 @@ mod tests {
             disk.crash(seed);
             assert_eq!(read_blocks(&disk, &IDENTITY, &files).unwrap(), model);
         }
+    }
+
+    #[test]
+    fn a_reset_takes_back_what_was_said_of_its_group_and_of_no_other() {
+        let disk = SimDisk::new(1 << 30);
+        let (mut random, mut model) = (SplitMix(5), Model::new());
+        let first = write(&disk, 1, &mut random, &mut model);
+        let mut writer = BlocksWriter::create(&disk, &IDENTITY, 2).unwrap();
+        let reset = BlockKey {
+            group: 1,
+            kind: BLOCK_RESET,
+            key: Vec::new(),
+        };
+        writer.add(&reset, None).unwrap();
+        writer.add(&key(3), Some(b"anew")).unwrap();
+        let files = [first, writer.finish().unwrap()];
+        assert!(model.keys().filter(|key| key.group == 1).count() > 1);
+        model.retain(|key, _| key.group != 1);
+        model.insert(key(3), b"anew".to_vec());
+        assert_eq!(read_blocks(&disk, &IDENTITY, &files).unwrap(), model);
     }
 
     #[test]

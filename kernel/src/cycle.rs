@@ -12,16 +12,16 @@ use bytes::Bytes;
 use crate::checkpoint::{blocks_name, BlockKey, BlocksWriter};
 use crate::damage::{Damage, StoreResult};
 use crate::disk::{Disk, DiskFault, DiskResult};
-use crate::file_header::REMEDY_COPY;
+use crate::file_header::{numbered_files, REMEDY_COPY};
 use crate::frozen::{
     all_blocks, changed_blocks, encode_block, live_count, wants, FrozenGroup, Want,
 };
 use crate::journal_files::{journal_name, recycle};
 use crate::manifest::{GroupMark, Manifest, SegmentMark};
 use crate::sealing::Sealing;
-use crate::segment::{segment_name, PieceReader, Segment, SegmentReader, SegmentSet};
+use crate::segment::{segment_name, PieceReader, Segment, SegmentReader, SegmentSet, SEGMENT};
 use crate::segment_format::Address;
-use crate::shard_state::Changes;
+use crate::shard_state::{Changes, ShardState};
 use crate::store::{live_of, Inside, Live, Store};
 use crate::wave::Wave;
 
@@ -75,6 +75,10 @@ enum Phase {
 pub struct Cycle {
     frozen: BTreeMap<u32, FrozenGroup>,
     changes: BTreeMap<u32, Changes>,
+    /// States that exports read from: what they want is kept too.
+    pinned: BTreeMap<u32, Vec<ShardState>>,
+    /// Groups of which less may be wanted though no queue changed.
+    unpinned: BTreeSet<u32>,
     retire_through: Option<u64>,
     sources: VecDeque<Source>,
     sealing: Sealing,
@@ -110,7 +114,9 @@ impl Cycle {
         manifest.number += 1;
         manifest.groups = frozen.values().map(mark).collect();
         Self {
-            sealing: Sealing::new(store.identity, store.options.sealing, manifest.next_segment),
+            sealing: Sealing::new(store.identity, store.options.sealing, store.numbers.clone()),
+            pinned: store.pins.states(),
+            unpinned: store.pins.take_unpinned(),
             dropped: BTreeSet::new(),
             segments: inside.segments.clone(),
             phase: Some(Phase::Plan),
@@ -127,7 +133,7 @@ impl Cycle {
     /// Decides what is sealed, dropped and rewritten.
     fn plan(&mut self, store: &Store) {
         let mut live = store.live();
-        recount(&mut live, &self.segments, &self.frozen, &self.changes);
+        self.recount(&mut live);
         store.inside().note_live(live.values().sum());
         // Rewriting needs room before it makes some.
         let scarcity = if store.space.is_low() { 4 } else { 1 };
@@ -145,7 +151,11 @@ impl Cycle {
             }
         });
         for segment in &rewritten {
-            let runs = 0..segment.runs.len();
+            let held = |run: &usize| {
+                let group = segment.runs[*run].group;
+                !self.segments.was_replaced(segment.number, group)
+            };
+            let runs = (0..segment.runs.len()).filter(held);
             self.sources.extend(runs.map(|run| Source::Run {
                 segment: segment.clone(),
                 run,
@@ -153,6 +163,32 @@ impl Cycle {
         }
         let rewritten = rewritten.iter().map(|segment| segment.number);
         self.dropped = dropped.into_iter().chain(rewritten).collect();
+    }
+
+    /// The states that want what is kept of a group.
+    fn states(&self, group: u32) -> impl Iterator<Item = &ShardState> {
+        let pinned = self.pinned.get(&group).into_iter().flatten();
+        pinned.chain([self.frozen[&group].state()])
+    }
+
+    /// Counts anew how much is wanted of the runs whose queues changed.
+    fn recount(&self, live: &mut Live) {
+        for segment in self.segments.iter() {
+            for (run, number) in segment.runs.iter().zip(0..) {
+                let Some(changes) = self.changes.get(&run.group) else {
+                    continue;
+                };
+                let replaced = self.segments.was_replaced(segment.number, run.group);
+                let all = self.unpinned.contains(&run.group);
+                let changed = |queue: &u64| all || changes.queues.contains(queue);
+                if replaced || !(changed(&run.queue) || run.guests.iter().any(changed)) {
+                    continue;
+                }
+                let queues: Vec<u64> = run.guests.iter().copied().chain([run.queue]).collect();
+                let count = live_count(self.states(run.group), &queues, run.first, run.last);
+                live.insert((segment.number, number), count.min(run.record_count));
+            }
+        }
     }
 
     /// Nobody asked for it, no journal file can go and no segment is dropped.
@@ -227,7 +263,7 @@ impl Cycle {
         first: u64,
         last: u64,
     ) -> StoreResult<()> {
-        let wants = wants(self.frozen[&group].state(), first, last);
+        let wants = wants(self.states(group), first, last);
         for wants in wants.chunk_by(|one, other| one.address.entry == other.address.entry) {
             let index = wants[0].address.entry;
             let place = store.journal.location(group, index);
@@ -257,11 +293,7 @@ impl Cycle {
 
     fn seal_run(&mut self, store: &Store, segment: &Segment, run: usize) -> StoreResult<()> {
         let run = &segment.runs[run];
-        let wants = wants(
-            self.frozen[&run.group].state(),
-            run.first.entry,
-            run.last.entry,
-        );
+        let wants = wants(self.states(run.group), run.first.entry, run.last.entry);
         let name = segment_name(segment.number);
         let file = store.disk.open(&name)?;
         let seed = store.identity.checksum_seed(segment.number);
@@ -317,7 +349,7 @@ impl Cycle {
             Vec::new()
         };
         self.manifest.blocks.push(blocks);
-        self.manifest.next_segment = self.sealing.next_number();
+        self.manifest.next_segment = store.numbers.next();
         let kept = self
             .segments
             .iter()
@@ -329,13 +361,18 @@ impl Cycle {
             .iter()
             .map(|segment| segment_mark(segment))
             .collect();
+        for mark in &mut self.manifest.imports {
+            mark.segments
+                .retain(|number| !self.dropped.contains(number));
+        }
         self.manifest.write(disk, &store.identity)?;
         let mut live = store.live();
         live.retain(|(segment, _), _| !self.dropped.contains(segment));
         live.extend(segments[made..].iter().flat_map(|segment| live_of(segment)));
         let total = live.values().sum();
+        let strays = strays(store, &segments)?;
         drop(live);
-        let set = Arc::new(SegmentSet::new(segments));
+        let set = Arc::new(SegmentSet::new(segments, &self.manifest.imports));
         let mut inside = store.inside();
         inside.install(self.manifest.clone(), set.clone());
         inside.note_live(total);
@@ -346,7 +383,8 @@ impl Cycle {
         });
         let file_size = store.options.journal.file_size;
         recycle(disk, &retired, file_size, store.spares_max())?;
-        let segments = self.dropped.iter().map(|number| segment_name(*number));
+        let segments = self.dropped.iter().chain(&strays);
+        let segments = segments.map(|number| segment_name(*number));
         let blocks_files = old_blocks.iter().map(|mark| blocks_name(mark.number));
         for name in segments.chain(blocks_files) {
             remove(disk, &name)?;
@@ -369,23 +407,32 @@ impl Cycle {
     /// It found no room: its files go, its changes are for the next one.
     pub(crate) fn abandon(self, store: &Store) {
         let mut inside = store.inside();
-        let segments = (inside.manifest.next_segment..self.sealing.next_number()).map(segment_name);
+        let segments = self.sealing.numbers().iter().copied().map(segment_name);
         // What can't be removed is made anew by the next cycle, which takes the same numbers.
         for name in segments.chain([blocks_name(inside.manifest.next_blocks)]) {
             let _ = remove(&*store.disk, &name);
         }
         store.note_released(self.released);
-        self.give_back(&mut inside);
+        self.give_back(store, &mut inside);
     }
 
-    pub(crate) fn give_back(self, inside: &mut Inside) {
+    pub(crate) fn give_back(self, store: &Store, inside: &mut Inside) {
+        store.pins.give_back(self.unpinned);
         for (group, changes) in self.changes {
             inside.give_back(group, changes);
         }
     }
 }
 
-fn remove(disk: &dyn Disk, name: &str) -> DiskResult<()> {
+/// Segments that nobody names and nobody writes: what an import left that was given up.
+fn strays(store: &Store, segments: &[Arc<Segment>]) -> StoreResult<Vec<u64>> {
+    let named: BTreeSet<u64> = segments.iter().map(|segment| segment.number).collect();
+    let mut numbers = numbered_files(&*store.disk, SEGMENT)?;
+    numbers.retain(|number| !named.contains(number) && !store.numbers.is_lent(*number));
+    Ok(numbers)
+}
+
+pub(crate) fn remove(disk: &dyn Disk, name: &str) -> DiskResult<()> {
     match disk.remove(name) {
         Err(error) if error.fault != DiskFault::NotFound => Err(error),
         _ => Ok(()),
@@ -401,7 +448,7 @@ fn mark(frozen: &FrozenGroup) -> GroupMark {
     }
 }
 
-fn segment_mark(segment: &Segment) -> SegmentMark {
+pub(crate) fn segment_mark(segment: &Segment) -> SegmentMark {
     SegmentMark {
         number: segment.number,
         size: segment.size,
@@ -414,29 +461,6 @@ fn wanted_of(wants: &[Want], address: Address) -> &[Want] {
     let start = wants.partition_point(|want| want.address < address);
     let end = wants.partition_point(|want| want.address <= address);
     &wants[start..end]
-}
-
-/// Counts anew how much is wanted of the runs whose queues changed.
-fn recount(
-    live: &mut Live,
-    segments: &SegmentSet,
-    frozen: &BTreeMap<u32, FrozenGroup>,
-    changes: &BTreeMap<u32, Changes>,
-) {
-    for segment in segments.iter() {
-        for (run, number) in segment.runs.iter().zip(0..) {
-            let (Some(frozen), Some(changes)) = (frozen.get(&run.group), changes.get(&run.group))
-            else {
-                continue;
-            };
-            let changed = |queue: &u64| changes.queues.contains(queue);
-            if changed(&run.queue) || run.guests.iter().any(changed) {
-                let queues: Vec<u64> = run.guests.iter().copied().chain([run.queue]).collect();
-                let count = live_count(frozen.state(), &queues, run.first, run.last);
-                live.insert((segment.number, number), count.min(run.record_count));
-            }
-        }
-    }
 }
 
 /// The segments that nobody wants, and those that are worth rewriting.
@@ -534,4 +558,4 @@ fn chunk_end(store: &Store, group: u32, first: u64, last: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

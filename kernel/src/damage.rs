@@ -46,6 +46,12 @@ pub enum StoreError {
     Damage(Damage),
 }
 
+impl StoreError {
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, Self::Disk(error) if error.is_no_space())
+    }
+}
+
 impl From<DiskError> for StoreError {
     fn from(error: DiskError) -> Self {
         Self::Disk(error)

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::checkpoint::BlockKey;
+use crate::checkpoint::{BlockKey, BLOCK_RESET};
+use crate::entry_wants::want;
 use crate::file_header::u64_at;
 use crate::queue_state::Selection;
 use crate::segment_format::Address;
@@ -36,35 +37,33 @@ pub struct Want {
     pub selection: Selection,
 }
 
-/// All that is wanted of the entries `first..=last`, by address and then by queue.
-pub fn wants(state: &ShardState, first: u64, last: u64) -> Vec<Want> {
+/// All that these states want of the entries `first..=last`, by address and then by queue.
+pub fn wants<'a>(
+    states: impl IntoIterator<Item = &'a ShardState>,
+    first: u64,
+    last: u64,
+) -> Vec<Want> {
     let mut wants: Vec<Want> = Vec::new();
-    for (queue, queue_state) in &state.queues {
-        wants.extend(
-            queue_state
-                .slices_of_entries(first, last)
-                .map(|(_, slice)| Want {
-                    address: Address {
-                        entry: slice.entry,
-                        frame: slice.frame,
-                    },
-                    queue: *queue,
-                    selection: slice.selection.clone(),
-                }),
-        );
+    let queues = states.into_iter().flat_map(|state| &state.queues);
+    for (id, queue) in queues {
+        let slices = queue.slices_of_entries(first, last);
+        wants.extend(slices.map(|(_, slice)| want(*id, slice)));
     }
     // Stable: within a queue slices stay in order.
-    wants.sort_by_key(|want| want.address);
+    wants.sort_by_key(|want| (want.address, want.queue));
     wants
 }
 
-/// How many records between two addresses at least one of the queues wants.
-pub fn live_count(state: &ShardState, queues: &[u64], first: Address, last: Address) -> u64 {
+/// How many records between two addresses at least one of the queues wants in at least one of the states.
+pub fn live_count<'a>(
+    states: impl IntoIterator<Item = &'a ShardState>,
+    queues: &[u64],
+    first: Address,
+    last: Address,
+) -> u64 {
     let mut records: Vec<(Address, u32, u32)> = Vec::new();
-    for queue in queues {
-        let Some(queue) = state.queues.get(queue) else {
-            continue;
-        };
+    let states = states.into_iter();
+    for queue in states.flat_map(|state| queues.iter().filter_map(|id| state.queues.get(id))) {
         for (_, slice) in queue.slices_of_entries(first.entry, last.entry) {
             let address = Address {
                 entry: slice.entry,
@@ -118,6 +117,11 @@ pub fn all_blocks(group: u32, state: &ShardState) -> Vec<BlockKey> {
         .keys()
         .map(|key| block_key(group, BLOCK_ROW, key));
     head.chain(queues).chain(rows).collect()
+}
+
+/// The key of the block that says that nothing is left of what earlier files say of a group.
+pub fn reset_key(group: u32) -> BlockKey {
+    block_key(group, BLOCK_RESET, &[])
 }
 
 fn block_key(group: u32, kind: u8, key: &[u8]) -> BlockKey {

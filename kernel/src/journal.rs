@@ -18,6 +18,7 @@ use crate::journal_files::{claim, journal_name, JournalFile};
 use crate::journal_format::{self, EncodedWrite, WRITE_ALIGN, WRITE_HEADER_SIZE};
 use crate::journal_index::{GroupLog, JournalIndex, Location};
 use crate::journal_recovery::{recover, rewrite_tail, Cut, Expected, FoundWrite};
+use crate::raft_log::Position;
 
 #[derive(Clone, Copy, Debug)]
 pub struct JournalOptions {
@@ -495,6 +496,11 @@ impl Journal {
         self.first_writes = self.first_writes.split_off(&(through + 1));
         self.index.forget_files_through(through as u32);
         retired.into_keys().collect()
+    }
+
+    /// A snapshot of that position is in the store: the group's log goes on after it, or is of no use.
+    pub fn begin_after(&mut self, group: u32, position: Position) {
+        self.index.begin_after(group, position);
     }
 
     /// Bytes in files that are not retired.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::group_record::HardState;
 use crate::journal_format::{EntryRow, RecordRow};
-use crate::raft_log::entry_kind;
+use crate::raft_log::{entry_kind, Position};
 
 /// The place of an entry's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,20 +79,41 @@ impl GroupLog {
         (stretch.term, stretch.kind)
     }
 
+    /// Whether the entry at that position is held, with that term.
+    pub fn holds(&self, position: Position) -> bool {
+        self.location(position.index).is_some()
+            && self.term_and_kind(position.index).0 == position.term
+    }
+
+    /// A snapshot of that position is in the store. A log that holds the entry there goes on after it;
+    /// any other one is of no use (Raft's own rule), whatever it holds.
+    fn begin_after(&mut self, position: Position) {
+        if !self.holds(position) {
+            self.begin_anew(position.index + 1);
+            return;
+        }
+        let gone = (position.index + 1 - self.first) as usize;
+        self.locations.drain(..gone);
+        self.forget_before(position.index + 1);
+    }
+
+    fn begin_anew(&mut self, first: u64) {
+        self.locations.clear();
+        self.stretches.clear();
+        self.first = first;
+    }
+
     /// Truncates at the row's index and puts it there. A gap starts the log anew: the entries
     /// between came by a snapshot.
     fn append(&mut self, row: &EntryRow, location: Location) {
         if row.kind == entry_kind::SNAPSHOT {
             // What stood before it may be of another log, and its own data is no wave: what is wanted of all
             // these came with the snapshot.
-            self.locations.clear();
-            self.stretches.clear();
-            self.first = row.index + 1;
+            self.begin_anew(row.index + 1);
             return;
         }
         if row.index < self.first || row.index > self.last_index() + 1 {
-            self.locations.clear();
-            self.stretches.clear();
+            self.begin_anew(row.index);
         }
         if self.locations.is_empty() {
             self.first = row.index;
@@ -133,7 +154,12 @@ impl GroupLog {
     fn forget_files_through(&mut self, file: u32) {
         let gone = self.locations.partition_point(|held| held.file <= file);
         self.locations.drain(..gone);
-        self.first += gone as u64;
+        self.forget_before(self.first + gone as u64);
+    }
+
+    /// The log begins at `first` now.
+    fn forget_before(&mut self, first: u64) {
+        self.first = first;
         while self.stretches.len() > 1 && self.stretches[1].first <= self.first {
             self.stretches.pop_front();
         }
@@ -175,6 +201,13 @@ impl JournalIndex {
                 log.append(entry, location);
                 position += entry.size as u64;
             }
+        }
+    }
+
+    /// See [`GroupLog::begin_after`].
+    pub fn begin_after(&mut self, group: u32, position: Position) {
+        if let Some(log) = self.groups.get_mut(&group) {
+            log.begin_after(position);
         }
     }
 

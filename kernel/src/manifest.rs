@@ -3,10 +3,11 @@
 //! ```text
 //! file header, 4096
 //! 8 first journal file | 8 its first write | 8 journal written through | 8 next segment | 8 next blocks
-//! 4 group count | 4 segment count | 4 blocks file count | 4 zero
+//! 4 group count | 4 segment count | 4 blocks file count | 4 import count
 //! per group:       4 group | 4 configuration size | 8 applied index | 8 applied term | configuration
 //! per segment:     8 number | 8 size | 4 run count | 4 zero
 //! per blocks file: 8 number | 8 size | 8 block count       oldest first
+//! per import:      4 group | 4 own segment count | 8 index | 8 term | 8 below | own segments, 8 each
 //! 4 CRC32C of all after the header, from the file's seed
 //! ```
 //!
@@ -21,6 +22,7 @@ use crate::file_header::{
     REMEDY_COPY, REMEDY_STRANGER,
 };
 use crate::journal_recovery::Expected;
+use crate::raft_log::Position;
 
 pub const MANIFEST: &str = "manifest";
 
@@ -52,6 +54,26 @@ pub struct BlocksMark {
     pub block_count: u64,
 }
 
+/// A group's state that came from a peer, by the last snapshot that was taken in.
+///
+/// What segments below `below` that are not its own hold of the group is of no use any more: the
+/// snapshot brought all that was wanted. What it means for the journal: see `store_import.rs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportMark {
+    pub group: u32,
+    pub position: Position,
+    pub below: u64,
+    /// Ascending.
+    pub segments: Vec<u64>,
+}
+
+impl ImportMark {
+    /// Whether what that segment holds of the group was replaced.
+    pub fn replaced(&self, segment: u64) -> bool {
+        segment < self.below && self.segments.binary_search(&segment).is_err()
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
     pub number: u64,
@@ -62,6 +84,8 @@ pub struct Manifest {
     pub segments: Vec<SegmentMark>,
     /// The oldest first: what stands in a later one replaces what stands in it.
     pub blocks: Vec<BlocksMark>,
+    /// At most one for each group.
+    pub imports: Vec<ImportMark>,
 }
 
 fn put(out: &mut Vec<u8>, words: &[u64]) {
@@ -86,7 +110,13 @@ impl Manifest {
         } = self.journal;
         put(&mut out, &[first_file, first_write, written_through]);
         put(&mut out, &[self.next_segment, self.next_blocks]);
-        let counts = [self.groups.len(), self.segments.len(), self.blocks.len(), 0];
+        let imports = self.imports.len();
+        let counts = [
+            self.groups.len(),
+            self.segments.len(),
+            self.blocks.len(),
+            imports,
+        ];
         put_u32(&mut out, &counts.map(|count| count as u32));
         for mark in &self.groups {
             put_u32(&mut out, &[mark.group, mark.conf.len() as u32]);
@@ -99,6 +129,12 @@ impl Manifest {
         }
         for mark in &self.blocks {
             put(&mut out, &[mark.number, mark.size, mark.block_count]);
+        }
+        for mark in &self.imports {
+            put_u32(&mut out, &[mark.group, mark.segments.len() as u32]);
+            let Position { index, term } = mark.position;
+            put(&mut out, &[index, term, mark.below]);
+            put(&mut out, &mark.segments);
         }
         let seed = identity.checksum_seed(self.number);
         let checksum = crc32c::crc32c_append(seed, &out[HEADER_SIZE as usize..]);
@@ -153,6 +189,19 @@ impl Manifest {
                 number: u64_at(mark, 0),
                 size: u64_at(mark, 8),
                 block_count: u64_at(mark, 16),
+            });
+        }
+        for _ in 0..u32_at(head, 52) {
+            let mark = take(32)?;
+            let segments = take(8 * u32_at(mark, 4) as usize)?;
+            manifest.imports.push(ImportMark {
+                group: u32_at(mark, 0),
+                position: Position {
+                    index: u64_at(mark, 8),
+                    term: u64_at(mark, 16),
+                },
+                below: u64_at(mark, 24),
+                segments: segments.chunks(8).map(|number| u64_at(number, 0)).collect(),
             });
         }
         rest.is_empty().then_some(manifest)
@@ -234,6 +283,12 @@ mod tests {
                 number: 8,
                 size: 6000,
                 block_count: 5,
+            }],
+            imports: vec![ImportMark {
+                group: 1,
+                position: Position { index: 70, term: 2 },
+                below: 7,
+                segments: vec![3, 4],
             }],
         }
     }

@@ -7,7 +7,7 @@ use raft::{Progress, ProgressState, ReadState, StateRole};
 
 use crate::group_record::{GroupRecord, LogEntry};
 use crate::raft_conf::Conf;
-use crate::raft_log::Position;
+use crate::raft_log::{entry_kind, Position};
 
 /// A message to a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,20 @@ impl ReceivedSnapshot {
         let mut message = crate::raft_guard::decode(data).ok()?;
         let carries = message.get_msg_type() == MessageType::MsgSnapshot;
         carries.then(|| (message.from, Self::of(message.take_snapshot())))
+    }
+
+    /// A log entry of kind `SNAPSHOT` that says where the log begins anew.
+    pub fn mark(position: Position, conf: &Conf) -> LogEntry {
+        let mut snapshot = Snapshot::default();
+        snapshot.mut_metadata().index = position.index;
+        snapshot.mut_metadata().term = position.term;
+        snapshot.mut_metadata().set_conf_state(conf.to_state());
+        LogEntry {
+            index: position.index,
+            term: position.term,
+            kind: entry_kind::SNAPSHOT,
+            data: snapshot.write_to_bytes().unwrap_or_default().into(),
+        }
     }
 
     /// What a log entry of kind `SNAPSHOT` holds.

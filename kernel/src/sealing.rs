@@ -15,6 +15,7 @@ use crate::frozen::Want;
 use crate::record_batch::{record_numbers, retain};
 use crate::segment::Segment;
 use crate::segment_format::Address;
+use crate::segment_numbers::{LentNumbers, SegmentNumbers};
 use crate::segment_writer::{OpenRun, SegmentWriter};
 
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +45,7 @@ type Owner = (u32, u64);
 pub struct Sealing {
     identity: Identity,
     options: SealingOptions,
-    next_number: u64,
+    numbers: LentNumbers,
     open: BTreeMap<Owner, OpenRun>,
     /// Runs that take no more pieces: a lower address came.
     ended: Vec<(Owner, OpenRun)>,
@@ -59,12 +60,11 @@ pub struct Sealing {
 }
 
 impl Sealing {
-    /// `next_number`: the first segment number that is free.
-    pub fn new(identity: Identity, options: SealingOptions, next_number: u64) -> Self {
+    pub fn new(identity: Identity, options: SealingOptions, numbers: SegmentNumbers) -> Self {
         Self {
             identity,
             options,
-            next_number,
+            numbers: numbers.lend(),
             open: BTreeMap::new(),
             ended: Vec::new(),
             open_size: 0,
@@ -75,8 +75,9 @@ impl Sealing {
         }
     }
 
-    pub fn next_number(&self) -> u64 {
-        self.next_number
+    /// Numbers of the segments begun so far, ascending.
+    pub fn numbers(&self) -> &[u64] {
+        self.numbers.taken()
     }
 
     pub fn written(&self) -> u64 {
@@ -153,8 +154,7 @@ impl Sealing {
         let mut writer = if let Some(writer) = writer {
             writer
         } else {
-            self.next_number += 1;
-            SegmentWriter::create(disk, &self.identity, self.next_number - 1)?
+            SegmentWriter::create(disk, &self.identity, self.numbers.take())?
         };
         writer.append(run)?;
         if is_own {

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use crate::damage::{Damage, StoreError, StoreResult};
 use crate::disk::{Disk, DiskFault, DiskFile};
 use crate::file_header::{self, numbered_name, FileKind, Identity, HEADER_SIZE, REMEDY_COPY};
+use crate::manifest::ImportMark;
 use crate::message_run::MessageRun;
 use crate::record_batch::{decode_retained, Retained};
 use crate::segment_format::{
@@ -238,14 +239,22 @@ pub struct SegmentSet {
     groups: BTreeMap<u32, GroupRuns>,
     /// The runs each queue may have records in: its own and those it is a guest of.
     queues: BTreeMap<(u32, u64), Vec<RunPlace>>,
+    imports: Vec<ImportMark>,
 }
 
 impl SegmentSet {
-    pub fn new(segments: impl IntoIterator<Item = Arc<Segment>>) -> Self {
-        let mut set = Self::default();
+    /// Without what imports replaced.
+    pub fn new(segments: impl IntoIterator<Item = Arc<Segment>>, imports: &[ImportMark]) -> Self {
+        let mut set = Self {
+            imports: imports.to_vec(),
+            ..Self::default()
+        };
         let mut groups: BTreeMap<u32, Vec<(u64, u64, RunPlace)>> = BTreeMap::new();
         for segment in segments {
             for (run, number) in segment.runs.iter().zip(0..) {
+                if set.was_replaced(segment.number, run.group) {
+                    continue;
+                }
                 let place = (segment.number, number);
                 let range = (run.first.entry, run.last.entry, place);
                 groups.entry(run.group).or_default().push(range);
@@ -276,6 +285,12 @@ impl SegmentSet {
         self.segments.values()
     }
 
+    /// Whether a snapshot brought anew what that segment holds of the group.
+    pub fn was_replaced(&self, segment: u64, group: u32) -> bool {
+        let mark = self.imports.iter().find(|mark| mark.group == group);
+        mark.is_some_and(|mark| mark.replaced(segment))
+    }
+
     fn run(&self, (segment, run): RunPlace) -> &Run {
         &self.segments[&segment].runs[run as usize]
     }
@@ -295,6 +310,15 @@ impl SegmentSet {
         runs.flat_map(move |runs| runs.covering(entry))
             .map(|place| (place.0, self.run(place)))
     }
+}
+
+/// What of a frame was sealed in one run.
+pub struct SealedPiece {
+    /// The frame's number in its entry.
+    pub number: u16,
+    pub frame: Bytes,
+    segment: u64,
+    position: u64,
 }
 
 /// Reads sealed frames; neighbours come from the blocks that were read before.
@@ -324,9 +348,14 @@ impl SegmentReader {
     /// An entry's frames as far as they were sealed, by frame number; None where nothing was.
     pub fn read_entry(&mut self, group: u32, entry: u64) -> StoreResult<Vec<Option<Retained>>> {
         let mut pieces: BTreeMap<u16, Vec<Retained>> = BTreeMap::new();
-        let segments = self.segments.clone();
-        for (number, run) in segments.covering(group, entry) {
-            self.read_run(number, run, entry, &mut pieces)?;
+        for piece in self.read_pieces(group, entry)? {
+            let retained = decode_retained(&piece.frame, 0, piece.frame.len());
+            let damage = |what: String| {
+                let name = segment_name(piece.segment);
+                StoreError::Damage(Damage::new(&name, piece.position, what, REMEDY_COPY))
+            };
+            let found = pieces.entry(piece.number).or_default();
+            found.push(retained.map_err(damage)?);
         }
         let count = pieces.keys().last().map_or(0, |last| *last as usize + 1);
         let mut frames: Vec<Option<Retained>> = (0..count).map(|_| None).collect();
@@ -336,13 +365,23 @@ impl SegmentReader {
         Ok(frames)
     }
 
+    /// What was sealed of an entry, in no order; a frame's records may lie in several pieces.
+    pub fn read_pieces(&mut self, group: u32, entry: u64) -> StoreResult<Vec<SealedPiece>> {
+        let mut pieces = Vec::new();
+        let segments = self.segments.clone();
+        for (number, run) in segments.covering(group, entry) {
+            self.read_run(number, run, entry, &mut pieces)?;
+        }
+        Ok(pieces)
+    }
+
     /// Adds the pieces of an entry that lie in a run.
     fn read_run(
         &mut self,
         number: u64,
         run: &Run,
         entry: u64,
-        pieces: &mut BTreeMap<u16, Vec<Retained>>,
+        pieces: &mut Vec<SealedPiece>,
     ) -> StoreResult<()> {
         let name = segment_name(number);
         let seed = self.identity.checksum_seed(number);
@@ -354,22 +393,21 @@ impl SegmentReader {
             let mut at = 0;
             while at < block.len() {
                 let here = start + at as u64;
-                let damage = |what: &str| Damage::new(&name, here, what, REMEDY_COPY);
                 let Some((piece, frame)) = decode_piece(&block[at..], seed, here) else {
-                    return Err(damage("a sealed piece is not as it was written").into());
+                    let what = "a sealed piece is not as it was written";
+                    return Err(Damage::new(&name, here, what, REMEDY_COPY).into());
                 };
                 if piece.address.entry > entry {
                     return Ok(());
                 }
                 if piece.address.entry == entry {
                     // Copied, so that one frame in memory does not hold a whole block.
-                    let frame = Bytes::copy_from_slice(frame);
-                    let retained = decode_retained(&frame, 0, frame.len());
-                    let retained = retained.map_err(|what| StoreError::Damage(damage(&what)))?;
-                    pieces
-                        .entry(piece.address.frame)
-                        .or_default()
-                        .push(retained);
+                    pieces.push(SealedPiece {
+                        number: piece.address.frame,
+                        frame: Bytes::copy_from_slice(frame),
+                        segment: number,
+                        position: here,
+                    });
                 }
                 at += PIECE_HEADER_SIZE + piece.size as usize;
             }

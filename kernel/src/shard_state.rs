@@ -274,6 +274,10 @@ pub fn decode_queue(data: &[u8]) -> Result<QueueState, String> {
     if !bytes.rest.is_empty() {
         return Err(format!("{} bytes after a queue's end", bytes.rest.len()));
     }
+    let mut sizes = slices.iter().map(|(_, slice)| slice.size);
+    if sizes.try_fold(0, u64::checked_add).is_none() {
+        return Err("a queue's size is beyond counting".to_owned());
+    }
     Ok(QueueState::restored(next_sequence, mark, slices, returned))
 }
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::cycle::{Cycle, CycleEnd, FinishedCycle};
 use crate::damage::{Damage, StoreError, StoreResult};
 use crate::disk::{Disk, DiskError, DiskFault, DiskResult};
+use crate::export_pins::ExportPins;
 use crate::file_header::{Identity, REMEDY_COPY};
 use crate::frozen::FrozenGroup;
 use crate::journal::{JournalOptions, JournalState, Replay};
@@ -21,6 +22,7 @@ use crate::manifest::Manifest;
 use crate::record_batch::{decode, Retained};
 use crate::sealing::SealingOptions;
 use crate::segment::{Segment, SegmentReader, SegmentSet};
+use crate::segment_numbers::SegmentNumbers;
 use crate::shard_state::Changes;
 use crate::space::Space;
 use crate::store_worker::Worker;
@@ -97,6 +99,8 @@ pub(crate) struct Inside {
     pub changes: BTreeMap<u32, Changes>,
     /// From a cycle's begin to its end; while a step is under way, the thread that takes it has `cycle`.
     cycling: bool,
+    /// A snapshot is being put in place: no cycle begins.
+    importing: bool,
     cycle: Option<Box<Cycle>>,
     finished: Option<FinishedCycle>,
     filling: Option<SpareFilling>,
@@ -117,6 +121,10 @@ pub struct Store {
     pub(crate) journal: Arc<JournalHandle>,
     pub(crate) reader: Mutex<SegmentReader>,
     inside: Mutex<Inside>,
+    /// Held by who takes a step of a cycle or puts a snapshot in place.
+    stepping: Mutex<()>,
+    pub(crate) numbers: SegmentNumbers,
+    pub(crate) pins: ExportPins,
     /// Records of each run, by (segment, run), that were still wanted when its queues were last looked at.
     /// There are as many as queues, so only cycles' steps touch them, and rounds never wait for that.
     live: Mutex<Live>,
@@ -136,13 +144,16 @@ impl Store {
         segments: SegmentSet,
     ) -> Self {
         let segments = Arc::new(segments);
+        let numbers = SegmentNumbers::new(manifest.next_segment);
+        let live = all_live(&segments);
         let reader = SegmentReader::new(disk.clone(), identity, segments.clone());
         let inside = Inside {
-            live_total: segments.iter().map(|segment| segment.record_count()).sum(),
+            live_total: live.values().sum(),
             manifest,
             segments: segments.clone(),
             changes: BTreeMap::new(),
             cycling: false,
+            importing: false,
             cycle: None,
             finished: None,
             filling: None,
@@ -159,8 +170,11 @@ impl Store {
             options,
             journal: Arc::new(journal),
             reader: Mutex::new(reader),
+            stepping: Mutex::new(()),
+            numbers,
+            pins: ExportPins::default(),
             inside: Mutex::new(inside),
-            live: Mutex::new(all_live(&segments)),
+            live: Mutex::new(live),
             released: AtomicU64::new(0),
             worker: Worker::default(),
         }
@@ -302,7 +316,8 @@ impl Store {
     }
 
     /// Starts a cycle from all logged shards as they are now, in constant time for each; `force`: a
-    /// checkpoint even if nothing calls for one. False: one is under way.
+    /// checkpoint even if nothing calls for one. False: one is under way, or a shard has not come to
+    /// where the snapshot stands that was taken in for it.
     pub fn begin_cycle(&self, frozen: Vec<FrozenGroup>, force: bool) -> bool {
         let mut inside = self.inside();
         let mut groups = BTreeMap::new();
@@ -310,7 +325,7 @@ impl Store {
             inside.give_back(frozen.group(), std::mem::take(&mut frozen.shard.changes));
             groups.insert(frozen.group(), frozen);
         }
-        if inside.is_busy() {
+        if inside.is_busy() || inside.is_ahead_of(&groups) {
             return false;
         }
         let released = self.released.swap(0, Ordering::Relaxed);
@@ -356,6 +371,34 @@ impl Store {
         result
     }
 
+    fn stepping(&self) -> MutexGuard<'_, ()> {
+        self.stepping.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts what `install` makes durable in place, while no cycle is under way: one that is begins anew
+    /// later. An error other than a lack of room is final.
+    pub(crate) fn install<T>(&self, install: impl FnOnce() -> StoreResult<T>) -> StoreResult<T> {
+        let _stepping = self.stepping();
+        let mut inside = self.inside();
+        if let Some(failure) = &inside.failure {
+            return Err(failure.clone());
+        }
+        let cycle = inside.cycle.take();
+        inside.cycling = false;
+        inside.importing = true;
+        drop(inside);
+        if let Some(cycle) = cycle {
+            cycle.abandon(self);
+        }
+        let result = install();
+        self.inside().importing = false;
+        match &result {
+            Err(error) if !error.is_no_space() => self.fail(error),
+            _ => {}
+        }
+        result
+    }
+
     /// Nothing is confirmed any more: what the store holds can't be relied on.
     fn fail(&self, error: &StoreError) {
         self.inside().failure = Some(error.clone());
@@ -368,6 +411,7 @@ impl Store {
     }
 
     fn step_inside(&self) -> StoreResult<bool> {
+        let _stepping = self.stepping();
         if self.journal.state() == JournalState::NoSpace {
             self.space.release(&*self.disk)?;
         }
@@ -391,7 +435,7 @@ impl Store {
                     let next_write = self.journal.with(|journal| journal.next_write());
                     let mut inside = self.inside();
                     inside.futile_until = next_write + FUTILE_WRITES;
-                    cycle.give_back(&mut inside);
+                    cycle.give_back(self, &mut inside);
                     inside.cycling = false;
                 }
                 Err(StoreError::Disk(error)) if error.is_no_space() => {
@@ -460,7 +504,12 @@ impl Store {
 
 /// Until its queues are looked at, every record of a run may be wanted.
 fn all_live(segments: &SegmentSet) -> Live {
-    segments.iter().flat_map(|s| live_of(s)).collect()
+    let each = segments.iter().flat_map(|segment| {
+        let group = |run: u32| segment.runs[run as usize].group;
+        let replaced = move |run| segments.was_replaced(segment.number, group(run));
+        live_of(segment).filter(move |((_, run), _)| !replaced(*run))
+    });
+    each.collect()
 }
 
 pub(crate) fn live_of(segment: &Segment) -> impl Iterator<Item = ((u64, u32), u64)> + '_ {
@@ -470,7 +519,14 @@ pub(crate) fn live_of(segment: &Segment) -> impl Iterator<Item = ((u64, u32), u6
 
 impl Inside {
     fn is_busy(&self) -> bool {
-        self.cycling || self.finished.is_some() || self.failure.is_some()
+        self.cycling || self.importing || self.finished.is_some() || self.failure.is_some()
+    }
+
+    /// A checkpoint of these would go back behind a snapshot that was taken in.
+    fn is_ahead_of(&self, groups: &BTreeMap<u32, FrozenGroup>) -> bool {
+        let marks = self.manifest.groups.iter();
+        let mut known = marks.filter_map(|mark| Some((mark, groups.get(&mark.group)?)));
+        known.any(|(mark, frozen)| frozen.state().applied_index < mark.applied_index)
     }
 
     pub(crate) fn note_live(&mut self, total: u64) {

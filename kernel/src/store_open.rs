@@ -16,10 +16,11 @@ use crate::journal::{Journal, Replay};
 use crate::journal_driver::JournalHandle;
 use crate::journal_files::{journal_numbers, recycle};
 use crate::journal_recovery::Expected;
-use crate::manifest::{manifest_name, Manifest, SegmentMark};
+use crate::manifest::{manifest_name, Manifest};
 use crate::segment::{segment_name, Segment, SegmentSet, SEGMENT};
 use crate::shard_state::ShardState;
 use crate::store::{Opened, Store, StoreOptions};
+use crate::store_import::resume_imports;
 
 /// A group as its checkpoint and its hard state have it; its entries are read from the journal.
 #[derive(Clone, Debug, Default)]
@@ -62,7 +63,7 @@ impl Store {
         let manifest = Manifest::read_newest(&*disk, &identity)?;
         let created = manifest.is_none() && journal_numbers(&*disk)?.is_empty();
         let manifest = manifest.unwrap_or_else(first_manifest);
-        let segments = open_segments(&*disk, &identity, &manifest.segments)?;
+        let segments = open_segments(&*disk, &identity, &manifest)?;
         let mut groups = restore(&*disk, &identity, &manifest)?;
         let (mut journal, replay) = if created {
             (
@@ -73,7 +74,9 @@ impl Store {
             Journal::read(&*disk, identity, options.journal, manifest.journal)?
         };
         check_logs(&journal, &mut groups)?;
+        let marks = resume_imports(&mut journal, &manifest.imports, &mut groups);
         journal.make_ready(&*disk)?;
+        journal.submit(marks);
         clean(&*disk, &manifest, &replay, &options)?;
         let opened = Opened {
             created,
@@ -105,10 +108,10 @@ fn first_manifest() -> Manifest {
 pub fn open_segments(
     disk: &dyn Disk,
     identity: &Identity,
-    marks: &[SegmentMark],
+    manifest: &Manifest,
 ) -> StoreResult<SegmentSet> {
-    let mut segments = Vec::with_capacity(marks.len());
-    for mark in marks {
+    let mut segments = Vec::with_capacity(manifest.segments.len());
+    for mark in &manifest.segments {
         let name = segment_name(mark.number);
         let damage = |position, what: String| Damage::new(&name, position, what, REMEDY_COPY);
         if let Err(error) = disk.open(&name) {
@@ -131,7 +134,7 @@ pub fn open_segments(
         }
         segments.push(Arc::new(segment));
     }
-    Ok(SegmentSet::new(segments))
+    Ok(SegmentSet::new(segments, &manifest.imports))
 }
 
 /// The shards' states as of the newest checkpoint.

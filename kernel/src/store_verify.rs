@@ -105,7 +105,7 @@ fn verify_segments(
     progress: &mut dyn FnMut(&str),
     verified: &mut Verified,
 ) -> StoreResult<()> {
-    for segment in open_segments(disk, identity, &manifest.segments)?.iter() {
+    for segment in open_segments(disk, identity, manifest)?.iter() {
         let name = segment_name(segment.number);
         progress(&name);
         let file = disk.open(&name)?;

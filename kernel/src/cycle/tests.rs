@@ -19,21 +19,21 @@ use crate::wave::{Frame, Route, SequenceRange, Wave};
 mod asking;
 mod faults;
 
-const IDENTITY: Identity = Identity {
+pub(crate) const IDENTITY: Identity = Identity {
     store: [8; 16],
     peer: 12,
 };
 const GROUPS: u32 = 2;
-const QUEUES: u64 = 4;
+pub(crate) const QUEUES: u64 = 4;
 
-fn options() -> StoreOptions {
+pub(crate) fn options() -> StoreOptions {
     let mut options = StoreOptions::of_file_size(32 << 10);
     options.sealing.own_size_min = 8 << 10;
     options.sealing.open_size_max = 24 << 10;
     options
 }
 
-fn body(group: u32, entry: u64, frame: u16, record: u32) -> Vec<u8> {
+pub(crate) fn body(group: u32, entry: u64, frame: u16, record: u32) -> Vec<u8> {
     format!("{group}/{entry}/{frame}/{record} ")
         .repeat(1 + record as usize % 4)
         .into_bytes()
@@ -41,34 +41,36 @@ fn body(group: u32, entry: u64, frame: u16, record: u32) -> Vec<u8> {
 
 /// A shard without Raft: what is synced is committed.
 #[derive(Clone, Default)]
-struct Shard {
-    state: ShardState,
-    changes: Changes,
+pub(crate) struct Shard {
+    pub state: ShardState,
+    pub changes: Changes,
     /// Submitted and not applied yet: (submission, index, wave).
     under_way: VecDeque<(u64, u64, Wave)>,
-    last_index: u64,
-    next_sequence: BTreeMap<u64, u64>,
+    pub last_index: u64,
+    pub next_sequence: BTreeMap<u64, u64>,
 }
 
-struct World {
-    disk: SimDisk,
-    random: SplitMix,
-    store: Store,
-    shards: Vec<Shard>,
+pub(crate) struct World {
+    pub disk: SimDisk,
+    pub random: SplitMix,
+    pub store: Arc<Store>,
+    pub shards: Vec<Shard>,
+    pub term: u64,
     /// Hash of each group's state by applied index, if that is wanted.
     hashes: BTreeMap<(u32, u64), u64>,
     hashing: bool,
 }
 
 impl World {
-    fn new(seed: u64, capacity: u64) -> Self {
+    pub(crate) fn new(seed: u64, capacity: u64) -> Self {
         let disk = SimDisk::new(capacity);
         let (store, opened) = open(&disk).unwrap();
         assert!(opened.created);
         let mut world = Self {
             disk,
             random: SplitMix(seed),
-            store,
+            store: Arc::new(store),
+            term: 1,
             shards: vec![Shard::default(); GROUPS as usize],
             hashes: BTreeMap::new(),
             hashing: false,
@@ -87,7 +89,7 @@ impl World {
         world
     }
 
-    fn submit(&mut self, group: u32, mut wave: Wave) {
+    pub(crate) fn submit(&mut self, group: u32, mut wave: Wave) {
         let shard = &mut self.shards[group as usize];
         shard.last_index += 1;
         let index = shard.last_index;
@@ -99,12 +101,12 @@ impl World {
         let data = Bytes::from(out);
         let entry = LogEntry {
             index,
-            term: 1,
+            term: self.term,
             kind: 0,
             data,
         };
         let hard_state = Some(HardState {
-            term: 1,
+            term: self.term,
             vote: 1,
             commit: index - 1,
         });
@@ -118,7 +120,7 @@ impl World {
     }
 
     /// A publish of some frames, routed to some queues.
-    fn publish(&mut self, group: u32) {
+    pub(crate) fn publish(&mut self, group: u32) {
         let random = &mut self.random;
         let index = self.shards[group as usize].last_index + 1;
         let mut wave = Wave::default();
@@ -168,7 +170,7 @@ impl World {
     }
 
     /// Settles some of what a queue holds: mostly its head. Queue 4 keeps what it gets.
-    fn settle(&mut self, group: u32) {
+    pub(crate) fn settle(&mut self, group: u32) {
         let queue = 1 + self.random.below(QUEUES - 1);
         let state = &self.shards[group as usize].state;
         let Some((first, _)) = state
@@ -200,7 +202,7 @@ impl World {
         );
     }
 
-    fn write(&mut self) {
+    pub(crate) fn write(&mut self) {
         self.store.journal().begin_write();
         self.store.journal().end_write();
         self.apply();
@@ -216,7 +218,9 @@ impl World {
                 .is_some_and(|(submission, _, _)| *submission <= synced)
             {
                 let (_, index, wave) = shard.under_way.pop_front().unwrap();
-                let applied = shard.state.apply(index, 1, &wave, &mut shard.changes);
+                let applied = shard
+                    .state
+                    .apply(index, self.term, &wave, &mut shard.changes);
                 let released = applied
                     .released
                     .iter()
@@ -231,7 +235,7 @@ impl World {
         }
     }
 
-    fn freeze(&mut self) -> Vec<FrozenGroup> {
+    pub(crate) fn freeze(&mut self) -> Vec<FrozenGroup> {
         let freeze = |(group, shard): (usize, &mut Shard)| FrozenGroup {
             conf: Bytes::from_static(b"conf"),
             shard: FrozenShard {
@@ -243,7 +247,7 @@ impl World {
         self.shards.iter_mut().enumerate().map(freeze).collect()
     }
 
-    fn turn(&mut self) -> StoreResult<()> {
+    pub(crate) fn turn(&mut self) -> StoreResult<()> {
         let group = self.random.below(GROUPS as u64) as u32;
         match self.random.below(6) {
             0 | 1 if self.store.pressure().is_none() => self.publish(group),
@@ -261,7 +265,11 @@ impl World {
         Ok(())
     }
 
-    fn cycle(&mut self) {
+    pub(crate) fn cycle(&mut self) {
+        while self.store.is_cycling() {
+            self.store.step().unwrap();
+        }
+        self.store.take_finished_cycle();
         let frozen = self.freeze();
         assert!(self.store.begin_cycle(frozen, true));
         while self.store.is_cycling() {
@@ -270,23 +278,9 @@ impl World {
         self.store.take_finished_cycle().unwrap();
     }
 
-    /// Every message of every queue is read back as it was published.
-    fn check_messages(&self) {
+    pub(crate) fn check_messages(&self) {
         for (group, shard) in self.shards.iter().enumerate() {
-            let group = group as u32;
-            for queue in shard.state.queues.values() {
-                for (_, slice) in queue.slices() {
-                    let frames = self.store.read_frames(group, slice.entry).unwrap();
-                    let frame = frames[slice.frame as usize].as_ref().unwrap();
-                    for (first, count) in slice.selection.runs() {
-                        for record in first..first + count {
-                            let place = frame.numbers.binary_search(&record).unwrap();
-                            let wanted = body(group, slice.entry, slice.frame, record);
-                            assert_eq!(frame.run.body(place), wanted);
-                        }
-                    }
-                }
-            }
+            check_messages(&self.store, group as u32, &shard.state);
         }
     }
 
@@ -298,7 +292,7 @@ impl World {
             .map(|shard| shard.state.applied_index)
             .collect();
         let (store, _) = open(&self.disk).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-        self.store = store;
+        self.store = Arc::new(store);
         let mut groups = restored(&self.disk);
         for group in 0..GROUPS {
             let mut shard = Shard {
@@ -331,6 +325,27 @@ impl World {
             self.shards[group as usize] = shard;
         }
         self.check_messages();
+    }
+}
+
+/// Every message of every queue is read back as it was published.
+pub(crate) fn check_messages(store: &Store, group: u32, state: &ShardState) {
+    for queue in state.queues.values() {
+        for (_, slice) in queue.slices() {
+            let frames = store.read_frames(group, slice.entry).unwrap();
+            let frame = frames[slice.frame as usize].as_ref().unwrap();
+            assert!(
+                frame.numbers.windows(2).all(|pair| pair[0] < pair[1]),
+                "found twice"
+            );
+            for (first, count) in slice.selection.runs() {
+                for record in first..first + count {
+                    let place = frame.numbers.binary_search(&record).unwrap();
+                    let wanted = body(group, slice.entry, slice.frame, record);
+                    assert_eq!(frame.run.body(place), wanted);
+                }
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::message_run::{Facts, Origin, NO_EXPIRATION};
 use crate::queue_state::Selection;
 use crate::run_builder::RunBuilder;
 use crate::segment::{segment_name, SegmentReader, SegmentSet};
+use crate::segment_numbers::SegmentNumbers;
 use crate::sim_disk::{SimDisk, SplitMix};
 
 const IDENTITY: Identity = Identity {
@@ -79,7 +80,7 @@ struct World {
 fn world(seed: u64, entries: u64) -> World {
     let mut random = SplitMix(seed);
     let disk = SimDisk::new(1 << 30);
-    let mut sealing = Sealing::new(IDENTITY, OPTIONS, 1);
+    let mut sealing = Sealing::new(IDENTITY, OPTIONS, SegmentNumbers::new(1));
     let mut all = Vec::new();
     for entry in 1..=entries {
         for number in 0..random.below(3) as u16 {
@@ -126,7 +127,7 @@ fn records(selection: &Selection) -> Vec<u32> {
 
 /// Reads every want back and compares the bodies.
 fn check(world: &World, segments: &[Arc<Segment>]) -> StoreResult<()> {
-    let set = Arc::new(SegmentSet::new(segments.iter().cloned()));
+    let set = Arc::new(SegmentSet::new(segments.iter().cloned(), &[]));
     let mut reader = SegmentReader::new(Arc::new(world.disk.clone()), IDENTITY, set);
     for want in &world.wants {
         let frames = reader.read_entry(GROUP, want.address.entry)?;
@@ -141,7 +142,7 @@ fn check(world: &World, segments: &[Arc<Segment>]) -> StoreResult<()> {
             assert_eq!(frame.run.body(place), wanted);
             assert_eq!(frame.run.routing_key(frame.run.entries[place].key), b"key");
         }
-        let set = SegmentSet::new(segments.iter().cloned());
+        let set = SegmentSet::new(segments.iter().cloned(), &[]);
         let covers = |run: &crate::segment_format::Run| run.covers(want.address);
         assert!(set.runs_of(GROUP, want.queue).any(|(_, run)| covers(run)));
     }
@@ -256,7 +257,7 @@ fn what_was_sealed_is_sealed_again_for_those_who_still_want_it() {
         let mut world = world(seed, 30);
         let mut random = SplitMix(seed);
         world.wants.retain(|_| random.chance(2));
-        let mut sealing = Sealing::new(IDENTITY, OPTIONS, 100);
+        let mut sealing = Sealing::new(IDENTITY, OPTIONS, SegmentNumbers::new(100));
         for segment in &world.segments {
             let name = segment_name(segment.number);
             let file = world.disk.open(&name).unwrap();

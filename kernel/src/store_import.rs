@@ -1,0 +1,203 @@
+//! A group's state from a peer becomes this store's newest of it, in one durable step.
+//!
+//! The step is a manifest that names the snapshot's segments and a blocks file of its state, and remembers
+//! where the snapshot stands. Raft hears of the snapshot only afterwards, so a start may find the group's
+//! log as it was before. Then Raft's own rule decides: a log that holds the snapshot's last entry goes on
+//! after it; any other says nothing that the snapshot does not say, and is given up. That it was is written
+//! before anything else of the group, so that what comes after is never taken for a part of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::checkpoint::{blocks_name, BlocksWriter};
+use crate::cycle::{remove, segment_mark};
+use crate::damage::StoreResult;
+use crate::frozen::{all_blocks, encode_block, reset_key};
+use crate::group_record::{GroupRecord, HardState};
+use crate::journal::Journal;
+use crate::manifest::{BlocksMark, GroupMark, ImportMark, Manifest};
+use crate::raft_conf::Conf;
+use crate::raft_log::Position;
+use crate::raft_ready::ReceivedSnapshot;
+use crate::segment::{Segment, SegmentReader, SegmentSet};
+use crate::shard_state::ShardState;
+use crate::store::{live_of, Store};
+use crate::store_open::RecoveredGroup;
+
+/// A snapshot whose segments are written and synced, and no part of the store yet.
+pub struct Imported {
+    pub group: u32,
+    pub position: Position,
+    pub conf: Conf,
+    pub state: ShardState,
+    pub segments: Vec<Segment>,
+}
+
+impl Store {
+    /// Makes it the newest state of its group. False: the store has the same or a newer one, and nothing
+    /// was done. After an error for lack of room nothing was done either; any other is final.
+    pub fn install_import(&self, imported: Imported) -> StoreResult<bool> {
+        self.install(|| {
+            let mut manifest = self.inside().manifest.clone();
+            let marks = &mut manifest.groups;
+            let known = marks.iter().find(|mark| mark.group == imported.group);
+            if known.is_some_and(|mark| mark.applied_index >= imported.position.index) {
+                return Ok(false);
+            }
+            let number = manifest.next_blocks;
+            let blocks = self.write_state(number, &imported);
+            let written = blocks.and_then(|blocks| {
+                self.name(&mut manifest, &imported, blocks);
+                manifest.write(&*self.disk, &self.identity)?;
+                Ok(())
+            });
+            if let Err(error) = written {
+                // Else it is not known what got through. What can't be removed is made anew under the
+                // same number.
+                if error.is_no_space() {
+                    let _ = remove(&*self.disk, &blocks_name(number));
+                }
+                return Err(error);
+            }
+            self.put_in_place(manifest, imported);
+            Ok(true)
+        })
+    }
+
+    /// A blocks file with all of the group's state and nothing of what was there.
+    fn write_state(&self, number: u64, imported: &Imported) -> StoreResult<BlocksMark> {
+        let Imported { group, state, .. } = imported;
+        let mut writer = BlocksWriter::create(&*self.disk, &self.identity, number)?;
+        writer.add(&reset_key(*group), None)?;
+        let mut content = Vec::new();
+        for key in all_blocks(*group, state) {
+            content.clear();
+            encode_block(state, &key, &mut content);
+            writer.add(&key, Some(&content))?;
+        }
+        let blocks = writer.finish()?;
+        self.disk.sync_dir()?;
+        Ok(blocks)
+    }
+
+    /// What the manifest says once the snapshot is in place.
+    fn name(&self, manifest: &mut Manifest, imported: &Imported, blocks: BlocksMark) {
+        let Imported {
+            group, position, ..
+        } = *imported;
+        manifest.number += 1;
+        manifest.next_blocks += 1;
+        manifest.next_segment = self.numbers.next();
+        manifest.blocks.push(blocks);
+        manifest.groups.retain(|mark| mark.group != group);
+        manifest.groups.push(GroupMark {
+            group,
+            applied_index: position.index,
+            applied_term: position.term,
+            conf: imported.conf.encode(),
+        });
+        manifest.groups.sort_unstable_by_key(|mark| mark.group);
+        let marks = imported.segments.iter().map(segment_mark);
+        manifest.segments.extend(marks);
+        manifest.segments.sort_unstable_by_key(|mark| mark.number);
+        let mut own: Vec<u64> = imported.segments.iter().map(|s| s.number).collect();
+        own.sort_unstable();
+        manifest.imports.retain(|mark| mark.group != group);
+        manifest.imports.push(ImportMark {
+            group,
+            position,
+            below: manifest.next_segment,
+            segments: own,
+        });
+    }
+
+    /// The manifest is durable: readers and cycles go by it from here on.
+    fn put_in_place(&self, manifest: Manifest, imported: Imported) {
+        let Imported {
+            group,
+            position,
+            segments,
+            ..
+        } = imported;
+        let made: Vec<Arc<Segment>> = segments.into_iter().map(Arc::new).collect();
+        let held = self.inside().segments.clone();
+        let all = held.iter().chain(&made).cloned();
+        let set = Arc::new(SegmentSet::new(all, &manifest.imports));
+        let mut live = self.live();
+        let mut released = 0;
+        for segment in held.iter() {
+            for ((number, run), _) in live_of(segment) {
+                let is_replaced = segment.runs[run as usize].group == group;
+                if let Some(count) = live.get_mut(&(number, run)).filter(|_| is_replaced) {
+                    released += std::mem::take(count);
+                }
+            }
+        }
+        live.extend(made.iter().flat_map(|segment| live_of(segment)));
+        let total = live.values().sum();
+        drop(live);
+        self.note_released(released);
+        let mut inside = self.inside();
+        inside.install(manifest, set.clone());
+        inside.note_live(total);
+        drop(inside);
+        *self.reader() = SegmentReader::new(self.disk.clone(), self.identity, set);
+        self.pins.revoke(group);
+        self.journal
+            .with(|journal| journal.begin_after(group, position));
+    }
+}
+
+/// What imports mean for the logs that the journal holds, once those are known to go on where their
+/// checkpoints stand. Answers what is to be written before anything else.
+pub fn resume_imports(
+    journal: &mut Journal,
+    imports: &[ImportMark],
+    groups: &mut BTreeMap<u32, RecoveredGroup>,
+) -> Vec<GroupRecord> {
+    let marks = imports.iter().filter_map(|mark| {
+        let recovered = groups.get_mut(&mark.group)?;
+        resume_import(journal, mark, recovered)
+    });
+    marks.collect()
+}
+
+fn resume_import(
+    journal: &mut Journal,
+    mark: &ImportMark,
+    recovered: &mut RecoveredGroup,
+) -> Option<GroupRecord> {
+    let ImportMark {
+        group, position, ..
+    } = *mark;
+    let log = journal.index().group(group).filter(|log| !log.is_empty());
+    let begins_after = log.is_none_or(|log| log.first_index() > position.index);
+    let holds = log.is_some_and(|log| log.holds(position));
+    let is_newest = recovered.state.applied_index == position.index;
+    if !begins_after && !holds && !is_newest {
+        // What was applied after the snapshot is in no log: for Raft to refuse.
+        return None;
+    }
+    if !begins_after {
+        journal.begin_after(group, position);
+    }
+    // A log that goes on after the snapshot was written under a hard state of its own.
+    let known = recovered.hard_state.unwrap_or_default();
+    let is_older = recovered.hard_state.is_none() || known.term < position.term;
+    if begins_after && !(is_newest && is_older) || holds {
+        return None;
+    }
+    // It never voted in a term that it had not heard of.
+    let hard_state = HardState {
+        term: known.term.max(position.term),
+        vote: if is_older { 0 } else { known.vote },
+        commit: position.index,
+    };
+    recovered.hard_state = Some(hard_state);
+    let conf = Conf::decode(&recovered.conf).unwrap_or_default();
+    Some(GroupRecord {
+        group,
+        hard_state: Some(hard_state),
+        entries: vec![ReceivedSnapshot::mark(position, &conf)],
+    })
+}
