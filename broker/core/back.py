@@ -131,7 +131,7 @@ class Back:
         """The broker's own messages; nobody waits for them."""
         spread, turns = self.routes(vhost).spread(messages)
         for shard, routes in spread:
-            shard.kernel.publish(messages, routes, turns)
+            shard.publish(messages, routes, turns)
 
     def retained(self, vhost: VhostName) -> Retained:
         """A vhost's retained messages, which lie in the shard that its row says."""

@@ -186,7 +186,7 @@ class ClientSession:
 
     def propose(self, command: ClientCommand) -> int:
         """Into the log of its shard; the command's number."""
-        return self.shard.kernel.propose_command(encode_client_command(command))
+        return self.shard.propose_command(encode_client_command(command))
 
     def settle(self, ranges: Sequence[tuple[int, int]]) -> None:
         """The client has these."""

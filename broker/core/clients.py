@@ -250,7 +250,7 @@ class Clients:
             client.propose(sent)
             return
         outbox = self._back.outbox(client.shard, client.row.vhost, CLIENT_OUTBOX_BASE)
-        client.shard.kernel.accept(messages, outbox, s.encode_client_command(sent))
+        client.shard.accept(messages, outbox, s.encode_client_command(sent))
 
     # ---- the log
 
@@ -288,7 +288,7 @@ class Clients:
         known = {row.session_id for row in rows}
         for shard, states in self._states.items():
             for session in states.states.keys() - known:
-                shard.kernel.propose_command(s.encode_client_command(s.Ended(session)))
+                shard.propose_command(s.encode_client_command(s.Ended(session)))
 
     # ---- time
 

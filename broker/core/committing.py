@@ -179,7 +179,7 @@ class Transaction:
         if home is None:
             for shard, routes in spread:
                 assert self._messages is not None
-                shard.kernel.publish(self._messages, routes, turns)
+                shard.publish(self._messages, routes, turns)
             self._end_deliveries()
             front.say(r.Done(channel.number))
             return
@@ -190,7 +190,7 @@ class Transaction:
             outbox = self._back.open_outbox(home, self._vhost, base)
             spread, turns = [(home, [Route([(outbox.id, None, None)])] * len(self._messages.keys()))], []
         near, command = self._settlements(home, lasting)
-        number = home.kernel.commit(self._messages, spread[0][1] if spread else (), turns, near, command)
+        number = home.commit(self._messages, spread[0][1] if spread else (), turns, near, command)
         through = 0 if outbox is None else home.kernel.next_sequence(outbox.id)
         channel.waiting = True
         home.when_applied(number, Waiter(lambda: self._receive_committed(outbox, through)))

@@ -111,7 +111,7 @@ def declare_queue(front: Front, channel: Channel, command: c.DeclareQueue) -> No
         if shard.kernel.has_queue(queue.id):
             when_arrived(front, channel, shard, queue, lambda: say_declared(front, channel.number, queue))
         else:
-            number = shard.kernel.barrier()
+            number = shard.barrier()
             front.wait(channel, shard, number, lambda: say_declared(front, channel.number, queue))
 
     submit(front, channel, declare, answer)
@@ -162,7 +162,7 @@ def _delete_now(front: Front, channel: Channel, command: c.DeleteQueue) -> None:
         if found is None or not found[0].logged:
             front.say(reply)
         else:
-            front.wait(channel, found[0], found[0].kernel.barrier(), lambda: front.say(reply))
+            front.wait(channel, found[0], found[0].barrier(), lambda: front.say(reply))
 
     submit(front, channel, delete, answer)
 
@@ -180,7 +180,7 @@ def _purge_now(front: Front, channel: Channel, command: c.PurgeQueue) -> None:
         return  # deleted meanwhile
     shard, queue = found
     reply = r.QueuePurged(channel.number, queue.purge())
-    front.wait(channel, shard, shard.kernel.barrier(), lambda: front.say(reply))
+    front.wait(channel, shard, shard.barrier(), lambda: front.say(reply))
 
 
 def find_queue(

@@ -67,14 +67,14 @@ def _take(
         return
     outbox = front.back.outbox(client.shard, client.row.vhost, CLIENT_OUTBOX_BASE)
     command = s.encode_client_command(s.TakenIn(client.id, ids))
-    number = client.shard.kernel.accept(messages, outbox, command)
+    number = client.shard.accept(messages, outbox, command)
     _owe(front, channel, client, number, (first_tag, first_tag + len(ids) - 1))
 
 
 def _confirm_when_safe(front: ClientFront, channel: Channel, client: ClientSession, tag: int) -> None:
     """It was taken before, and that is safe once what was proposed so far is."""
     if client.durable:
-        _owe(front, channel, client, client.shard.kernel.barrier(), (tag, tag))
+        _owe(front, channel, client, client.shard.barrier(), (tag, tag))
     else:
         channel.confirm([(tag, tag)])
         front.owe(channel)
@@ -99,7 +99,7 @@ def release(front: ClientFront, channel: Channel, command: Release) -> None:
         front.say(reply)
         return
     # What is unknown may be on its way to be released: PUBCOMP says that the id is free, also after a crash.
-    number = client.propose(s.Released(client.id, known)) if known else client.shard.kernel.barrier()
+    number = client.propose(s.Released(client.id, known)) if known else client.shard.barrier()
     client.shard.when_applied(number, Waiter(lambda: front.say(reply)))
 
 

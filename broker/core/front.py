@@ -84,7 +84,7 @@ def when_arrived(front: Front, channel: Channel, shard: Shard, queue: Queue, fin
     In RabbitMQ a channel's words reach a queue in order, so whoever looks after publishing sees the message.
     """
     if queue.under_way_count:
-        front.wait(channel, shard, shard.kernel.barrier(), finish)
+        front.wait(channel, shard, shard.barrier(), finish)
     else:
         finish()
 

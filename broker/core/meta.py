@@ -40,7 +40,7 @@ class Meta:
                 answer(refused)
             return
         self._answers.append(answer)
-        self.shard.kernel.propose_command(encode_command(command))
+        self.shard.propose_command(encode_command(command))
 
     def receive_commands(self, commands: list[tuple[int, int, bytes]]) -> None:
         """Applies what was committed, in order."""

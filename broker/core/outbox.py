@@ -92,13 +92,11 @@ class Outbox:
         self._waits = 1
         spread, turns = self._routes.spread(messages, without, bounded=self._bounded)
         for shard, routes in spread:
-            through = shard.kernel.applied_through(*sender)
-            if through > last:
+            number = shard.move(messages, routes, turns, sender, first, last)
+            if number is None:
                 continue  # sent before a crash, and applied
-            part = messages if through <= first else messages.after(through - first)
             self._waits += 1
-            shard.kernel.receive_move(part, routes, sender, last + 1, turns)
-            shard.when_applied(shard.kernel.barrier(), self)
+            shard.when_applied(number, self)
         self._sent_through = last + 1
         while self._watchers and self._watchers[0][0] <= last + 1:
             self._watchers.popleft()[1]()

@@ -84,7 +84,7 @@ class Retained:
         kernel = self.shard.kernel
         if not kernel.has_queue(self.id) or kernel.counts(self.id)[2]:
             waiter = Waiter(lambda: self._begin(client, spec))
-            self.shard.when_applied(kernel.barrier(), waiter)
+            self.shard.when_applied(self.shard.barrier(), waiter)
         else:
             self._begin(client, spec)
 
@@ -180,4 +180,4 @@ def send_to(client: ClientSession, messages: MessageRun, qos: int) -> None:
         transient.kernel.publish(messages, [route] * keys)
     if qos:
         route = Route([(client.open_queue().id, None, None, PERSISTENT, None)])
-        client.shard.kernel.publish(messages, [route] * keys)
+        client.shard.publish(messages, [route] * keys)

@@ -264,7 +264,7 @@ class Session:
         if messages.flags & (FLAG_PERSISTENT | FLAG_RETAIN) != FLAG_PERSISTENT or self._publisher is not None:
             return False
         shard, routes = destination.only
-        number, _ = shard.kernel.publish(messages, routes)
+        number, _ = shard.publish(messages, routes)
         self.unconfirmed += 1
         first_tag = command.first_tag
         tags = [(first_tag, first_tag + messages.count - 1)]
@@ -285,7 +285,7 @@ class Session:
         numbers = []
         rejected: set[int] = set()
         for shard, shard_routes in spread:
-            number, refused = shard.kernel.publish(messages, shard_routes, turns)
+            number, refused = shard.publish(messages, shard_routes, turns)
             if shard.logged:
                 numbers.append((shard, number))
             if refused is not None:
@@ -498,7 +498,7 @@ class Session:
                 finish()
 
         for shard in shards:
-            shard.when_applied(shard.kernel.barrier(), Waiter(applied))
+            shard.when_applied(shard.barrier(), Waiter(applied))
 
     def lose_consumer(self, consumer: Consumer) -> None:
         """The queue is gone."""

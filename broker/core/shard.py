@@ -1,15 +1,19 @@
-"""The back of the broker: a shard at its leader, its queues, and who waits for its log.
+"""A shard as this node has it: what fronts say to it, and its leader's end while it is led here.
 
-Fronts number what they send here (the kernel does it); a completion is called once the shard has
-applied everything through its number.
+What fronts say is numbered; a completion is called once the shard has applied everything through its number.  On a
+node alone the kernel numbers, and everything is taken in at once; ``replicated_shard.py`` is the other kind.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Protocol
 
+from broker.core.queue import ACCEPTED, Queue
+from broker.model.commands import Outcome
 from broker.model.names import ShardId
+from kernel import MessageRun, Route
 from kernel import Shard as KernelShard
 
 SETTLE_DELAY_S = 0.01
@@ -32,12 +36,14 @@ class Dispatcher(Protocol):
 
 
 class Shard:
-    """One shard, led here."""
+    """One shard.  Led here always, if it has no other replicas."""
 
-    def __init__(self, kernel: KernelShard) -> None:
+    def __init__(self, kernel: KernelShard, id: ShardId | None = None) -> None:
         self.kernel = kernel
-        self.id = ShardId(kernel.id)
+        self.id = ShardId(kernel.id) if id is None else id
         self.logged = kernel.logged
+        self.leading = True
+        """It is led here, and what it holds is handed out."""
         self.queues: dict[int, Dispatcher] = {}
         self.dirty: dict[int, None] = {}
         """Queues to be dispatched in this round, in order."""
@@ -46,9 +52,83 @@ class Shard:
         self._completions: deque[tuple[int, Completion]] = deque()
         self._unpinned = 1
 
+    # ---- what fronts say; all that is numbered answers its number
+
+    def publish(
+        self, messages: MessageRun, routes: Sequence[Route], turns: Sequence[int] = ()
+    ) -> tuple[int, list[int] | None]:
+        """A route for each of the run's keys; the records that some queue rejected, as far as that is known yet."""
+        return self.kernel.publish(messages, routes, turns)
+
+    def barrier(self, urgent: bool = True) -> int:
+        return self.kernel.barrier(urgent)
+
+    def propose_command(self, data: bytes) -> int:
+        return self.kernel.propose_command(data)
+
+    def note_command(self, data: bytes) -> None:
+        """Nobody waits for it."""
+        self.kernel.note_command(data)
+
+    def accept(self, messages: MessageRun, outbox: int, command: bytes) -> int:
+        return self.kernel.accept(messages, outbox, command)
+
+    def commit(
+        self,
+        messages: MessageRun | None,
+        routes: Sequence[Route],
+        turns: Sequence[int],
+        settled: Sequence[tuple[int, int, int, int]],
+        command: bytes | None,
+    ) -> int:
+        return self.kernel.commit(messages, routes, turns, settled, command)
+
+    def move(
+        self,
+        messages: MessageRun,
+        routes: Sequence[Route],
+        turns: Sequence[int],
+        sender: tuple[int, int],
+        first: int,
+        last: int,
+    ) -> int | None:
+        """Of another shard's outbox, with its sequences there; None: it was applied before."""
+        through = self.kernel.applied_through(*sender)
+        if through > last:
+            return None
+        part = messages if through <= first else messages.after(through - first)
+        self.kernel.receive_move(part, routes, sender, last + 1, turns)
+        return self.kernel.barrier()
+
+    def settle(self, queue_id: int, first: int, last: int, outcome: Outcome) -> None:
+        """Deliveries of a queue have ended; rides with the next wave."""
+        self.settle_here(queue_id, first, last, outcome)
+
+    def settle_here(self, queue_id: int, first: int, last: int, outcome: Outcome) -> None:
+        """The same, where it is led."""
+        queue = self.queues.get(queue_id)
+        if queue is None:
+            return
+        if outcome is Outcome.ACCEPTED:
+            self.kernel.settle(queue_id, first, last, ACCEPTED)
+        elif outcome is Outcome.REQUEUED:
+            self.kernel.give_back(queue_id, first, last)
+        else:
+            assert isinstance(queue, Queue)
+            queue.reject(first, last)
+        self.dirty[queue_id] = None
+
     def when_applied(self, number: int, completion: Completion) -> None:
         """Numbers must not go back."""
         self._completions.append((number, completion))
+
+    def complete(self, through: int) -> None:
+        """All that this node's fronts said through this number is applied."""
+        completions = self._completions
+        while completions and completions[0][0] <= through:
+            completions.popleft()[1].applied()
+
+    # ---- the leader's end
 
     def look_again(self) -> None:
         """Something was taken in that nobody waits for: within this round it is seen to when it is due."""
@@ -73,14 +153,13 @@ class Shard:
         if effects is None:
             return []
         changed, dropped, through, commands = effects
-        queues, dirty, completions = self.queues, self.dirty, self._completions
+        queues, dirty = self.queues, self.dirty
         for queue_id in dropped:
             queues.pop(queue_id, None)
         for queue_id in changed:
             if queue_id in queues:
                 dirty[queue_id] = None
-        while completions and completions[0][0] <= through:
-            completions.popleft()[1].applied()
+        self.complete(through)
         return commands
 
     def dispatch(self, now_ms: int) -> None:

@@ -103,7 +103,7 @@ class Carrying:
         queue = back.queues[queue_id][1]
         if dies(queue, outcome):
             self._waits += 1
-            queue.when_buried(lambda: shard.when_applied(shard.kernel.barrier(urgent=False), self))
+            queue.when_buried(lambda: shard.when_applied(shard.barrier(urgent=False), self))
         else:
             self._shards[shard] = None
 
@@ -112,8 +112,8 @@ class Carrying:
         shards, self._shards = self._shards, {}
         for shard in shards:
             self._waits += 1
-            shard.when_applied(shard.kernel.barrier(urgent=False), self)
+            shard.when_applied(shard.barrier(urgent=False), self)
         self._waits -= 1
         if not self._waits:
-            self._shard.kernel.note_command(encode_transaction_command(CarriedOut(self._transaction)))
+            self._shard.note_command(encode_transaction_command(CarriedOut(self._transaction)))
             self._shard.look_again()
