@@ -88,6 +88,11 @@ class DeliveryRun:
     def of(messages: MessageRun, first: int, count: int, redelivered: bool) -> DeliveryRun: ...
     @staticmethod
     def joined(runs: Sequence[DeliveryRun]) -> DeliveryRun: ...
+    def encode(self) -> bytes:
+        """For the front of another node (kernel/src/delivery_wire.rs)."""
+    @staticmethod
+    def decode(data: bytes) -> DeliveryRun:
+        """Raises ValueError for what is damaged."""
     @property
     def count(self) -> int: ...
     @property
@@ -995,6 +1000,8 @@ class Route:
         And perhaps: which messages it gets (0 all, 1 persistent, 2 transient, 3 to be retained); (whose turn it is, of
         how many).
         """
+    @property
+    def targets(self) -> list[tuple[int, int | None, int | None, int, tuple[int, int] | None]]: ...
 
 @final
 class Shard:

@@ -68,6 +68,10 @@ class Dials:
             due.append((address, channel))
         return due
 
+    def answered(self) -> set[str]:
+        """Addresses behind which some node was found, ourselves included."""
+        return {address for (address, _), dial in self._dials.items() if dial.peer}
+
     def found(self, address: str, peer: int) -> None:
         """The node ``peer`` answered there."""
         for channel in Channel:

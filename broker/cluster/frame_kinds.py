@@ -52,8 +52,7 @@ class Kind(enum.IntEnum):
     APPEND = 32
     SNAPSHOT_REQUEST = 33
     SNAPSHOT_CHUNK = 34
-    COMMANDS = 48
-    REPLIES = 49
+    WORD = 48
 
 
 class KindRule(msgspec.Struct, frozen=True):
@@ -93,14 +92,13 @@ KINDS: dict[Kind, KindRule] = {
     # our clock in ms, the other's clock in ms as far as we know it (0: not yet), payload
     Kind.HEARTBEAT: _ready(Channel.CONSENSUS, int, int, list),
     # Raft's messages but appends and snapshots
-    Kind.RAFT: _ready(Channel.CONSENSUS, longer=True, body_size_max=4 * MIB),
+    Kind.RAFT: _ready(Channel.CONSENSUS, int, body_size_max=4 * MIB),
     # Raft's appends and snapshots' announcements
-    Kind.APPEND: _ready(Channel.BULK, longer=True, body_size_max=64 * MIB + BATCH_SLACK),
+    Kind.APPEND: _ready(Channel.BULK, int, body_size_max=64 * MIB + BATCH_SLACK),
     Kind.SNAPSHOT_REQUEST: _ready(Channel.BULK, longer=True),
     Kind.SNAPSHOT_CHUNK: _ready(Channel.BULK, longer=True, body_size_max=4 * MIB),
-    # From fronts to backs, and back
-    Kind.COMMANDS: _ready(Channel.FORWARD, longer=True, body_size_max=64 * MIB + BATCH_SLACK),
-    Kind.REPLIES: _ready(Channel.FORWARD, longer=True, body_size_max=64 * MIB + BATCH_SLACK),
+    # Between fronts and leaders (words.py): size of the word, size of the list of its blobs' sizes
+    Kind.WORD: _ready(Channel.FORWARD, int, int, body_size_max=64 * MIB + BATCH_SLACK),
 }
 CHANNEL_SIZE_MAX: dict[Channel, int] = {
     channel: FRAME_OVERHEAD_MAX + max(rule.body_size_max for rule in KINDS.values() if rule.channel is channel)

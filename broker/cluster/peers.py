@@ -20,7 +20,7 @@ from broker.cluster.frame_kinds import Channel, Kind, Role
 from broker.cluster.hello import FRESH, Handshake, PeerInfo, Terms
 from broker.cluster.peer import HEARTBEAT_INTERVAL_S, SILENCE_S_MAX, SUSPICION_S, Peer, PeerFigures
 from broker.cluster.peer_link import PeerLink
-from broker.cluster.violation import Closing, Reason
+from broker.cluster.violation import Closing, LinkViolation, Reason
 
 QUEUE_SIZE_MAX: dict[Channel, int] = {Channel.CONSENSUS: 8 << 20, Channel.BULK: 32 << 20, Channel.FORWARD: 16 << 20}
 """Bytes that wait for the socket; consensus and bulk are sent no more, forward is ``full``."""
@@ -117,6 +117,10 @@ class Peers:
     def figures(self) -> list[PeerFigures]:
         """Of all that are linked with us, by peer id."""
         return [self._peers[number].figures() for number in sorted(self._peers) if self._peers[number].links]
+
+    def answered(self) -> set[str]:
+        """Addresses behind which some node was found, ourselves included."""
+        return self._dials.answered()
 
     def set_addresses(self, addresses: Iterable[str], now: float) -> None:
         """Where the other nodes are; our own may be among them."""
@@ -295,7 +299,10 @@ class Peers:
                 if frame.kind == Kind.HEARTBEAT:
                     self._receive_heartbeat(info, frame.head, now)
         if rest:
-            self._receiver.receive_frames(info, channel, rest)
+            try:
+                self._receiver.receive_frames(info, channel, rest)
+            except LinkViolation as violation:
+                self._close(link, violation.closing, now)
 
     def _serve(self, link: PeerLink, now: float) -> None:
         """After anything that may have made output or closed it."""

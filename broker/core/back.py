@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from broker.core.client_directory import ClientDirectory
 from broker.core.client_session import ClientSession
 from broker.core.clients import Clients
 from broker.core.consumer import Consumer
@@ -19,7 +21,8 @@ from broker.core.meta import Answer, Meta
 from broker.core.outbox import OUTBOX_BASE, OUTBOX_BASES, Outbox
 from broker.core.outcomes import Applied, Outcome
 from broker.core.publishing import RouteTable
-from broker.core.queue import ACCEPTED, Queue
+from broker.core.queue import Queue
+from broker.core.replicated_shard import ReplicatedShard
 from broker.core.retained import RETAINED_BASE, Retained, RetainedLimits
 from broker.core.scram import DECOY_SECRET_SIZE
 from broker.core.shard import Shard
@@ -31,10 +34,14 @@ from broker.core.topology_rows import QueueRow
 from broker.core.traffic import Traffic
 from broker.core.transaction_states import is_transaction_command
 from broker.core.transactions import Transactions
+from broker.core.volatile_shards import volatile_shard_id
 from broker.model.client_sessions import SubscriptionSpec
 from broker.model.commands import Outcome as Settled
-from broker.model.names import QueueId, ShardId, VhostName
+from broker.model.names import NODE_SHIFT, QueueId, ShardId, VhostName
 from kernel import MessageRun, any_urgent, busy_shards, under_way_size, wanting_shards
+
+if TYPE_CHECKING:
+    from broker.core.forwarding import Forwarding
 
 
 class ClientSettings(msgspec.Struct, frozen=True):
@@ -45,8 +52,21 @@ class ClientSettings(msgspec.Struct, frozen=True):
 
 
 RowKey = tuple[VhostName, str]
+ReplicaChanged = Callable[[ReplicatedShard, Sequence[tuple[int, int, int]], tuple[bool, int, int] | None, float], None]
 DATA_SHARD_FIRST = 1
 """Shard 0 is the meta shard."""
+
+
+def unchanged(
+    shard: ReplicatedShard,
+    applied: Sequence[tuple[int, int, int]],
+    standing: tuple[bool, int, int] | None,
+    now: float,
+) -> None:
+    """A node alone has nobody to tell.
+
+    ``applied``: (peer, incarnation, through).  ``standing``: (serving, leader, term), if that changed.
+    """
 
 
 class MetadataMissing(Exception):
@@ -66,8 +86,11 @@ class Back:
         version: str = "",
         figures: Figures = dict,
         client_settings: ClientSettings | None = None,
+        node_number: int = 0,
     ) -> None:
-        """``version`` and ``figures`` are shown under ``$SYS``."""
+        """``version`` and ``figures`` are shown under ``$SYS``; ``node_number``: the node's in its cluster."""
+        self.number_base = node_number << NODE_SHIFT
+        topology.tables.number_volatile(self.number_base)
         self.random_bytes = random_bytes
         self.decoy_secret = random_bytes(DECOY_SECRET_SIZE)
         self.meta_shard = meta
@@ -77,7 +100,12 @@ class Back:
         self._kernels = [shard.kernel for shard in self.shards]
         self._logged_kernels = [shard.kernel for shard in self.shards if shard.logged]
         self.topology = topology
-        self.meta = Meta(meta, topology, self._receive_outcome)
+        origin = meta.sender if isinstance(meta, ReplicatedShard) else None
+        self.meta = Meta(meta, topology, self._receive_outcome, origin)
+        self.forwarding: Forwarding | None = None
+        """In a cluster: the way to shards that are led elsewhere."""
+        self.replica_changed: ReplicaChanged = unchanged
+        """Told what happened to a replica here."""
         self.queues: dict[int, tuple[Shard, Queue]] = {}
         self.now_ms = 0
         self.queue_lost: Callable[[Queue], None] = lambda queue: None
@@ -107,7 +135,7 @@ class Back:
                 vhost,
                 router,
                 self.queues,
-                self.clients.sessions,
+                ClientDirectory(self),
                 lambda: self.retained_queue(vhost),
                 self._client_settings.sticky_shares,
             )
@@ -117,6 +145,11 @@ class Back:
     def next_shard(self) -> ShardId:
         """Where a new logged queue goes: each shard in turn."""
         return self.logged[next(self._turn) % len(self.logged)].id
+
+    def next_led_shard(self) -> ShardId:
+        """The same, among those that are led here."""
+        led = [shard for shard in self.logged if shard.leading]
+        return led[next(self._turn) % len(led)].id
 
     def logged_shard(self, id: ShardId) -> Shard:
         return self.logged[id - DATA_SHARD_FIRST]
@@ -139,8 +172,8 @@ class Back:
         if retained is None:
             id = RETAINED_BASE + self.topology.vhost_id(vhost)
             shard = self.logged_shard(self.topology.retained_shard(vhost))
-            if not shard.kernel.has_queue(id):
-                shard.kernel.create_queue(id)
+            if shard.leading and not shard.kernel.has_queue(id):
+                shard.create_queue(id)
             retained = Retained(
                 shard, id, self._client_settings.retained, lambda deadline_ms: self.schedule(deadline_ms, shard, id)
             )
@@ -174,6 +207,11 @@ class Back:
         self.retained(client.row.vhost).look_up(client, spec)
 
     @property
+    def kept_size(self) -> int:
+        """Bytes that this node's fronts said to shards of a cluster, and keep until they are applied."""
+        return sum(shard.window_size for shard in self.shards if isinstance(shard, ReplicatedShard))
+
+    @property
     def under_way_size(self) -> int:
         return under_way_size(self._logged_kernels)
 
@@ -188,6 +226,14 @@ class Back:
         row = self.topology.queue(queue.id)
         assert row is not None
         self.submit(DeleteQueue(queue.vhost, queue.name, queue.id, row.owner), answer)
+
+    @property
+    def meta_index(self) -> int:
+        return self.meta.index
+
+    def when_topology(self, index: int, finish: Callable[[], None]) -> None:
+        """Finishes once the topology here is that of this index of the meta shard, or later."""
+        self.meta.when_topology(index, finish)
 
     def _receive_outcome(self, outcome: Outcome) -> None:
         if not isinstance(outcome, Applied) or not outcome.changed:
@@ -204,22 +250,34 @@ class Back:
         for session in outcome.sessions_dropped:
             self.clients.receive_deleted(session)
         if outcome.session is not None:
-            self.clients.lead(outcome.session)
+            self.clients.receive_created(outcome.session)
         for command in outcome.follow_ups:
-            self.submit(command)
+            if self.meta_shard.leading or self.topology.is_volatile(command):
+                self.submit(command)
 
     def _create(self, row: QueueRow) -> None:
         shard = self.shard_of(row)
-        if row.queue_id not in self.queues and not shard.kernel.has_queue(row.queue_id):
-            shard.kernel.create_queue(row.queue_id)
+        if shard.leading and row.queue_id not in self.queues and not shard.kernel.has_queue(row.queue_id):
+            shard.create_queue(row.queue_id)
         self._lead(shard, row)
 
     def shard_of(self, row: QueueRow) -> Shard:
-        return self.volatile if row.volatile else self.logged_shard(row.shard)
+        if not row.volatile:
+            return self.logged_shard(row.shard)
+        return self.volatile_shard(row.queue_id)
+
+    def volatile_shard(self, id: int) -> Shard:
+        """Where a volatile thing of this id is: here, or on the node whose number the id begins with."""
+        if self.forwarding is None:
+            return self.volatile
+        return self.forwarding.volatile_shard(volatile_shard_id(id))
 
     def _lead(self, shard: Shard, row: QueueRow) -> None:
+        """Its queue is known; only where its shard is led does anything happen in it."""
         settings = row.settings
-        outbox = self.outbox(shard, row.vhost) if settings.dead_letter_exchange is not None else 0
+        outbox = 0
+        if shard.leading and settings.dead_letter_exchange is not None:
+            outbox = self.outbox(shard, row.vhost)
         queue = Queue(self, shard.kernel, row.queue_id, row.vhost, row.spec.name, settings, outbox)
         queue.auto_delete = row.spec.auto_delete
         queue.used_ms = self.now_ms
@@ -236,7 +294,10 @@ class Back:
         self.queue_lost(queue)
         queue.end_burials()
         shard.queues.pop(queue_id, None)
-        shard.kernel.drop_queue(queue_id)
+        if shard.leading:
+            shard.drop_queue(queue_id)
+            if self.forwarding is not None and isinstance(shard, ReplicatedShard):
+                self.forwarding.leader.receive_dropped(shard, queue_id)
         for table in self._route_tables.values():
             table.forget()
 
@@ -249,14 +310,22 @@ class Back:
         outbox = self._outboxes.get((shard, id))
         if outbox is None:
             if not shard.kernel.has_queue(id):
-                shard.kernel.create_queue(id)
+                shard.create_queue(id)
             outbox = self._outboxes[shard, id] = Outbox(shard, id, self.routes(vhost))
             shard.queues[id] = outbox
             shard.dirty[id] = None
         return outbox
 
     def remove_consumer(self, consumer: Consumer) -> None:
-        """It leaves its queue, if that is still there."""
+        """It leaves its queue, wherever that is led."""
+        found = self.queues.get(consumer.queue_id)
+        if self.forwarding is not None and found is not None:
+            self.forwarding.front.leave(consumer)
+        else:
+            self.leave_queue(consumer)
+
+    def leave_queue(self, consumer: Consumer) -> None:
+        """It leaves its queue, which is led here, if that is still there."""
         found = self.queues.get(consumer.queue_id)
         if found is None:
             return
@@ -272,14 +341,8 @@ class Back:
         found = self.queues.get(queue_id)
         if found is None:
             return None
-        shard, queue = found
-        if outcome is Settled.ACCEPTED:
-            shard.kernel.settle(queue_id, first, last, ACCEPTED)
-        elif outcome is Settled.REQUEUED:
-            shard.kernel.give_back(queue_id, first, last)
-        else:
-            queue.reject(first, last)
-        shard.dirty[queue_id] = None
+        shard = found[0]
+        shard.settle(queue_id, first, last, outcome)
         return shard
 
     # ---- starting
@@ -297,19 +360,87 @@ class Back:
         if orphans and not self.topology.vhosts():
             raise MetadataMissing(f"{len(orphans)} queues hold data and the topology is empty")
         for shard, id in orphans:  # deleted, but for the last step
-            shard.kernel.drop_queue(id)
+            shard.drop_queue(id)
         for row in rows:
             self._create(row)
         self.clients.begin()
         self.transactions.begin()
         for command in self.topology.unfinished():
             self.submit(command)
-        for shard, vhost in itertools.product(self.logged, self.topology.vhosts()):
+        for shard in self.logged:
+            self._open_outboxes(shard)
+
+    def _open_outboxes(self, shard: Shard) -> None:
+        for vhost in self.topology.vhosts():
             for base in OUTBOX_BASES:
                 if shard.kernel.has_queue(base + self.topology.vhost_id(vhost)):
                     self.outbox(shard, vhost, base)
             if shard.kernel.has_queue(RETAINED_BASE + self.topology.vhost_id(vhost)):
                 self.retained(vhost)
+
+    # ---- in a cluster
+
+    def begin_following(self) -> None:
+        """A node of a cluster begins: it leads nothing yet, and knows what there is."""
+        self.meta.receive_index(self.meta_shard.kernel.applied_index)
+        for row in self.topology.queues():
+            self._lead(self.shard_of(row), row)
+
+    def lead(self, shard: Shard) -> None:
+        """The shard is led here from now on: its queues begin, and what was interrupted goes on."""
+        if shard is self.meta_shard:
+            for command in self.topology.unfinished():
+                self.submit(command)
+            return
+        self._forget(shard)
+        for row in self.topology.queues():
+            if not row.volatile and row.shard == shard.id:
+                if not shard.kernel.has_queue(row.queue_id):
+                    shard.create_queue(row.queue_id)
+                self._lead(shard, row)
+        self.clients.lead_shard(shard)
+        self.transactions.lead_shard(shard)
+        self._open_outboxes(shard)
+        self.forget_all_routes()
+
+    def receive_foreign_queue(self, row: QueueRow) -> None:
+        """Another node has it, in memory."""
+        self._lead(self.shard_of(row), row)
+
+    def receive_foreign_gone(self, queue_id: QueueId) -> None:
+        self._drop(queue_id)
+
+    def drop_orphans(self, shard: Shard) -> None:
+        """Queues that were deleted, but for the last step.  Only for whoever knows the newest topology."""
+        known = {row.queue_id for row in self.topology.queues()} | {row.queue_id for row in self.topology.sessions()}
+        for id in shard.kernel.queue_ids():
+            if id < OUTBOX_BASE and id not in known:
+                shard.drop_queue(id)
+
+    def end_leading(self, shard: Shard) -> None:
+        """Another node leads it, or will."""
+        if shard is self.meta_shard:
+            return
+        self.clients.end_shard(shard)
+        self._forget(shard)
+        for row in self.topology.queues():
+            if not row.volatile and row.shard == shard.id:
+                self._lead(shard, row)
+        self.forget_all_routes()
+
+    def _forget(self, shard: Shard) -> None:
+        """What its leader's end remembers of it."""
+        for key in [key for key in self._outboxes if key[0] is shard]:
+            del self._outboxes[key]
+        for vhost in [vhost for vhost, retained in self._retained.items() if retained.shard is shard]:
+            del self._retained[vhost]
+        shard.queues.clear()
+        shard.dirty.clear()
+
+    def forget_all_routes(self) -> None:
+        """Queues, bindings or leaders are others now."""
+        for table in self._route_tables.values():
+            table.forget()
 
     # ---- time
 
@@ -357,12 +488,44 @@ class Back:
                 commands = shard.receive_effects()
                 if commands:
                     self.receive_commands(shard, commands)
+            if self.forwarding is not None:
+                self._receive_replicas(now)
             again = False
             for shard in shards:
-                if shard.dirty:
+                if shard.dirty and shard.hands_out:
                     shard.dispatch(self.now_ms)
                     again = True
             again = again or any_urgent(kernels)
+
+    def _receive_replicas(self, now: float) -> None:
+        """In a cluster: what else happened to the replicas here."""
+        for shard in self.shards:
+            if not isinstance(shard, ReplicatedShard):
+                continue
+            effects = shard.kernel.take_replica_effects()
+            if effects is None:
+                continue
+            applied, _, standing, restored = effects
+            if restored:
+                self._restore(shard)
+            self.replica_changed(shard, applied, standing, now)
+        self.meta.receive_index(self.meta_shard.kernel.applied_index)
+
+    def _restore(self, shard: Shard) -> None:
+        """Its state is that of a snapshot now."""
+        if shard is not self.meta_shard:
+            self.clients.restore(shard)
+            self.transactions.restore(shard)
+            return
+        self.topology.replace(shard.kernel.rows())
+        known = {row.queue_id: row for row in self.topology.queues()}
+        sessions = {row.queue_id for row in self.topology.sessions()}
+        for queue_id in [id for id in self.queues if id not in known and id not in sessions]:
+            self._drop(QueueId(queue_id))
+        for row in known.values():
+            if row.queue_id not in self.queues:
+                self._create(row)
+        self.forget_all_routes()
 
     def receive_commands(self, shard: Shard, commands: list[tuple[int, int, bytes]]) -> None:
         """What was committed: in the meta shard the topology's, in others clients' sessions' and transactions'."""
@@ -380,7 +543,7 @@ class Back:
 
     def has_work(self) -> bool:
         """A step would do something at once."""
-        return any_urgent(self._kernels) or any(shard.dirty for shard in self.shards)
+        return any_urgent(self._kernels) or any(shard.dirty and shard.hands_out for shard in self.shards)
 
     def take_wanted_reads(self) -> list[tuple[Shard, list[int]]]:
         """Entries that shards want in memory again; whoever reads them calls for a step after."""
@@ -399,5 +562,9 @@ class Back:
     def mark_dirty(self, queue_ids: Iterable[int]) -> None:
         for queue_id in queue_ids:
             found = self.queues.get(queue_id)
-            if found is not None:
+            if found is None:
+                continue
+            if found[0].leading:
                 found[0].dirty[queue_id] = None
+            elif self.forwarding is not None:
+                self.forwarding.front.receive_changed(queue_id)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from broker.core.back import Back, ClientSettings
+from broker.core.forwarding import Forwarding
+from broker.core.front_end import Claim
+from broker.core.leader_end import Send
 from broker.core.queue import Queue
+from broker.core.replicated_shard import ReplicatedShard
 from broker.core.session import Session
 from broker.core.shard import Shard
 from broker.core.sys_topics import Figures
 from broker.core.topology import Topology
 from broker.core.users import DEFAULT_PASSWORD, DEFAULT_USER, founding_commands
 from broker.model import replies as r
-from broker.model.names import SessionId, UserName
+from broker.model.names import NODE_SHIFT, SessionId, UserName
 
 CONGESTED_SIZE = 16 << 20
 """Bytes proposed and not committed, after which publishers' sockets are not read; half of it lets them go on."""
@@ -37,16 +41,20 @@ class Broker:
         version: str = "",
         figures: Figures = dict,
         client_settings: ClientSettings | None = None,
+        node_number: int = 0,
     ) -> None:
-        """``version`` and ``figures`` (the server's counters) are shown under ``$SYS``."""
-        self.back = Back(meta, logged, volatile, topology, random_bytes, version, figures, client_settings)
+        """``version`` and ``figures`` (the server's counters) are shown under ``$SYS``; ``node_number``: the node's in
+        its cluster."""
+        self.back = Back(meta, logged, volatile, topology, random_bytes, version, figures, client_settings, node_number)
         self.back.queue_lost = self._lose_queue
         self.sessions: dict[SessionId, Session] = {}
         self.busy: dict[Session, None] = {}
         self.disk_alarm: str | None = None
         """Why publishers can't be served, if the journal says so."""
+        self.after_step: Callable[[float], None] = lambda now: None
+        """In a cluster: what the step made is to go to the other nodes."""
         self._volatile_size_max = volatile_size_max
-        self._ids = itertools.count(1)
+        self._ids = itertools.count((node_number << NODE_SHIFT) + 1)
         self._alarm: str | None = None
         self._congested = False
 
@@ -84,7 +92,29 @@ class Broker:
         """One round: proposes what came, takes in what was committed, hands out what is ready."""
         self.back.receive_time(now_ms)
         self.back.step(now)
+        if self.back.forwarding is not None:
+            self.back.forwarding.step(now)
+            self.after_step(now)
         self._watch()
+
+    def join(self, shards: Sequence[ReplicatedShard], send: Send) -> Forwarding:
+        """The shards have replicas on other nodes; ``send`` brings words to them."""
+        by_id = {shard.id: shard for shard in shards}
+        forwarding = self.back.forwarding = Forwarding(self.back, by_id, send, self._claims)
+        self.back.begin_following()
+        return forwarding
+
+    def _claims(self, shard: ReplicatedShard) -> list[Claim]:
+        """What clients here hold of a shard's queues."""
+        queues = self.back.queues
+        held = []
+        for session in self.sessions.values():
+            for channel in session.channels.values():
+                for _, queue_id, first, last in channel.unsettled.copy().take_all():
+                    found = queues.get(queue_id)
+                    if found is not None and found[0] is shard:
+                        held.append((queue_id, first, last))
+        return held
 
     def receive_synced(self, write: int) -> None:
         """The journal's writes through this one are on disk; the next step makes something of it."""
@@ -113,6 +143,9 @@ class Broker:
     def next_deadline(self, now: float) -> float | None:
         """When a step is due although nothing came, in seconds of the monotonic clock."""
         deadline = self.back.flush_at()
+        if self.back.forwarding is not None:
+            claims_at = self.back.forwarding.next_deadline
+            deadline = claims_at if deadline is None else min(deadline, claims_at or deadline)
         timer_ms = self.back.next_deadline_ms
         if timer_ms is not None:
             at = now + max(timer_ms - self.back.now_ms, 0) / 1000
@@ -130,7 +163,7 @@ class Broker:
 
     def _watch(self) -> None:
         """Back-pressure: stops publishers by their sockets, and says so where it may last."""
-        under_way = self.back.under_way_size
+        under_way = self.back.under_way_size + self.back.kept_size
         congested = under_way > (CONGESTED_SIZE // 2 if self._congested else CONGESTED_SIZE)
         alarm = self.disk_alarm
         volatile_size = self.back.volatile.kernel.memory_size
@@ -149,5 +182,8 @@ class Broker:
 
     def _lose_queue(self, queue: Queue) -> None:
         queue.lose_getters()
-        for consumer in queue.consumers:
+        consumers = dict.fromkeys(queue.consumers)
+        if self.back.forwarding is not None:
+            consumers |= dict.fromkeys(self.back.forwarding.front.take_dropped(queue))
+        for consumer in consumers:
             consumer.outlet.lose_consumer(consumer)

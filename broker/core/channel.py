@@ -90,16 +90,48 @@ class Confirming(Protocol):
         """The channel has confirms or rejects to send."""
 
 
+def tag_ranges(first_tag: int, records: Sequence[int]) -> list[tuple[int, int]]:
+    """Records of a run, ascending, as ranges of tags."""
+    ranges: list[tuple[int, int]] = []
+    for record in records:
+        tag = first_tag + record
+        if ranges and ranges[-1][1] + 1 == tag:
+            ranges[-1] = (ranges[-1][0], tag)
+        else:
+            ranges.append((tag, tag))
+    return ranges
+
+
+def _without(tags: tuple[int, int], first: int, last: int) -> list[tuple[int, int]]:
+    """What of a range is not in ``first`` to ``last``."""
+    parts = [(tags[0], min(tags[1], first - 1)), (max(tags[0], last + 1), tags[1])]
+    return [part for part in parts if part[0] <= part[1]]
+
+
 class Publication:
     """A run that is to be confirmed once every shard it reached has committed it."""
 
-    __slots__ = ("channel", "session", "tags", "waits")
+    __slots__ = ("channel", "first_tag", "session", "tags", "waits")
 
-    def __init__(self, session: Confirming, channel: Channel, tags: list[tuple[int, int]], waits: int) -> None:
+    def __init__(
+        self, session: Confirming, channel: Channel, tags: list[tuple[int, int]], waits: int, first_tag: int = 0
+    ) -> None:
+        """``first_tag``: of the run's first message, if that is not the first of ``tags``."""
         self.session = session
         self.channel = channel
         self.tags = tags
         self.waits = waits
+        self.first_tag = first_tag or tags[0][0]
+
+    def reject(self, records: Sequence[int]) -> None:
+        """A leader elsewhere says that some queue rejected these of the run's records."""
+        tags = (self.first_tag + record for record in records)
+        owed = [tag for tag in tags if any(first <= tag <= last for first, last in self.tags)]
+        rejected = tag_ranges(0, owed)
+        for first, last in rejected:
+            self.tags = [part for each in self.tags for part in _without(each, first, last)]
+        self.channel.rejected.extend(rejected)
+        self.session.owe(self.channel)
 
     def applied(self) -> None:
         self.waits -= 1

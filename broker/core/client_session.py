@@ -149,6 +149,10 @@ class ClientSession:
     def durable(self) -> bool:
         return self.row.durable
 
+    @property
+    def connected(self) -> bool:
+        return self.attachment is not None
+
     def open_queue(self) -> Queue:
         if self.queue is None:
             self.queue = self._maker.make_queue(self)

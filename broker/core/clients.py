@@ -48,10 +48,7 @@ class Clients:
         self._back = back
         self.sessions: dict[ClientSessionId, ClientSession] = {}
         self._by_key: dict[ClientKey, ClientSession] = {}
-        self._states: dict[Shard, s.ClientStates] = {
-            shard: s.ClientStates(row for row in shard.kernel.rows() if not is_transaction_row(row[0]))
-            for shard in back.logged
-        }
+        self._states: dict[Shard, s.ClientStates] = {shard: _states_of(shard) for shard in back.logged}
         self._sending_wills: set[ClientSessionId] = set()
         """That they are sent is proposed, and not applied yet."""
         self._attaching: dict[ClientKey, deque[Callable[[], None]]] = {}
@@ -95,7 +92,12 @@ class Clients:
     # ---- coming and going
 
     def create_command(self, key: ClientKey, user: UserName, durable: bool) -> CreateClientSession:
-        return CreateClientSession(*key, user, self._back.next_shard(), durable)
+        return CreateClientSession(*key, user, self._back.next_led_shard(), durable)
+
+    def receive_created(self, row: ClientSessionRow) -> None:
+        """A session that is new.  Only where its shard is led is it anybody's."""
+        if not row.durable or self._back.logged_shard(row.shard).leading:
+            self.lead(row)
 
     def lead(self, row: ClientSessionRow) -> ClientSession:
         """A session that is new, or found at the start."""
@@ -127,7 +129,7 @@ class Clients:
         """Of QoS 1 and 2."""
         shard, row = client.shard, client.row
         if not shard.kernel.has_queue(row.queue_id):
-            shard.kernel.create_queue(row.queue_id)
+            shard.create_queue(row.queue_id)
         queue = self._queue(shard, row, row.queue_id, client.length_max)
         if client.attachment is not None:
             client.attachment.serve(queue)
@@ -136,18 +138,29 @@ class Clients:
     def make_transient(self, client: ClientSession) -> Queue:
         """Of QoS 0, for as long as the client is attached."""
         volatile = self._back.volatile
-        queue_id = self._back.topology.take_volatile_id()
-        volatile.kernel.create_queue(queue_id)
+        queue_id = QueueId(client.id)  # no other queue's, and known to other nodes
+        volatile.create_queue(queue_id)
         queue = self._queue(volatile, client.row, queue_id, TRANSIENT_LENGTH_MAX)
         assert client.attachment is not None
         client.attachment.serve_transient(queue)
         return queue
 
+    def open_queue(self, queue_id: int) -> None:
+        """Something comes for this queue from another node; nothing happens if it is nobody's."""
+        client = self.sessions.get(ClientSessionId(queue_id))
+        if client is not None and client.attachment is not None:
+            client.open_transient()
+            return
+        session = ClientSessionId(queue_id - 1)  # ids of a session and its queue are given together
+        client = self.sessions.get(session)
+        if client is not None and client.row.queue_id == queue_id:
+            client.open_queue()
+
     def _close(self, shard: Shard, queue: Queue) -> None:
         queue.closing = True
         del self._back.queues[queue.id]
         shard.queues.pop(queue.id, None)
-        shard.kernel.drop_queue(queue.id)
+        shard.drop_queue(queue.id)
 
     def detach(self, client: ClientSession, send_will: bool, expiry_s: int | None = None) -> None:
         """The connection is gone, or another takes its place."""
@@ -262,14 +275,37 @@ class Clients:
             states.apply(command, time_ms)
             if isinstance(command, s.WillSent):
                 self._sending_wills.discard(command.session)
-            elif isinstance(command, s.Detached):
+            elif isinstance(command, s.Detached) and shard.leading:
                 self._watch(command.session, states)
         for key, value in states.rows_changed():
             shard.kernel.put_row(key, value)
 
+    def restore(self, shard: Shard) -> None:
+        """Its state was replaced."""
+        self._states[shard] = _states_of(shard)
+
     def begin(self) -> None:
-        """Leads what the topology says is here: every client is gone, since when nobody knows."""
-        rows = self._back.topology.sessions()
+        """Leads what the topology says is here."""
+        for shard in self._back.logged:
+            self.lead_shard(shard)
+
+    def end_shard(self, shard: Shard) -> None:
+        """Another node leads it, or will: clients of its sessions are to come again."""
+        for client in [client for client in self.sessions.values() if client.shard is shard]:
+            del self.sessions[client.id]
+            self._by_key.pop((client.row.vhost, client.row.client_id), None)
+            if client.queue is not None:
+                self._back.queues.pop(client.queue.id, None)
+            attachment, client.attachment = client.attachment, None
+            if attachment is not None:
+                if client.transient is not None:
+                    self._close(self._back.volatile, client.transient)
+                attachment.stop_all()
+                attachment.front.lose_client_leader()
+
+    def lead_shard(self, shard: Shard) -> None:
+        """The sessions of a shard that is led here from now on: every client is gone, since when nobody knows."""
+        rows = [row for row in self._back.topology.sessions() if row.durable and row.shard == shard.id]
         for row in rows:
             client = self.lead(row)
             states = self._states[client.shard]
@@ -285,10 +321,11 @@ class Clients:
                 client.propose(s.Detached(client.id, True, None))
             else:
                 self._watch(client.id, states)
-        known = {row.session_id for row in rows}
-        for shard, states in self._states.items():
-            for session in states.states.keys() - known:
-                shard.propose_command(s.encode_client_command(s.Ended(session)))
+        self._forget_ended(shard, {row.session_id for row in rows})
+
+    def _forget_ended(self, shard: Shard, known: set[ClientSessionId]) -> None:
+        for session in self._states[shard].states.keys() - known:
+            shard.propose_command(s.encode_client_command(s.Ended(session)))
 
     # ---- time
 
@@ -324,6 +361,10 @@ class Clients:
         if state.expiry_s != NEVER and 0 < state.expires_at_ms <= now_ms:
             self._back.traffic.expired += 1
             self.delete(client)
+
+
+def _states_of(shard: Shard) -> s.ClientStates:
+    return s.ClientStates(row for row in shard.kernel.rows() if not is_transaction_row(row[0]))
 
 
 def will_of(will: Will | None) -> tuple[bytes | None, int]:

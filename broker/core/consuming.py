@@ -6,12 +6,13 @@ import base64
 
 from broker.core.channel import Channel
 from broker.core.consumer import UNBOUNDED, Consumer
+from broker.core.declarations import in_exclusive_use
 from broker.core.declaring import ENTROPY_SIZE, find_queue
-from broker.core.front import Front, end_consumer, when_arrived
+from broker.core.front import Front, ask_leader, end_consumer, led_elsewhere, when_arrived
 from broker.core.outcomes import Refused
 from broker.core.permissions import Action
 from broker.core.queue import Queue
-from broker.core.resources import queue_resource
+from broker.core.replicated_shard import ReplicatedShard
 from broker.model import commands as c
 from broker.model import replies as r
 from broker.model.names import ConsumerTag, DeliveryTag
@@ -27,7 +28,9 @@ def consume(front: Front, channel: Channel, command: c.Consume) -> None:
     if found is None:
         return
     shard, queue = found
-    refused = _check(channel, command, queue)
+    refused = _check(channel, command)
+    if refused is None and shard.hands_out and queue.excludes(command.exclusive):
+        refused = in_exclusive_use(queue.vhost, queue.name)
     if refused is not None:
         front.refuse(channel, refused)
         return
@@ -47,19 +50,41 @@ def consume(front: Front, channel: Channel, command: c.Consume) -> None:
         priority=command.arguments.get(PRIORITY, 0),
     )
     channel.next_consumer += 1
-    channel.consumers[tag] = consumer
-    channel.by_number[consumer.number] = consumer
+    if front.back.forwarding is not None and isinstance(shard, ReplicatedShard):
+        _consume_afar(front, channel, shard, consumer)
+        return
+    _start(front, channel, consumer)
     queue.add_consumer(consumer)
     shard.dirty[queue.id] = None
-    front.say(r.ConsumerStarted(channel.number, tag))
 
 
-def _check(channel: Channel, command: c.Consume, queue: Queue) -> Refused | None:
+def _start(front: Front, channel: Channel, consumer: Consumer) -> None:
+    channel.consumers[consumer.tag] = consumer
+    channel.by_number[consumer.number] = consumer
+    front.say(r.ConsumerStarted(channel.number, consumer.tag))
+
+
+def _consume_afar(front: Front, channel: Channel, shard: ReplicatedShard, consumer: Consumer) -> None:
+    """The queue's leader may be any node."""
+    forwarding = front.back.forwarding
+    assert forwarding is not None
+    front_end = forwarding.front
+    channel.waiting = True
+
+    def answer(refused: Refused | None) -> None:
+        if channel.closed and refused is None:
+            front_end.leave(consumer)
+        elif refused is None:
+            _start(front, channel, consumer)  # before the first delivery
+        front.go_on(channel, lambda: None if refused is None else front.refuse(channel, refused))
+
+    front_end.consume(shard, consumer, answer)
+
+
+def _check(channel: Channel, command: c.Consume) -> Refused | None:
     if command.consumer_tag and command.consumer_tag in channel.consumers:
         detail = f"attempt to reuse consumer tag '{command.consumer_tag}'"
         return Refused(Refusal.CONSUMER_TAG_IN_USE, detail)
-    if queue.in_exclusive_use or (command.exclusive and queue.consumers):
-        return Refused(Refusal.ACCESS_REFUSED, f"{queue_resource(queue.vhost, queue.name)} in exclusive use")
     priority = command.arguments.get(PRIORITY, 0)
     if type(priority) is not int:
         return Refused(Refusal.PRECONDITION_FAILED, f"invalid arg '{PRIORITY}': an integer is wanted")
@@ -86,6 +111,9 @@ def get(front: Front, channel: Channel, command: c.Get) -> None:
     if found is None:
         return
     shard, queue = found
+    if led_elsewhere(front, shard):
+        ask_leader(front, channel, shard, command)
+        return
     queue.used_ms = front.back.now_ms
     queue.expire(front.back.now_ms)
     if queue.ready_count and _try_to_get(front, channel, command, queue):

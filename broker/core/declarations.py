@@ -10,7 +10,7 @@ from broker.core.outcomes import Refused
 from broker.core.resources import Resource, exchange_resource, queue_resource
 from broker.core.topology_commands import DeclareExchange, DeclareQueue, DeleteExchange
 from broker.core.topology_rows import ExchangeRow, QueueRow
-from broker.model.names import NAME_SIZE_MAX, NO_SESSION, QueueName, SessionId
+from broker.model.names import NAME_SIZE_MAX, NO_SESSION, QueueName, SessionId, VhostName
 from broker.model.queue_settings import COMPARED, InvalidArgument, read_queue_arguments, type_name
 from broker.model.refusals import Refusal
 from broker.model.topology import Arguments, QueueSpec
@@ -119,6 +119,11 @@ def locked(row: QueueRow) -> Refused:
         f"cannot obtain exclusive access to locked {resource}. It could be originally declared on another connection "
         "or the exclusive property value does not match that of the original declaration.",
     )
+
+
+def in_exclusive_use(vhost: VhostName, name: QueueName) -> Refused:
+    """Of a queue that another consumer has for itself, or that others consume from already."""
+    return Refused(Refusal.ACCESS_REFUSED, f"{queue_resource(vhost, name)} in exclusive use")
 
 
 def check_name_size(kind: str, name: str) -> Refused | None:

@@ -10,7 +10,7 @@ import msgspec
 from broker.core import topology_commands as t
 from broker.core.channel import Channel
 from broker.core.declarations import generated_queue_name
-from broker.core.front import Front, when_arrived
+from broker.core.front import Front, ask_leader, led_elsewhere, when_arrived
 from broker.core.outcomes import Applied, Outcome, Refused
 from broker.core.permissions import Action
 from broker.core.queue import Queue
@@ -21,6 +21,7 @@ from broker.model import replies as r
 from broker.model.names import Channel as ChannelNumber
 from broker.model.names import QueueId, QueueName, VhostName
 from broker.model.refusals import Refusal
+from broker.model.topology import QueueSpec
 
 ENTROPY_SIZE = 16
 NO_ID = QueueId(0)
@@ -88,9 +89,12 @@ def declare_queue(front: Front, channel: Channel, command: c.DeclareQueue) -> No
     back = front.back
     if command.passive:
         found = find_queue(front, channel, command.spec.name)
-        if found is not None:
+        if found is not None and led_elsewhere(front, found[0]):
+            passive = c.DeclareQueue(channel.number, QueueSpec(command.spec.name), passive=True)
+            ask_leader(front, channel, found[0], passive)
+        elif found is not None:
             shard, queue = found
-            when_arrived(front, channel, shard, queue, lambda: say_declared(front, channel.number, queue))
+            when_created(front, channel, shard, queue)
         return
     spec = command.spec
     if spec.exclusive and front.closed:
@@ -107,14 +111,22 @@ def declare_queue(front: Front, channel: Channel, command: c.DeclareQueue) -> No
             front.say(r.QueueDeclared(channel.number, spec.name, 0, 0))
             return
         shard, queue = found
+        if led_elsewhere(front, shard):
+            passive = c.DeclareQueue(channel.number, QueueSpec(spec.name), passive=True)
+            ask_leader(front, channel, shard, passive)
+            return
         queue.used_ms = back.now_ms
-        if shard.kernel.has_queue(queue.id):
-            when_arrived(front, channel, shard, queue, lambda: say_declared(front, channel.number, queue))
-        else:
-            number = shard.barrier()
-            front.wait(channel, shard, number, lambda: say_declared(front, channel.number, queue))
+        when_created(front, channel, shard, queue)
 
     submit(front, channel, declare, answer)
+
+
+def when_created(front: Front, channel: Channel, shard: Shard, queue: Queue) -> None:
+    """Its row is there; it is declared once its shard has it, and what the channel published before."""
+    if shard.kernel.has_queue(queue.id):
+        when_arrived(front, channel, shard, queue, lambda: say_declared(front, channel.number, queue))
+    else:
+        front.wait(channel, shard, shard.barrier(), lambda: say_declared(front, channel.number, queue))
 
 
 def say_declared(front: Front, channel: ChannelNumber, queue: Queue) -> None:
@@ -130,6 +142,8 @@ def delete_queue(front: Front, channel: Channel, command: c.DeleteQueue) -> None
     found = None if isinstance(row, Refused) else front.back.queues.get(row.queue_id)
     if found is None:
         _delete_now(front, channel, command)
+    elif led_elsewhere(front, found[0]):
+        ask_leader(front, channel, found[0], command)
     else:
         when_arrived(front, channel, *found, lambda: _delete_now(front, channel, command))
 
@@ -170,6 +184,9 @@ def _delete_now(front: Front, channel: Channel, command: c.DeleteQueue) -> None:
 def purge_queue(front: Front, channel: Channel, command: c.PurgeQueue) -> None:
     found = find_queue(front, channel, command.name, Action.READ)
     if found is None:
+        return
+    if led_elsewhere(front, found[0]):
+        ask_leader(front, channel, found[0], command)
         return
     when_arrived(front, channel, *found, lambda: _purge_now(front, channel, command))
 

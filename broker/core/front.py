@@ -9,13 +9,15 @@ from broker.core.back import Back
 from broker.core.channel import Channel
 from broker.core.client_session import ClientSession
 from broker.core.consumer import Consumer, Outlet
+from broker.core.forward_words import AskedCommand
 from broker.core.outcomes import Refused
 from broker.core.permissions import Principal
 from broker.core.queue import Queue
+from broker.core.replicated_shard import ReplicatedShard
 from broker.core.scram import ScramExchange
 from broker.core.shard import Shard
 from broker.core.traffic import Traffic
-from broker.model.commands import Publish
+from broker.model.commands import Command, Outcome, Publish
 from broker.model.names import SessionId, VhostName
 from broker.model.replies import Reply
 from kernel import MessageRun
@@ -50,6 +52,9 @@ class Front(Outlet, Protocol):
     def go_on(self, channel: Channel, finish: Finish) -> None:
         """What the channel waited for has happened."""
 
+    def pass_on(self, channel: Channel, command: Command, reply: Reply, got: list[tuple[int, int, int]]) -> None:
+        """What another node answered to the command, and what it handed out: (queue, first, last)."""
+
     def wait_for_settles(self, channels: Sequence[Channel], finish: Finish) -> None:
         """Finishes once what the channels settled before is committed."""
 
@@ -74,8 +79,35 @@ class ClientFront(Front, Protocol):
     def admitted_parts(self, messages: MessageRun) -> Iterator[tuple[int, MessageRun, Refused | None]]:
         """What may be published and what may not, in turns: where in the run it begins, and why not."""
 
+    def lose_client_leader(self) -> None:
+        """Its client session is led by another node now."""
+
     def lose_client(self) -> None:
         """Its client session is another's now, or gone."""
+
+
+def led_elsewhere(front: Front, shard: Shard) -> bool:
+    """What concerns its queues is to be asked of another node, or waits until one leads; or until its own clients of
+    before have claimed what they hold."""
+    return front.back.forwarding is not None and not shard.hands_out
+
+
+def ask_leader(front: Front, channel: Channel, shard: Shard, command: AskedCommand) -> None:
+    """The queue's leader does it and answers; the channel waits.  It goes on as if it had been done here."""
+    forwarding = front.back.forwarding
+    assert forwarding is not None
+    assert isinstance(shard, ReplicatedShard)
+    assert front.principal is not None
+    assert front.vhost is not None
+    channel.waiting = True
+
+    def answer(reply: Reply, got: list[tuple[int, int, int]]) -> None:
+        if channel.closed:
+            for queue_id, first, last in got:
+                front.back.settle(queue_id, first, last, Outcome.REQUEUED)
+        front.go_on(channel, lambda: front.pass_on(channel, command, reply, got))
+
+    forwarding.front.ask(shard, front.id, front.principal.user, front.vhost, command, answer)
 
 
 def when_arrived(front: Front, channel: Channel, shard: Shard, queue: Queue, finish: Finish) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
+from broker.core.client_directory import FarClient
 from broker.core.client_session import ClientSession
 from broker.core.queue import Queue
 from broker.core.shard import Shard
@@ -25,6 +26,12 @@ ALL, PERSISTENT, TRANSIENT, RETAINED = range(4)
 Target: TypeAlias = tuple[int, int | None, int | None, int, tuple[int, int] | None]
 """Queue, message TTL, room, which messages, whose turn of how many (kernel.Route)."""
 Spread: TypeAlias = list[tuple[Shard, list[Route]]]
+
+
+class Clients(Protocol):
+    """Sessions by their ids."""
+
+    def get(self, session: ClientSessionId) -> ClientSession | FarClient | None: ...
 
 
 class Destination:
@@ -60,7 +67,7 @@ class RouteTable:
         vhost: VhostName,
         router: Router,
         queues: Mapping[int, tuple[Shard, Queue]],
-        clients: Mapping[ClientSessionId, ClientSession],
+        clients: Clients,
         retained_queue: Callable[[], tuple[Shard, int]],
         sticky_shares: bool = False,
     ) -> None:
@@ -149,6 +156,13 @@ class RouteTable:
         client = self._clients.get(session)
         if client is None:
             return
+        if isinstance(client, FarClient):
+            if client.transient is not None:
+                wanted = TRANSIENT if qos else ALL
+                targets.setdefault(client.transient, []).append((client.id, None, None, wanted, turn))
+            if qos:
+                targets.setdefault(client.shard, []).append((client.queue_id, None, None, PERSISTENT, turn))
+            return
         if client.attachment is not None:
             queue_id = client.open_transient().id
             shard = self._queues[queue_id][0]
@@ -203,18 +217,6 @@ class RouteTable:
         reaches = [self._router.reach(key) for key in keys]
         reached = {id for reach in reaches if reach is not None for id in reach.queues if id in queues}
         return frozenset(id for id in reached if messages.cycling(queues[id][1].name.encode()))
-
-
-def tag_ranges(first_tag: int, records: list[int]) -> list[tuple[int, int]]:
-    """Records of a run, ascending, as ranges of tags."""
-    ranges: list[tuple[int, int]] = []
-    for record in records:
-        tag = first_tag + record
-        if ranges and ranges[-1][1] + 1 == tag:
-            ranges[-1] = (ranges[-1][0], tag)
-        else:
-            ranges.append((tag, tag))
-    return ranges
 
 
 def tags_left(first_tag: int, count: int, rejected: list[tuple[int, int]]) -> list[tuple[int, int]]:

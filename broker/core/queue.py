@@ -135,6 +135,10 @@ class Queue:
     def in_exclusive_use(self) -> bool:
         return any(consumer.exclusive for consumer in self.consumers)
 
+    def excludes(self, exclusive: bool) -> bool:
+        """Another consumer, that wants it for itself or not, may not come."""
+        return self.in_exclusive_use or (exclusive and bool(self._ranks))
+
     @property
     def ready_count(self) -> int:
         return self.kernel.counts(self.id)[0]

@@ -10,15 +10,18 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import msgspec
+
 from broker.core import attaching, authenticating, committing, consuming, declaring, exactly_once, subscribing
+from broker.core.agent import DOING
 from broker.core.back import Back
-from broker.core.channel import Channel, Publication
+from broker.core.channel import Channel, Publication, tag_ranges
 from broker.core.client_session import ClientSession
 from broker.core.consumer import UNBOUNDED, Consumer
 from broker.core.front import Finish, end_consumer
 from broker.core.outcomes import Refused
 from broker.core.permissions import Principal
-from broker.core.publishing import Destination, RouteTable, tag_ranges, tags_left
+from broker.core.publishing import Destination, RouteTable, tags_left
 from broker.core.resources import exchange_resource
 from broker.core.scram import ScramExchange
 from broker.core.shard import Shard
@@ -45,6 +48,8 @@ LASTING = (c.DeclareExchange, c.DeclareQueue, c.Bind, c.Publish, c.CommitTransac
 GOODBYES = (c.CloseChannel, c.CloseSession)
 """They are done behind a refused command too."""
 SYS_KEY = SYS_PREFIX.encode()
+NOTHING_HELD = (0, 0, 0)
+"""What a message got without an acknowledgement leaves to be settled."""
 NOT_ASKED: tuple[int, set[bytes]] = (-1, set())
 """Where a session may publish, before it has: the rights of no generation."""
 
@@ -200,6 +205,22 @@ class Session:
     def channel_credit(self, consumer: Consumer) -> int:
         return UNBOUNDED if consumer.no_ack else self.channels[consumer.channel].credit
 
+    # ---- what other nodes answer
+
+    def pass_on(self, channel: Channel, command: c.Command, reply: r.Reply, got: list[tuple[int, int, int]]) -> None:
+        """Says it as if it had been done here."""
+        if isinstance(reply, r.Refuse):
+            self.refuse(channel, Refused(reply.refusal, reply.detail))
+        elif isinstance(reply, r.Got) and isinstance(command, c.Get):
+            queue_id, first, last = got[0] if got else NOTHING_HELD
+            tag = channel.unsettled.push(consuming.GETTER, queue_id, [(first, last)], not command.no_ack)
+            self.traffic.sent += 1
+            self.traffic.sent_size += reply.deliveries.size
+            self.say(r.Got(channel.number, DeliveryTag(tag), reply.deliveries, reply.message_count))
+        else:
+            assert hasattr(reply, "channel"), reply
+            self.say(msgspec.structs.replace(reply, channel=channel.number))
+
     # ---- waiting
 
     def wait(self, channel: Channel, shard: Shard, number: int, finish: Finish) -> None:
@@ -308,7 +329,7 @@ class Session:
             channel.confirm(tags)
             self.owe(channel)
             return
-        publication = Publication(self, channel, tags, len(numbers))
+        publication = Publication(self, channel, tags, len(numbers), first_tag)
         self.unconfirmed += 1
         for shard, number in numbers:
             shard.when_applied(number, publication)
@@ -506,6 +527,11 @@ class Session:
         del channel.consumers[consumer.tag]
         self.say(r.ConsumerLost(channel.number, consumer.tag))
 
+    def lose_client_leader(self) -> None:
+        """The client's session goes on at another node: the client is to come again, and finds it there."""
+        self.client = None
+        self.say(r.CloseConnection("the session is led by another node now"))
+
     def lose_client(self) -> None:
         """The client's session is somebody else's now, or gone."""
         self.client = None
@@ -550,3 +576,11 @@ HANDLERS: dict[type, Handler] = {
     cs.Release: exactly_once.release,
     cs.Acknowledge: exactly_once.acknowledge,
 }
+DOING.update(
+    {
+        c.DeclareQueue: declaring.declare_queue,
+        c.DeleteQueue: declaring.delete_queue,
+        c.PurgeQueue: declaring.purge_queue,
+        c.Get: consuming.get,
+    }
+)

@@ -44,6 +44,8 @@ class Shard:
         self.logged = kernel.logged
         self.leading = True
         """It is led here, and what it holds is handed out."""
+        self.hands_out = True
+        """Its dirty queues are to be dispatched."""
         self.queues: dict[int, Dispatcher] = {}
         self.dirty: dict[int, None] = {}
         """Queues to be dispatched in this round, in order."""
@@ -130,6 +132,13 @@ class Shard:
 
     # ---- the leader's end
 
+    def create_queue(self, queue_id: int) -> None:
+        """With the next wave, which is urgent."""
+        self.kernel.create_queue(queue_id)
+
+    def drop_queue(self, queue_id: int) -> None:
+        self.kernel.drop_queue(queue_id)
+
     def look_again(self) -> None:
         """Something was taken in that nobody waits for: within this round it is seen to when it is due."""
         self.dirty[NO_QUEUE] = None
@@ -159,8 +168,12 @@ class Shard:
         for queue_id in changed:
             if queue_id in queues:
                 dirty[queue_id] = None
-        self.complete(through)
+        self._receive_through(through)
         return commands
+
+    def _receive_through(self, through: int) -> None:
+        """A wave with what this node's fronts said was applied here."""
+        self.complete(through)
 
     def dispatch(self, now_ms: int) -> None:
         """Lets the dirty queues hand out what they can."""

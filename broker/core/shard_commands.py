@@ -17,7 +17,7 @@ COMMAND_COST = 64
 """Bytes that a command counts for beside what it carries."""
 
 
-class PublishRun(msgspec.Struct, frozen=True, gc=False):
+class PublishRun(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
     """Messages for queues of the shard: a route for each key of the run, and whose turn it is for each."""
 
     urgent: ClassVar[bool] = True
@@ -30,7 +30,7 @@ class PublishRun(msgspec.Struct, frozen=True, gc=False):
         return COMMAND_COST + self.messages.size
 
 
-class MoveRun(msgspec.Struct, frozen=True, gc=False):
+class MoveRun(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
     """Messages of another shard's outbox, numbered there ``first`` + 1 to ``last`` + 1 by ``sender``."""
 
     urgent: ClassVar[bool] = True
@@ -46,7 +46,7 @@ class MoveRun(msgspec.Struct, frozen=True, gc=False):
         return COMMAND_COST + self.messages.size
 
 
-class SettleRange(msgspec.Struct, frozen=True, gc=False):
+class SettleRange(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
     """Deliveries ``first`` to ``last`` of a queue have ended so."""
 
     urgent: ClassVar[bool] = False
@@ -60,7 +60,7 @@ class SettleRange(msgspec.Struct, frozen=True, gc=False):
         return COMMAND_COST
 
 
-class Propose(msgspec.Struct, frozen=True, gc=False):
+class Propose(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
     """A command of the shard's state machine that the core applies; ``urgent``: somebody waits for it."""
 
     data: bytes
@@ -71,7 +71,7 @@ class Propose(msgspec.Struct, frozen=True, gc=False):
         return COMMAND_COST + len(self.data)
 
 
-class Barrier(msgspec.Struct, frozen=True, gc=False):
+class Barrier(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
     """Does nothing but be applied: all that was said before it is applied with it."""
 
     urgent: bool = True
@@ -81,7 +81,7 @@ class Barrier(msgspec.Struct, frozen=True, gc=False):
         return COMMAND_COST
 
 
-class CommitRun(msgspec.Struct, frozen=True, gc=False):
+class CommitRun(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
     """A transaction's part: messages go where ``routes`` say, ranges (queue, first, last, outcome) are settled, and
     ``command`` says what is still to be done elsewhere; in one wave."""
 
@@ -98,7 +98,7 @@ class CommitRun(msgspec.Struct, frozen=True, gc=False):
         return COMMAND_COST + size + 32 * len(self.settled) + len(self.command or b"")
 
 
-class AcceptRun(msgspec.Struct, frozen=True, gc=False):
+class AcceptRun(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
     """Messages into an outbox of the shard and a command of its state machine, in one wave."""
 
     urgent: ClassVar[bool] = True

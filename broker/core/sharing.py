@@ -6,16 +6,21 @@ for their clients, so that nothing is lost.  Turns go round: a message stays wit
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable
+from typing import TYPE_CHECKING
 
+from broker.core.client_directory import FarClient
 from broker.core.client_session import ClientSession
 from broker.model.names import ClientSessionId
 from routing.subscriptions import Subscription
 
+if TYPE_CHECKING:
+    from broker.core.publishing import Clients
+
 
 def members_of(
     subscriptions: Iterable[Subscription],
-    clients: Mapping[ClientSessionId, ClientSession],
+    clients: Clients,
     served: Container[ClientSessionId],
     sticky: bool = False,
 ) -> list[tuple[ClientSessionId, int, tuple[int, int]]]:
@@ -24,7 +29,7 @@ def members_of(
     A session gets one copy of a message: in the first group that it is in, and none as a member if it is ``served``
     already, though it takes its turn.  ``sticky``: no turns, all goes to the member that has been there longest.
     """
-    groups: dict[tuple[str | None, str], list[tuple[ClientSession, int]]] = {}
+    groups: dict[tuple[str | None, str], list[tuple[ClientSession | FarClient, int]]] = {}
     for subscription in subscriptions:
         client = clients.get(subscription.session)
         if client is not None:
@@ -32,7 +37,7 @@ def members_of(
     taken: set[ClientSessionId] = set()
     out = []
     for group in groups.values():
-        connected = [member for member in group if member[0].attachment is not None]
+        connected = [member for member in group if member[0].connected]
         members = connected or [member for member in group if member[0].durable]
         free = [member for member in members if member[0].id not in taken]
         if sticky:

@@ -30,10 +30,12 @@ from broker.core.topology_commands import (
     TopologyCommand,
     Unbind,
 )
+from broker.core.topology_restoring import replace_rows
 from broker.core.topology_rows import ClientSessionRow, ClusterRow, ExchangeRow, NodeRow, QueueRow, ShardRow
 from broker.core.topology_tables import TopologyTables
 from broker.model.names import (
     ClientId,
+    ClientSessionId,
     ExchangeName,
     PeerId,
     QueueId,
@@ -64,6 +66,15 @@ class Topology:
         topology = cls()
         topology._tables.restore(rows)
         return topology
+
+    @property
+    def tables(self) -> TopologyTables:
+        """For whoever tells other nodes of what is volatile."""
+        return self._tables
+
+    def replace(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        """The logged part becomes what these say; what is volatile stays as far as it can."""
+        replace_rows(self._tables, rows)
 
     def apply(self, command: TopologyCommand, now_ms: int) -> Outcome:
         """``now_ms`` is the wave's time; for a volatile command, the node's."""
@@ -215,6 +226,9 @@ class Topology:
         """The exclusive queues that go with it."""
         owned = self._tables.queues_of_session.get(session, {})
         return [self._tables.queues[queue_id] for queue_id in sorted(owned)]
+
+    def session(self, session: ClientSessionId) -> ClientSessionRow | None:
+        return self._tables.sessions.get(session)
 
     def sessions(self) -> list[ClientSessionRow]:
         """All, in the order of their ids."""

@@ -6,7 +6,7 @@ name is taken once; only what is logged leaves rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -31,6 +31,7 @@ from broker.core.topology_rows import (
     encode_row,
 )
 from broker.core.users import Users
+from broker.core.volatile_rows import VolatileRows
 from broker.model.names import (
     ClientId,
     ClientSessionId,
@@ -84,6 +85,8 @@ class TopologyTables:
         self._next_id = 1
         self._next_volatile_id = VOLATILE_ID_FIRST
         self._changed: dict[bytes, Row | None] = {}
+        self._rows: dict[bytes, Row] = {}
+        self.volatile = VolatileRows()
 
     # Ids and rows
 
@@ -98,6 +101,10 @@ class TopologyTables:
         self._next_id = taken + 1
         self._write(CounterRow(self._next_id))
         return taken
+
+    def number_volatile(self, base: int) -> None:
+        """Ids of volatile things begin there: a node's own, told from other nodes'."""
+        self._next_volatile_id = max(self._next_volatile_id, VOLATILE_ID_FIRST + base)
 
     def take_changed(self) -> list[tuple[bytes, bytes | None]]:
         """In the order of the keys, which is the same on every replica."""
@@ -117,11 +124,30 @@ class TopologyTables:
                 raise ValueError(f"topology row {row.key()!r} names what is not there: {error}") from error
         self._changed.clear()
 
+    def rows(self) -> Mapping[bytes, Row]:
+        """All that is logged, by key."""
+        return self._rows
+
     def _write(self, row: Row) -> None:
-        self._changed[row.key()] = row
+        key = row.key()
+        self._changed[key] = self._rows[key] = row
 
     def _erase(self, row: Row) -> None:
-        self._changed[row.key()] = None
+        key = row.key()
+        self._changed[key] = None
+        self._rows.pop(key, None)
+
+    def _put(self, row: Row, volatile: bool) -> None:
+        if volatile:
+            self.volatile.put(row)
+        else:
+            self._write(row)
+
+    def _drop(self, row: Row, volatile: bool) -> None:
+        if volatile:
+            self.volatile.drop(row)
+        else:
+            self._erase(row)
 
     # Users and rights
 
@@ -171,8 +197,7 @@ class TopologyTables:
         vhost = self.vhosts[row.vhost]
         vhost.router.declare_exchange(row.spec.name, row.spec.type, row.alternate)
         vhost.exchanges[row.spec.name] = row
-        if not row.volatile:
-            self._write(row)
+        self._put(row, row.volatile)
         self.rights_generation += 1
 
     def mark_bound(self, row: ExchangeRow) -> None:
@@ -190,8 +215,7 @@ class TopologyTables:
             self.unbind(row.vhost, binding)
         vhost.router.delete_exchange(row.spec.name)
         del vhost.exchanges[row.spec.name]
-        if not row.volatile:
-            self._erase(row)
+        self._drop(row, row.volatile)
         self.rights_generation += 1
         return gone
 
@@ -202,8 +226,7 @@ class TopologyTables:
         self.queues[row.queue_id] = row
         if row.spec.exclusive:
             self.queues_of_session.setdefault(row.owner, {})[row.queue_id] = None
-        if not row.volatile:
-            self._write(row)
+        self._put(row, row.volatile)
 
     def drop_queue(self, row: QueueRow) -> list[Binding]:
         """Returns the bindings that went with it."""
@@ -219,8 +242,7 @@ class TopologyTables:
             del owned[row.queue_id]
             if not owned:
                 del self.queues_of_session[row.owner]
-        if not row.volatile:
-            self._erase(row)
+        self._drop(row, row.volatile)
         return gone
 
     # Clients' sessions
@@ -228,8 +250,7 @@ class TopologyTables:
     def put_session(self, row: ClientSessionRow) -> None:
         self.vhosts[row.vhost].sessions[row.client_id] = row
         self.sessions[row.session_id] = row
-        if row.durable:
-            self._write(row)
+        self._put(row, not row.durable)
 
     def drop_session(self, row: ClientSessionRow) -> None:
         """And its subscriptions."""
@@ -238,34 +259,32 @@ class TopologyTables:
             self.drop_subscription(row.vhost, subscription)
         del vhost.sessions[row.client_id]
         del self.sessions[row.session_id]
-        if row.durable:
-            self._erase(row)
+        self._drop(row, not row.durable)
 
     def put_subscription(self, vhost: VhostName, subscription: Subscription) -> None:
         self.vhosts[vhost].router.put_subscription(subscription)
-        if self.sessions[subscription.session].durable:
-            self._write(SubscriptionRow(vhost, subscription))
+        self._put(SubscriptionRow(vhost, subscription), not self.sessions[subscription.session].durable)
 
     def drop_subscription(self, vhost: VhostName, subscription: Subscription) -> bool:
         """False if there was none."""
         dropped = self.vhosts[vhost].router.drop_subscription(subscription)
-        if dropped and self.sessions[subscription.session].durable:
-            self._erase(SubscriptionRow(vhost, subscription))
+        if dropped:
+            self._drop(SubscriptionRow(vhost, subscription), not self.sessions[subscription.session].durable)
         return dropped
 
     def bind(self, vhost_name: VhostName, binding: Binding) -> bool:
         vhost = self.vhosts[vhost_name]
         volatile = vhost.is_volatile(binding)
         added = vhost.router.bind(binding)
-        if added and not volatile:
-            self._write(BindingRow(vhost_name, binding))
+        if added:
+            self._put(BindingRow(vhost_name, binding), volatile)
         return added
 
     def unbind(self, vhost_name: VhostName, binding: Binding) -> bool:
         vhost = self.vhosts[vhost_name]
         removed = vhost.router.unbind(binding)
-        if removed and not vhost.is_volatile(binding):
-            self._erase(BindingRow(vhost_name, binding))
+        if removed:
+            self._drop(BindingRow(vhost_name, binding), vhost.is_volatile(binding))
         return removed
 
     # Nodes and shards
@@ -296,6 +315,7 @@ def _key_of(changed: tuple[bytes, Row | None]) -> bytes:
 
 def _restore_counter(tables: TopologyTables, row: CounterRow) -> None:
     tables._next_id = row.next_id
+    tables._write(row)
 
 
 RESTORES: dict[type[Row], Callable[[TopologyTables, Any], object]] = {

@@ -21,6 +21,7 @@ from broker.core.transaction_states import (
     is_transaction_row,
 )
 from broker.model.commands import Outcome
+from broker.model.names import NODE_SHIFT
 
 if TYPE_CHECKING:
     from broker.core.back import Back
@@ -39,10 +40,16 @@ class Transactions:
         self._states: dict[Shard, TransactionStates] = {}
         self._next: dict[Shard, int] = {}
         for shard in back.logged:
-            rows = shard.kernel.rows()
-            self._states[shard] = TransactionStates((key, value) for key, value in rows if is_transaction_row(key))
-            self._next[shard] = 1
-        self._leading = False
+            self.restore(shard)
+        self._begun = False
+
+    def restore(self, shard: Shard) -> None:
+        """From its rows."""
+        rows = shard.kernel.rows()
+        self._states[shard] = TransactionStates((key, value) for key, value in rows if is_transaction_row(key))
+        first = self._back.number_base
+        mine = (number for number in self._states[shard].settlements if first <= number < first + (1 << NODE_SHIFT))
+        self._next[shard] = max(mine, default=first) + 1
 
     def commit_command(self, shard: Shard, settlements: Iterable[Settlement]) -> bytes:
         """For the entry of a new transaction in the shard: what it settles elsewhere."""
@@ -57,7 +64,7 @@ class Transactions:
         states.apply(command)
         for key, value in states.rows_changed():
             shard.kernel.put_row(key, value)
-        if self._leading and isinstance(command, Committed):
+        if self._begun and shard.leading and isinstance(command, Committed):
             carrying = Carrying(shard, command.transaction)
             for settlement in command.settlements:
                 carrying.settle(self._back, settlement)
@@ -65,17 +72,28 @@ class Transactions:
 
     def begin(self) -> None:
         """Goes on with what a crash interrupted, before anybody is delivered anything."""
-        self._leading = True
-        for shard, states in self._states.items():
-            self._next[shard] = max(states.settlements, default=0) + 1
-            for transaction, settlements in states.settlements.items():
-                carrying = Carrying(shard, transaction)
-                for queue_id, first, last, outcome in settlements:
-                    found = self._back.queues.get(queue_id)
-                    held = [] if found is None else found[0].kernel.hold(queue_id, first, last)
-                    for ready in held:
-                        carrying.settle(self._back, Settlement(queue_id, *ready, outcome))
-                carrying.applied()
+        for shard in self._states:
+            self.lead_shard(shard)
+
+    def lead_shard(self, shard: Shard) -> None:
+        """The same for one shard, which is led here from now on.
+
+        What it settles in shards that are led elsewhere may have been delivered once more meanwhile.
+        """
+        self._begun = True
+        states = self._states[shard]
+        for transaction, settlements in states.settlements.items():
+            carrying = Carrying(shard, transaction)
+            for queue_id, first, last, outcome in settlements:
+                found = self._back.queues.get(queue_id)
+                if found is None:
+                    continue
+                held = [(first, last)]
+                if found[0].leading:
+                    held = found[0].kernel.hold(queue_id, first, last)
+                for ready in held:
+                    carrying.settle(self._back, Settlement(queue_id, *ready, outcome))
+            carrying.applied()
 
     @property
     def pending_count(self) -> int:
@@ -101,7 +119,7 @@ class Carrying:
         if shard is None:
             return
         queue = back.queues[queue_id][1]
-        if dies(queue, outcome):
+        if dies(queue, outcome) and shard.leading:
             self._waits += 1
             queue.when_buried(lambda: shard.when_applied(shard.barrier(urgent=False), self))
         else:

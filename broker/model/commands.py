@@ -38,7 +38,7 @@ class Outcome(enum.IntEnum):
     REQUEUED = 2
 
 
-class Authenticate(msgspec.Struct, frozen=True, gc=False):
+class Authenticate(msgspec.Struct, frozen=True, gc=False, tag=True):
     """-> Authenticated, or Refuse LOGIN_REFUSED."""
 
     user: UserName
@@ -50,7 +50,7 @@ class Authenticate(msgspec.Struct, frozen=True, gc=False):
         return f"Authenticate({self.user!r}, loopback={self.loopback})"
 
 
-class BeginScram(msgspec.Struct, frozen=True, gc=False):
+class BeginScram(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The first message of a SCRAM-SHA-256 login -> ScramChallenge, whether there is such a user or not.
 
     ``user``: whom the protocol takes the message's user name for.
@@ -61,7 +61,7 @@ class BeginScram(msgspec.Struct, frozen=True, gc=False):
     loopback: bool
 
 
-class ContinueScram(msgspec.Struct, frozen=True, gc=False):
+class ContinueScram(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The client's last message, after ScramChallenge -> Authenticated, or Refuse LOGIN_REFUSED.
 
     Who has logged in may do so again, as the same user.
@@ -74,29 +74,29 @@ class ContinueScram(msgspec.Struct, frozen=True, gc=False):
         return "ContinueScram(...)"
 
 
-class OpenVhost(msgspec.Struct, frozen=True, gc=False):
+class OpenVhost(msgspec.Struct, frozen=True, gc=False, tag=True):
     """-> VhostOpened."""
 
     vhost: VhostName
 
 
-class OpenChannel(msgspec.Struct, frozen=True, gc=False):
+class OpenChannel(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Not answered."""
 
     channel: Channel
 
 
-class CloseChannel(msgspec.Struct, frozen=True, gc=False):
+class CloseChannel(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Requeues what is unsettled; once all earlier settles are committed -> ChannelClosed."""
 
     channel: Channel
 
 
-class CloseSession(msgspec.Struct, frozen=True, gc=False):
+class CloseSession(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The client said goodbye; once all earlier settles are committed -> SessionClosed."""
 
 
-class DeclareExchange(msgspec.Struct, frozen=True):
+class DeclareExchange(msgspec.Struct, frozen=True, tag=True):
     """-> Done."""
 
     channel: Channel
@@ -104,7 +104,7 @@ class DeclareExchange(msgspec.Struct, frozen=True):
     passive: bool = False
 
 
-class DeleteExchange(msgspec.Struct, frozen=True):
+class DeleteExchange(msgspec.Struct, frozen=True, tag=True):
     """-> Done."""
 
     channel: Channel
@@ -112,21 +112,21 @@ class DeleteExchange(msgspec.Struct, frozen=True):
     if_unused: bool = False
 
 
-class Bind(msgspec.Struct, frozen=True):
+class Bind(msgspec.Struct, frozen=True, tag=True):
     """-> Done."""
 
     channel: Channel
     spec: BindingSpec
 
 
-class Unbind(msgspec.Struct, frozen=True):
+class Unbind(msgspec.Struct, frozen=True, tag=True):
     """-> Done."""
 
     channel: Channel
     spec: BindingSpec
 
 
-class DeclareQueue(msgspec.Struct, frozen=True):
+class DeclareQueue(msgspec.Struct, frozen=True, tag=True):
     """-> QueueDeclared."""
 
     channel: Channel
@@ -134,7 +134,7 @@ class DeclareQueue(msgspec.Struct, frozen=True):
     passive: bool = False
 
 
-class DeleteQueue(msgspec.Struct, frozen=True):
+class DeleteQueue(msgspec.Struct, frozen=True, tag=True):
     """-> QueueDeleted."""
 
     channel: Channel
@@ -143,14 +143,14 @@ class DeleteQueue(msgspec.Struct, frozen=True):
     if_empty: bool = False
 
 
-class PurgeQueue(msgspec.Struct, frozen=True):
+class PurgeQueue(msgspec.Struct, frozen=True, tag=True):
     """-> QueuePurged."""
 
     channel: Channel
     name: QueueName
 
 
-class Publish(msgspec.Struct, frozen=True, gc=False):
+class Publish(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A run of messages from one publisher, in order; those that are mandatory and unroutable come back as Return.
 
     With ``first_tag`` (from 1): every message's tag, counted on from there, comes back once in a
@@ -162,7 +162,7 @@ class Publish(msgspec.Struct, frozen=True, gc=False):
     first_tag: int = 0
 
 
-class Consume(msgspec.Struct, frozen=True):
+class Consume(msgspec.Struct, frozen=True, tag=True):
     """-> ConsumerStarted; deliveries follow as credit allows.
 
     ``credit``: how many may be unsettled at a time (None: no bound).  A consumer with ``no_ack``
@@ -179,7 +179,7 @@ class Consume(msgspec.Struct, frozen=True):
     arguments: Arguments = {}
 
 
-class SetChannelCredit(msgspec.Struct, frozen=True, gc=False):
+class SetChannelCredit(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Bounds what all of a channel's consumers hold unsettled together (basic.qos global; None: no bound).
 
     Not answered.
@@ -189,14 +189,14 @@ class SetChannelCredit(msgspec.Struct, frozen=True, gc=False):
     credit: int | None
 
 
-class Cancel(msgspec.Struct, frozen=True, gc=False):
+class Cancel(msgspec.Struct, frozen=True, gc=False, tag=True):
     """-> ConsumerCancelled, also for an unknown tag.  What was delivered stays to be settled."""
 
     channel: Channel
     consumer_tag: ConsumerTag
 
 
-class Get(msgspec.Struct, frozen=True, gc=False):
+class Get(msgspec.Struct, frozen=True, gc=False, tag=True):
     """-> Got or GotNothing."""
 
     channel: Channel
@@ -204,7 +204,7 @@ class Get(msgspec.Struct, frozen=True, gc=False):
     no_ack: bool = False
 
 
-class Settle(msgspec.Struct, frozen=True, gc=False):
+class Settle(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Settles the deliveries ``first`` to ``last`` of a channel; ``first`` 0 is "all so far through ``last``",
     and both 0 "all so far".  Not answered unless refused (PRECONDITION_FAILED, unknown delivery tag)."""
 
@@ -214,13 +214,13 @@ class Settle(msgspec.Struct, frozen=True, gc=False):
     outcome: Outcome
 
 
-class Recover(msgspec.Struct, frozen=True, gc=False):
+class Recover(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Requeues everything unsettled of a channel -> Done."""
 
     channel: Channel
 
 
-class CommitTransaction(msgspec.Struct, frozen=True, gc=False):
+class CommitTransaction(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Publishes and settles all of this, or nothing -> Done once that is committed, or Refuse and nothing has happened.
 
     ``publishes``: runs of one origin, in order; mandatory messages that are unroutable come back as Return before Done.

@@ -28,6 +28,8 @@ UserName = NewType("UserName", str)
 VhostName = NewType("VhostName", str)
 
 NO_SESSION = SessionId(0)
+NODE_SHIFT = 40
+"""What a node numbers by itself begins at its own number in the cluster shifted by so much; alone at 0."""
 NO_PEER = PeerId(0)
 
 NAME_SIZE_MAX = 255

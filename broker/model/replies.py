@@ -16,37 +16,37 @@ TagRange: TypeAlias = tuple[int, int]
 """First and last, both included."""
 
 
-class Authenticated(msgspec.Struct, frozen=True, gc=False):
+class Authenticated(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The user is who it says.  ``data``: what the client is to be told then, in SCRAM the server's own proof."""
 
     data: bytes = b""
 
 
-class ScramChallenge(msgspec.Struct, frozen=True, gc=False):
+class ScramChallenge(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The server's first message."""
 
     data: bytes
 
 
-class VhostOpened(msgspec.Struct, frozen=True, gc=False):
+class VhostOpened(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The session is in its vhost."""
 
 
-class Done(msgspec.Struct, frozen=True, gc=False):
+class Done(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The oldest unanswered command of the channel took effect."""
 
     channel: Channel
 
 
-class ChannelClosed(msgspec.Struct, frozen=True, gc=False):
+class ChannelClosed(msgspec.Struct, frozen=True, gc=False, tag=True):
     channel: Channel
 
 
-class SessionClosed(msgspec.Struct, frozen=True, gc=False):
+class SessionClosed(msgspec.Struct, frozen=True, gc=False, tag=True):
     """All that the session settled is committed; it may hang up."""
 
 
-class QueueDeclared(msgspec.Struct, frozen=True, gc=False):
+class QueueDeclared(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Counts are of ready messages and of consumers."""
 
     channel: Channel
@@ -55,36 +55,36 @@ class QueueDeclared(msgspec.Struct, frozen=True, gc=False):
     consumer_count: int
 
 
-class QueueDeleted(msgspec.Struct, frozen=True, gc=False):
+class QueueDeleted(msgspec.Struct, frozen=True, gc=False, tag=True):
     channel: Channel
     message_count: int
 
 
-class QueuePurged(msgspec.Struct, frozen=True, gc=False):
+class QueuePurged(msgspec.Struct, frozen=True, gc=False, tag=True):
     channel: Channel
     message_count: int
 
 
-class ConsumerStarted(msgspec.Struct, frozen=True, gc=False):
+class ConsumerStarted(msgspec.Struct, frozen=True, gc=False, tag=True):
     channel: Channel
     consumer_tag: ConsumerTag
 
 
-class ConsumerCancelled(msgspec.Struct, frozen=True, gc=False):
+class ConsumerCancelled(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Answers Cancel."""
 
     channel: Channel
     consumer_tag: ConsumerTag
 
 
-class ConsumerLost(msgspec.Struct, frozen=True, gc=False):
+class ConsumerLost(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The broker cancelled the consumer: its queue is gone."""
 
     channel: Channel
     consumer_tag: ConsumerTag
 
 
-class Deliver(msgspec.Struct, frozen=True, gc=False):
+class Deliver(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Messages for one consumer; their delivery tags count on from ``first_tag``."""
 
     channel: Channel
@@ -93,7 +93,7 @@ class Deliver(msgspec.Struct, frozen=True, gc=False):
     deliveries: DeliveryRun
 
 
-class Got(msgspec.Struct, frozen=True, gc=False):
+class Got(msgspec.Struct, frozen=True, gc=False, tag=True):
     """One message; ``message_count`` more are ready in the queue."""
 
     channel: Channel
@@ -102,11 +102,11 @@ class Got(msgspec.Struct, frozen=True, gc=False):
     message_count: int
 
 
-class GotNothing(msgspec.Struct, frozen=True, gc=False):
+class GotNothing(msgspec.Struct, frozen=True, gc=False, tag=True):
     channel: Channel
 
 
-class Return(msgspec.Struct, frozen=True, gc=False):
+class Return(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Messages that could not be routed; they come before their Confirm."""
 
     channel: Channel
@@ -115,14 +115,14 @@ class Return(msgspec.Struct, frozen=True, gc=False):
     messages: MessageRun
 
 
-class Confirm(msgspec.Struct, frozen=True, gc=False):
+class Confirm(msgspec.Struct, frozen=True, gc=False, tag=True):
     """These publishes are safe: for a persistent message, committed."""
 
     channel: Channel
     tags: Sequence[TagRange]
 
 
-class Reject(msgspec.Struct, frozen=True, gc=False):
+class Reject(msgspec.Struct, frozen=True, gc=False, tag=True):
     """These publishes were not taken: by at least one queue, or for another reason."""
 
     channel: Channel
@@ -130,7 +130,7 @@ class Reject(msgspec.Struct, frozen=True, gc=False):
     refusal: Refusal = Refusal.RESOURCE_ERROR
 
 
-class Refuse(msgspec.Struct, frozen=True, gc=False):
+class Refuse(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The broker's no to the oldest unanswered command of the channel, or to one that has no answer.
 
     What is held back behind it on its channel, but CloseChannel and CloseSession, comes to nothing.  ``tag``: of the
@@ -143,17 +143,17 @@ class Refuse(msgspec.Struct, frozen=True, gc=False):
     tag: int | None = None
 
 
-class Block(msgspec.Struct, frozen=True, gc=False):
+class Block(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The broker can't take publishes at present."""
 
     reason: str
 
 
-class Unblock(msgspec.Struct, frozen=True, gc=False):
+class Unblock(msgspec.Struct, frozen=True, gc=False, tag=True):
     """It can again."""
 
 
-class CloseConnection(msgspec.Struct, frozen=True, gc=False):
+class CloseConnection(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The broker ends the connection: shutdown, or an operator."""
 
     detail: str

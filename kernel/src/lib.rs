@@ -14,6 +14,7 @@ pub mod cycle;
 pub mod damage;
 pub mod decoder;
 pub mod delivery_run;
+pub mod delivery_wire;
 pub mod disk;
 pub mod entry_wants;
 pub mod export_pins;

@@ -154,7 +154,7 @@ async def test_room_on_forward_is_told(autojump_clock: MockClock) -> None:
         nursery.start_soon(carried_b.run)
         await wait_all_tasks_blocked()
         while not a.peers.full(ord("b")):
-            a.peers.send(ord("b"), Channel.FORWARD, [Frame(Kind.COMMANDS, [], bytes(1 << 20))])
+            a.peers.send(ord("b"), Channel.FORWARD, [Frame(Kind.WORD, [0, 0], bytes(1 << 20))])
         assert a.rooms == 0
         a.served(False)
         await wait_all_tasks_blocked()

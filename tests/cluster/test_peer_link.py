@@ -18,7 +18,7 @@ from tests.cluster.handshakes import acceptor, converse, dialer, taken, terms
 FRAMES = {
     Channel.CONSENSUS: [Frame(Kind.HEARTBEAT, [5, 0, ["applied", 7]]), Frame(Kind.RAFT, [3], b"vote")],
     Channel.BULK: [Frame(Kind.APPEND, [3], b"e" * 70_000), Frame(Kind.SNAPSHOT_REQUEST, [3, 0])],
-    Channel.FORWARD: [Frame(Kind.COMMANDS, [1], b"c" * 500), Frame(Kind.REPLIES, [1], b"r")],
+    Channel.FORWARD: [Frame(Kind.WORD, [1, 1], b"c" * 500), Frame(Kind.WORD, [1, 1], b"r")],
 }
 
 
@@ -83,12 +83,12 @@ def _fits(value: object) -> bool:
 @pytest.mark.parametrize("bit", range(0, 8 * 60, 7))
 def test_a_flipped_bit_closes_and_nothing_of_the_frame_comes_through(bit: int) -> None:
     _, link = ready_pair(Channel.FORWARD)
-    good = encode_frames([Frame(Kind.REPLIES, [], b"good")])
-    broken = bytearray(encode_frames([Frame(Kind.COMMANDS, [1, 2], b"x" * 46)]))
+    good = encode_frames([Frame(Kind.WORD, [0, 0], b"good")])
+    broken = bytearray(encode_frames([Frame(Kind.WORD, [1, 2], b"x" * 46)]))
     assert len(broken) == 60
     broken[bit // 8] ^= 1 << bit % 8
     frames = link.receive_data(good + bytes(broken) + good * 3, 0.0)
-    assert frames == [Frame(Kind.REPLIES, [], b"good")]
+    assert frames == [Frame(Kind.WORD, [0, 0], b"good")]
     if link.closing is None:
         assert bit < 32
         link.receive_timeout(link.deadline)
@@ -146,7 +146,7 @@ def test_a_handshake_has_a_deadline() -> None:
 def test_a_frame_that_was_begun_has_to_go_on() -> None:
     one, other = ready_pair(Channel.BULK)
     assert one.deadline == other.deadline == math.inf
-    data = encode_frames([Frame(Kind.APPEND, [], b"x" * 100)])
+    data = encode_frames([Frame(Kind.APPEND, [0], b"x" * 100)])
     other.receive_data(data[:50], 100.0)
     assert other.deadline == 100.0 + STALL_TIMEOUT_S
     other.receive_data(data[50:60], 105.0)

@@ -96,7 +96,7 @@ def test_frames_go_where_they_are_sent_in_order() -> None:
     frames = {
         Channel.CONSENSUS: [Frame(Kind.RAFT, [number], b"m") for number in range(100)],
         Channel.BULK: [Frame(Kind.APPEND, [number], bytes(100_000)) for number in range(20)],
-        Channel.FORWARD: [Frame(Kind.COMMANDS, [number], b"c") for number in range(100)],
+        Channel.FORWARD: [Frame(Kind.WORD, [number, 0], b"c") for number in range(100)],
     }
     for channel, some in frames.items():
         assert a.peers.send(2, channel, some[:10])
@@ -133,19 +133,19 @@ def test_queues_are_bounded() -> None:
         assert a.peers.queued_size(2, channel) <= QUEUE_SIZE_MAX[channel]
     for _ in range(20):
         assert not a.peers.full(2) or a.peers.queued_size(2, Channel.FORWARD) >= QUEUE_SIZE_MAX[Channel.FORWARD]
-        assert a.peers.send(2, Channel.FORWARD, [Frame(Kind.COMMANDS, [], chunk)]), "forward takes all"
+        assert a.peers.send(2, Channel.FORWARD, [Frame(Kind.WORD, [0, 0], chunk)]), "forward takes all"
     assert a.peers.full(2)
     wire.run(0.5)
     assert not a.peers.full(2)
     # One frame alone goes, however large: else it would never.
-    assert a.peers.send(2, Channel.BULK, [Frame(Kind.APPEND, [], bytes(40 << 20))])
+    assert a.peers.send(2, Channel.BULK, [Frame(Kind.APPEND, [0], bytes(40 << 20))])
     assert not a.peers.send(2, Channel.BULK, [APPEND])
 
 
 def test_the_edge_is_told_when_forward_has_room_again() -> None:
     _wire, (a, _b) = met("a", "b")
     bound = QUEUE_SIZE_MAX[Channel.FORWARD]
-    a.peers.send(2, Channel.FORWARD, [Frame(Kind.COMMANDS, [], bytes(bound))])
+    a.peers.send(2, Channel.FORWARD, [Frame(Kind.WORD, [0, 0], bytes(bound))])
     (link,) = a.peers.take_ready()
     over = link.queued_size - bound
     assert over > 0

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::delivery_run::{DeliveryRun, Part};
+use crate::delivery_wire;
 use crate::face::message_run::PyMessageRun;
 use crate::mqtt::delivery_topics::DeliveryTopics;
 
@@ -52,6 +54,19 @@ impl PyDeliveryRun {
         Self::new(DeliveryRun {
             parts: parts.collect(),
         })
+    }
+
+    /// For the front of another node (`delivery_wire.rs`).
+    fn encode<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let mut out = Vec::with_capacity(self.run.size() as usize + 256);
+        delivery_wire::encode(&self.run, &mut out);
+        PyBytes::new(py, &out)
+    }
+
+    #[staticmethod]
+    fn decode(data: &[u8]) -> PyResult<Self> {
+        let run = delivery_wire::decode(&Bytes::copy_from_slice(data));
+        Ok(Self::new(run.map_err(PyValueError::new_err)?))
     }
 
     /// The same messages as a run of their own, to be published again.

@@ -17,6 +17,22 @@ pub struct PyRoute {
 /// A queue's id, its message TTL in ms, how many more it takes before it rejects; None: no bound.
 type Plain = (u64, Option<u32>, Option<u64>);
 
+/// All five of a target.
+type ToldTarget = (u64, Option<u32>, Option<u64>, u8, Option<(u32, u32)>);
+
+fn told_target(target: &Target) -> ToldTarget {
+    let wanted = match target.wanted {
+        Wanted::All => 0,
+        Wanted::Persistent => 1,
+        Wanted::Transient => 2,
+        Wanted::Retained => 3,
+    };
+    let ttl_ms = (target.ttl_ms != NO_EXPIRATION).then_some(target.ttl_ms);
+    let room = (target.room != u64::MAX).then_some(target.room);
+    let share = target.share.map(|share| (share.member, share.members));
+    (target.queue, ttl_ms, room, wanted, share)
+}
+
 #[derive(FromPyObject)]
 enum AnyTarget {
     Plain(Plain),
@@ -60,6 +76,12 @@ impl PyRoute {
         Ok(Self {
             targets: Arc::new(targets?),
         })
+    }
+
+    /// What it was made of.
+    #[getter]
+    fn targets(&self) -> Vec<ToldTarget> {
+        self.targets.iter().map(told_target).collect()
     }
 }
 

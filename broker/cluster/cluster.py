@@ -1,0 +1,274 @@
+"""A node in its cluster: what its links bring goes to the groups and to the core, and what they say goes out.
+
+Pure: it is told of frames and of time, and sends through ``Peers``.  A fresh node first finds its cluster
+(``formation.py``); then it is given its core (``begin``).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from typing import Any
+
+import msgspec
+import structlog
+
+from broker.cluster.formation import Formation, Step
+from broker.cluster.frame import Frame
+from broker.cluster.frame_kinds import Channel, Kind
+from broker.cluster.hello import FRESH, Identity, PeerInfo, Terms
+from broker.cluster.member_words import Join, Joined, Lead, Refusing, ShardStatus
+from broker.cluster.membership import Membership
+from broker.cluster.peers import Peers
+from broker.cluster.replication import TICK_S, Replication
+from broker.cluster.words import Word, WordCodec
+from broker.core.broker import Broker
+from broker.core.forwarding import Forwarding
+from broker.core.outcomes import Outcome, Refused
+from broker.core.replicated_shard import ReplicatedShard
+from broker.core.topology_commands import PutNode
+from broker.model.names import NO_PEER, PeerId
+
+log = structlog.get_logger()
+
+
+class ClusterSettings(msgspec.Struct, frozen=True):
+    """``addresses``: host:port of the other nodes, as far as they are known from the start."""
+
+    addresses: tuple[str, ...] = ()
+    zone: str = ""
+    replace_dead_after_s: float = 0.0
+
+
+class Place(enum.Enum):
+    """What a node has found out about where it belongs."""
+
+    SEEKING = enum.auto()
+    FOUNDER = enum.auto()
+    JOINED = enum.auto()
+    MEMBER = enum.auto()
+
+
+class Cluster:
+    """One node's."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        settings: ClusterSettings,
+        random: Random,
+        draw_nonce: Callable[[], bytes],
+        now: float,
+    ) -> None:
+        self.identity: Identity = terms.identity
+        self.settings = settings
+        self.peers = Peers(terms, self, random, draw_nonce, list, now)
+        self.peers.set_addresses(settings.addresses, now)
+        self.place = Place.SEEKING if terms.identity.cluster_id == FRESH else Place.MEMBER
+        self.joined: Joined | None = None
+        """What a fresh node was told when it was taken in."""
+        self.seen: dict[int, PeerInfo] = {}
+        self.forwarding: Forwarding | None = None
+        self.membership: Membership | None = None
+        self.replication: Replication | None = None
+        self._broker: Broker | None = None
+        self._up: dict[int, PeerInfo] = {}
+        self._formation = Formation(terms.identity.peer, settings.addresses)
+        self._codec = WordCodec()
+        self._ticked_at = self._now = now
+        self._addresses: tuple[str, ...] = settings.addresses
+
+    def begin(self, broker: Broker, shards: Sequence[ReplicatedShard]) -> None:
+        """Its core: ``shards``, the meta shard first."""
+        self._broker = broker
+        self.replication = Replication(shards, self.peers, self.identity.peer)
+        self.forwarding = broker.join(shards, self._send)
+        self.membership = Membership(
+            broker.back,
+            shards,
+            self.forwarding,
+            self.identity.peer,
+            self._send,
+            self.settings.replace_dead_after_s,
+        )
+        self.replication.receive_live(self.forwarding.live)
+        self.replication.ceased = self.forwarding.end_leading
+        broker.back.replica_changed = self._receive_replica_effects
+        broker.after_step = self._flush
+        for info in self._up.values():
+            self._admit(info)
+
+    def receive_place(self, cluster_id: bytes, now: float) -> None:
+        """The node has a cluster now."""
+        if self.identity.cluster_id == FRESH:
+            self.identity = msgspec.structs.replace(self.identity, cluster_id=cluster_id)
+            self.place = Place.MEMBER
+            self.peers.set_cluster_id(cluster_id, now)
+
+    # ---- from the links
+
+    def receive_frames(self, info: PeerInfo, channel: Channel, frames: Sequence[Frame]) -> None:
+        for frame in frames:
+            if frame.kind == Kind.WORD:
+                self._receive_word(info, self._codec.decode(frame))
+            elif self.replication is not None and info.cluster_id == self.identity.cluster_id:
+                self.replication.receive(frame)
+
+    def _receive_word(self, info: PeerInfo, word: Word) -> None:
+        handle = MEMBER_WORDS.get(type(word))
+        if handle is not None:
+            handle(self, info, word)
+        elif self.forwarding is not None:
+            self.forwarding.receive(info.peer, word)  # type: ignore[arg-type]
+
+    def receive_heartbeat(self, info: PeerInfo, payload: list[Any], now: float) -> None:
+        """It says that the node is alive."""
+
+    def peer_up(self, info: PeerInfo) -> None:
+        log.info("node up", node=info.node_name, peer=f"{info.peer:016x}")
+        self._up[info.peer] = info
+        self._admit(info)
+
+    def _admit(self, info: PeerInfo) -> None:
+        """Only members of the same cluster speak of its shards."""
+        if info.cluster_id != self.identity.cluster_id or info.cluster_id == FRESH:
+            return
+        if self.forwarding is not None and self.membership is not None:
+            assert self.replication is not None
+            self.forwarding.receive_peer_up(info.peer, info.incarnation)
+            self.replication.wake()
+            self.membership.receive_peer_up(info.peer)
+
+    def peer_down(self, info: PeerInfo) -> None:
+        log.warning("node down", node=info.node_name, peer=f"{info.peer:016x}")
+        self._up.pop(info.peer, None)
+        if self.forwarding is not None and self.membership is not None:
+            self.forwarding.receive_peer_down(info.peer)
+            self.membership.receive_peer_down(info.peer, self._now)
+
+    def peer_seen(self, info: PeerInfo) -> None:
+        self.seen[info.peer] = info
+
+    @property
+    def up(self) -> Mapping[int, PeerInfo]:
+        """Nodes that can be spoken with."""
+        return self._up
+
+    def _send(self, peer: int, word: Word) -> None:
+        self.peers.send(peer, Channel.FORWARD, [self._codec.encode(word)])
+
+    # ---- time and rounds
+
+    def tick(self, now: float) -> None:
+        """Called every ``TICK_S`` or so; a step of the core follows."""
+        self._now = now
+        self.peers.tick(now)
+        if self._broker is None:
+            self._seek(now)
+            return
+        assert self.replication is not None
+        assert self.membership is not None
+        while self._ticked_at + TICK_S <= now:
+            # Who stood still does not make up for it.
+            self._ticked_at = max(self._ticked_at + TICK_S, now - TICK_S)
+            self.replication.tick()
+        self.membership.tick(now)
+        self._follow_addresses(now)
+        self._flush(now)
+
+    def _flush(self, now: float) -> None:
+        """After a step: what the groups say goes out."""
+        self._now = now
+        if self.replication is not None:
+            self.replication.flush()
+
+    def _follow_addresses(self, now: float) -> None:
+        """Members are dialed where their rows say."""
+        assert self._broker is not None
+        rows = self._broker.back.topology.nodes()
+        of_rows = (row.address for row in rows if row.peer != self.identity.peer)
+        addresses = tuple(dict.fromkeys((*self.settings.addresses, *of_rows)))
+        if addresses != self._addresses:
+            self._addresses = addresses
+            self.peers.set_addresses(addresses, now)
+
+    def _receive_replica_effects(
+        self,
+        shard: ReplicatedShard,
+        applied: Sequence[tuple[int, int, int]],
+        standing: tuple[bool, int, int] | None,
+        now: float,
+    ) -> None:
+        assert self.replication is not None
+        assert self.forwarding is not None
+        if standing is not None:
+            serving, leader, term = standing
+            self.replication.receive_standing(shard, leader, term)
+            if shard.leading and not (serving and term == shard.term):
+                self.forwarding.end_leading(shard)
+            if serving and not shard.leading:
+                self.forwarding.begin_leading(shard, term, now)
+        if shard.leading and applied:
+            self.forwarding.receive_applied(shard, applied)
+
+    # ---- finding a cluster, and taking others in
+
+    def _seek(self, now: float) -> None:
+        if self.place is not Place.SEEKING:
+            return
+        step, member = self._formation.next_step(self.seen, self.peers.answered(), self._up, now)
+        if step is Step.FOUND:
+            self.place = Place.FOUNDER
+        elif step is Step.ASK:
+            self._send(member, Join(self.identity.node_name, self.identity.address, self.settings.zone))
+
+    def why_waiting(self) -> str:
+        """For people: why there is no cluster yet."""
+        return self._formation.why_waiting(self.seen, self.peers.answered())
+
+    def _receive_join(self, info: PeerInfo, word: Join) -> None:
+        if self._broker is None or self.identity.cluster_id == FRESH:
+            return
+        back = self._broker.back
+        named = [row for row in back.topology.nodes() if row.name == word.node_name and row.state == "member"]
+        replaces = NO_PEER
+        for row in named:
+            if row.peer != info.peer and row.peer != self.identity.peer and row.peer not in self._up:
+                replaces = row.peer  # it is gone, and whoever has its name now lost its disk
+        put = PutNode(PeerId(info.peer), word.node_name, word.address, word.zone, replaces)
+
+        def answer(outcome: Outcome) -> None:
+            if isinstance(outcome, Refused):
+                self._send(info.peer, Refusing(outcome.detail))
+                return
+            cluster, node = back.topology.cluster(), back.topology.node(PeerId(info.peer))
+            if cluster is not None and node is not None:
+                self._send(info.peer, Joined(cluster.cluster_id, node.number, cluster.shard_count))
+
+        back.submit(put, answer)
+
+    def _receive_joined(self, info: PeerInfo, word: Joined) -> None:
+        if self.place is Place.SEEKING and word.cluster_id == info.cluster_id:
+            self.joined = word
+            self.place = Place.JOINED
+
+    def _receive_refusing(self, info: PeerInfo, word: Refusing) -> None:
+        log.error("the cluster does not take this node in", node=info.node_name, why=word.why)
+
+    def _receive_status(self, info: PeerInfo, word: ShardStatus) -> None:
+        if self.membership is not None:
+            self.membership.receive_status(info.peer, word, self._now)
+
+    def _receive_lead(self, info: PeerInfo, word: Lead) -> None:
+        if self.membership is not None:
+            self.membership.receive_lead(word.shard, word.to)
+
+
+MEMBER_WORDS: dict[type, Callable[[Cluster, PeerInfo, Any], None]] = {
+    Join: Cluster._receive_join,
+    Joined: Cluster._receive_joined,
+    Refusing: Cluster._receive_refusing,
+    ShardStatus: Cluster._receive_status,
+    Lead: Cluster._receive_lead,
+}

@@ -1,0 +1,54 @@
+"""What nodes tell each other about the cluster itself: who joins, how shards stand, who is to lead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from broker.model.names import ShardId
+
+
+class Join(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """A fresh node asks any member to be taken in -> Joined or Refusing."""
+
+    node_name: str
+    address: str
+    zone: str
+
+
+class Joined(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """``number``: the node's in the cluster, for good."""
+
+    cluster_id: bytes
+    number: int
+    shard_count: int
+
+
+class Refusing(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """Why it is not taken in, in words."""
+
+    why: str
+
+
+class ShardStatus(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """A shard as its leader sees it, to whoever leads the meta shard.  ``caught_up``: who could lead at once."""
+
+    shard: ShardId
+    term: int
+    voters: Sequence[int]
+    learners: Sequence[int]
+    changing: bool
+    caught_up: Sequence[int]
+    last_index: int
+
+
+class Lead(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """To a shard's leader: let this node lead."""
+
+    shard: ShardId
+    to: int
+
+
+MemberWord: TypeAlias = Join | Joined | Refusing | ShardStatus | Lead

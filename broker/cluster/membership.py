@@ -1,0 +1,217 @@
+"""Who is to hold and lead what, and the steps there.
+
+The leader of the meta shard plans (``placement.py``) by what the leaders of the shards say of them; each shard's leader
+brings its group where its row says (``reconfiguration.py``), one step at a time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import structlog
+
+from broker.cluster.member_words import Lead, ShardStatus
+from broker.cluster.placement import LeaderBalance, PlacedNode, PlacedShard, meta_learners, next_placement
+from broker.cluster.reconfiguration import (
+    ChangeConfiguration,
+    Configuration,
+    Group,
+    Progress,
+    next_step,
+)
+from broker.core.back import Back
+from broker.core.forwarding import META, Forwarding
+from broker.core.replicated_shard import ReplicatedShard
+from broker.core.topology_commands import DropNode
+from broker.model.names import PeerId, ShardId
+
+log = structlog.get_logger()
+
+LOOK_INTERVAL_S = 0.2
+"""Between two looks at what is to be done."""
+STATUS_INTERVAL_S = 1.0
+STATUS_AGE_MAX_S = 5.0
+"""What was said of a shard longer ago says nothing any more."""
+
+
+class Membership:
+    """One node's part in it."""
+
+    def __init__(
+        self,
+        back: Back,
+        shards: Sequence[ReplicatedShard],
+        forwarding: Forwarding,
+        own_peer: int,
+        send: Callable[[int, ShardStatus | Lead], None],
+        replace_dead_after_s: float,
+    ) -> None:
+        self._back = back
+        self._shards = shards
+        self._by_id = {shard.id: shard for shard in shards}
+        self._forwarding = forwarding
+        self._own_peer = own_peer
+        self._send = send
+        self._replace_dead_after_s = replace_dead_after_s
+        self._balance = LeaderBalance()
+        self._look_at = -math.inf
+        self._status_at = -math.inf
+        self._statuses: dict[ShardId, tuple[float, int, ShardStatus]] = {}
+        self._down_since: dict[int, float] = {}
+        self._proposed = False
+
+    def tick(self, now: float) -> None:
+        if now < self._look_at or self._back.topology.cluster() is None:
+            return
+        self._look_at = now + LOOK_INTERVAL_S
+        for shard in self._shards:
+            if shard.leading:
+                self._reconfigure(shard)
+        if now >= self._status_at:
+            self._status_at = now + STATUS_INTERVAL_S
+            self._tell(now)
+        meta = self._by_id[META]
+        if meta.leading and meta.hands_out:
+            self._plan(now)
+
+    # ---- at a shard's leader
+
+    def _group(self, shard: ReplicatedShard) -> Group:
+        voters, outgoing, learners, next_learners = shard.kernel.conf()
+        status = shard.kernel.status()
+        assert status is not None
+        _, _, _, last_index, _, _, members = status
+        progress = {PeerId(peer): Progress(matched, active, snapshot) for peer, matched, active, snapshot in members}
+        configuration = Configuration(
+            frozenset(map(PeerId, voters)),
+            frozenset(map(PeerId, outgoing)),
+            frozenset(map(PeerId, (*learners, *next_learners))),
+        )
+        alive = frozenset(map(PeerId, (*self._forwarding.live, self._own_peer)))
+        return Group(PeerId(self._own_peer), configuration, progress, last_index, alive)
+
+    def _reconfigure(self, shard: ReplicatedShard) -> None:
+        wanted = next((row.replicas for row in self._back.topology.shard_rows() if row.shard == shard.id), ())
+        if not wanted:
+            return
+        learners: frozenset[PeerId] = frozenset()
+        if shard.id == META:
+            learners = meta_learners(self._nodes(0.0), wanted)
+        step = next_step(self._group(shard), wanted, learners)
+        if step is None:
+            return
+        if isinstance(step, ChangeConfiguration):
+            if shard.kernel.propose_conf(list(step.changes)):
+                log.info("shard changes", shard=shard.id, changes=[f"{op} {peer:016x}" for op, peer in step.changes])
+        elif shard.kernel.transfer_leader(step.to):
+            log.info("shard hands over", shard=shard.id, to=f"{step.to:016x}")
+
+    def status(self, shard: ReplicatedShard) -> ShardStatus:
+        """Of one that is led here."""
+        group = self._group(shard)
+        configuration = group.configuration
+        caught_up = sorted(peer for peer in configuration.voters if group.caught_up(peer))
+        changing = bool(configuration.outgoing) or configuration.pending
+        return ShardStatus(
+            shard.id,
+            shard.term,
+            sorted(configuration.voters),
+            sorted(configuration.learners),
+            changing,
+            caught_up,
+            group.last_index,
+        )
+
+    def _tell(self, now: float) -> None:
+        for shard in self._shards:
+            if not shard.leading:
+                continue
+            status = self.status(shard)
+            self._statuses[shard.id] = (now, self._own_peer, status)
+            for peer in self._forwarding.live:
+                self._send(peer, status)
+
+    def receive_lead(self, shard_id: ShardId, to: int) -> bool:
+        """Whether it could be asked."""
+        shard = self._by_id.get(shard_id)
+        return shard is not None and shard.leading and shard.kernel.transfer_leader(to)
+
+    # ---- at the meta shard's leader, which all could be
+
+    def receive_status(self, peer: int, status: ShardStatus, now: float) -> None:
+        known = self._statuses.get(status.shard)
+        if known is None or status.term >= known[2].term:
+            self._statuses[status.shard] = (now, peer, status)
+
+    def statuses(self, now: float) -> dict[ShardId, tuple[int, ShardStatus]]:
+        """What is known of each shard: (its leader, what that said)."""
+        return {
+            shard: (peer, status)
+            for shard, (at, peer, status) in sorted(self._statuses.items())
+            if now - at <= STATUS_AGE_MAX_S
+        }
+
+    def receive_peer_up(self, peer: int) -> None:
+        self._down_since.pop(peer, None)
+
+    def receive_peer_down(self, peer: int, now: float) -> None:
+        self._down_since.setdefault(peer, now)
+
+    def _nodes(self, now: float) -> list[PlacedNode]:
+        nodes = []
+        for row in self._back.topology.nodes():
+            alive = row.peer == self._own_peer or row.peer in self._forwarding.live
+            dead_s = 0.0 if alive else max(now - self._down_since.setdefault(row.peer, now), 1e-3)
+            nodes.append(PlacedNode.of(row, dead_s))
+        return nodes
+
+    def _plan(self, now: float) -> None:
+        cluster = self._back.topology.cluster()
+        assert cluster is not None
+        nodes = self._nodes(now)
+        known = self.statuses(now)
+        shards = []
+        for row in self._back.topology.shard_rows():
+            leader, status = known.get(row.shard, (0, None))
+            if status is None:
+                shards.append(PlacedShard(row.shard, row.replicas))
+                continue
+            voters = frozenset(map(PeerId, status.voters))
+            caught_up = frozenset(map(PeerId, status.caught_up))
+            placed = PlacedShard(row.shard, row.replicas, PeerId(leader), voters, status.changing, caught_up)
+            shards.append(placed)
+        if self._proposed:
+            return
+        commands = next_placement(nodes, shards, cluster.replication_factor, self._replace_dead_after_s)
+        for command in commands:
+            self._propose(command)
+        if commands:
+            return
+        if len(known) == len(shards):
+            self._drop_left(nodes, known.values())
+        transfer = self._balance.next_transfer(nodes, shards, now)
+        if transfer is not None:
+            leader = known[transfer.shard][0]
+            if leader == self._own_peer:
+                self.receive_lead(transfer.shard, transfer.to)
+            else:
+                self._send(leader, Lead(transfer.shard, transfer.to))
+
+    def _drop_left(self, nodes: Sequence[PlacedNode], known: Iterable[tuple[int, ShardStatus]]) -> None:
+        """Nodes that are leaving, and hold nothing any more."""
+        held = {peer for row in self._back.topology.shard_rows() for peer in row.replicas}
+        for _, status in known:
+            held |= {PeerId(peer) for peer in status.voters}
+        for node in nodes:
+            if node.leaving and node.peer not in held:
+                self._propose(DropNode(node.peer))
+
+    def _propose(self, command: object) -> None:
+        self._proposed = True
+
+        def answer(outcome: object) -> None:
+            self._proposed = False
+
+        log.info("placement", change=str(command))
+        self._back.submit(command, answer)  # type: ignore[arg-type]

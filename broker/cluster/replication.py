@@ -1,0 +1,112 @@
+"""The Raft groups of a node: their clock, their messages, and who leads what.
+
+A group is ticked only while it has something to do: one whose members all have everything, and whose leader's node is
+heard of, costs nothing (the nodes' heartbeats stand for the groups').
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from broker.cluster.frame import Frame
+from broker.cluster.frame_kinds import Channel, Kind
+from broker.cluster.peers import Peers
+from broker.core.replicated_shard import ReplicatedShard
+from broker.model.names import ShardId
+from kernel import speaking_shards
+
+TICK_S = 0.05
+"""Of Raft's clock: an election after 10 to 20 of them, a heartbeat every 2."""
+
+
+AWAKE_TICKS = 20
+"""No group rests for so long after a node came."""
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """Who leads a group, as this node last saw it change."""
+
+    leader: int = 0
+    term: int = 0
+    incarnation: int = 0
+    """Of the leader's node then; 0: it was not heard of."""
+
+
+NOBODY = Standing()
+
+
+class Replication:
+    """One node's replicas."""
+
+    def __init__(self, shards: Sequence[ReplicatedShard], peers: Peers, own_peer: int) -> None:
+        self._shards = shards
+        self._by_id = {shard.id: shard for shard in shards}
+        self._kernels = [shard.kernel for shard in shards]
+        self._peers = peers
+        self._own_peer = own_peer
+        self._standings: dict[ShardId, Standing] = {}
+        self._live: Mapping[int, int] = {}
+        self.ceased: Callable[[ReplicatedShard], None] = lambda shard: None
+        """Told at once of a shard whose replica here leads no more."""
+        self._awake_ticks = 0
+        self.refused_count = 0
+        """Messages of peers that Raft's guards refused."""
+
+    def receive_live(self, live: Mapping[int, int]) -> None:
+        """The nodes that are heard of, and their incarnations; changes as they do."""
+        self._live = live
+
+    def wake(self) -> None:
+        """A node is there (again): leaders of resting groups are to tell it that they lead."""
+        self._awake_ticks = AWAKE_TICKS
+
+    def standing(self, shard: ShardId) -> Standing:
+        return self._standings.get(shard, NOBODY)
+
+    def receive_standing(self, shard: ReplicatedShard, leader: int, term: int) -> None:
+        incarnation = self._live.get(leader, 0)
+        self._standings[shard.id] = Standing(leader, term, incarnation)
+
+    def tick(self) -> None:
+        """Time went by: ``TICK_S``."""
+        self._awake_ticks = max(self._awake_ticks - 1, 0)
+        for shard in self._shards:
+            if not self._rests(shard):
+                shard.kernel.tick()
+                self._look(shard)
+
+    def _look(self, shard: ReplicatedShard) -> None:
+        if shard.leading and not shard.kernel.serving:
+            self.ceased(shard)
+
+    def _rests(self, shard: ReplicatedShard) -> bool:
+        if self._awake_ticks or not shard.kernel.quiet:
+            return False
+        if shard.kernel.leading:
+            voters, outgoing, _, _ = shard.kernel.conf()
+            return all(peer == self._own_peer or peer in self._live for peer in (*voters, *outgoing))
+        standing = self.standing(shard.id)
+        return standing.leader != 0 and self._live.get(standing.leader) == standing.incarnation != 0
+
+    def receive(self, frame: Frame) -> None:
+        """A peer's message to a group."""
+        (group,) = frame.head
+        shard = self._by_id.get(group)
+        if shard is None or not shard.kernel.step(frame.body):
+            self.refused_count += 1
+        else:
+            self._look(shard)
+
+    def flush(self) -> None:
+        """Sends what the groups have to say."""
+        for number in speaking_shards(self._kernels):
+            shard = self._shards[number]
+            by_link: dict[tuple[int, Channel], list[Frame]] = {}
+            for to, bulk, data in shard.kernel.take_messages():
+                channel, kind = (Channel.BULK, Kind.APPEND) if bulk else (Channel.CONSENSUS, Kind.RAFT)
+                by_link.setdefault((to, channel), []).append(Frame(kind, [shard.id], data))
+            for (to, channel), frames in by_link.items():
+                if not self._peers.send(to, channel, frames):
+                    shard.kernel.report_unreachable(to)

@@ -1,0 +1,196 @@
+"""What a node's fronts and the leaders of shards on other nodes tell each other: values that travel.
+
+Each names the shard and the term of its leader, so that what was said to one leader, or by one, never passes for
+what concerns the next.  A queue's volatile shard is led by its node for as long as that lives: its term is the node's
+incarnation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from broker.core.outcomes import Refused
+from broker.core.replicated_shard import Numbered
+from broker.model import commands as c
+from broker.model import replies as r
+from broker.model.names import SessionId, ShardId, UserName, VhostName
+from kernel import DeliveryRun
+
+AskedCommand: TypeAlias = c.DeclareQueue | c.DeleteQueue | c.PurgeQueue | c.Get
+"""What a session may ask of the leader of a queue's shard; of declarations the passive ones."""
+AskedReply: TypeAlias = r.QueueDeclared | r.QueueDeleted | r.QueuePurged | r.Got | r.GotNothing | r.Refuse
+
+
+class ConsumerSpec(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A consumer of another node.  ``key``: that node's number for it.
+
+    ``count`` and ``size``: how many messages, and bytes of them, it may be delivered from here on in all.
+    """
+
+    key: int
+    queue_id: int
+    no_ack: bool
+    exclusive: bool
+    priority: int
+    count: int
+    size: int
+
+
+class Leading(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """I lead the shard, and serve: attach."""
+
+    shard: ShardId
+    term: int
+
+
+class Attach(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """My clients hold these ranges (queue, first, last), and consume so."""
+
+    shard: ShardId
+    term: int
+    claims: Sequence[tuple[int, int, int]]
+    consumers: Sequence[ConsumerSpec]
+
+
+class Attached(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """All that you said through this number is applied; say the rest."""
+
+    shard: ShardId
+    term: int
+    through: int
+
+
+class Commands(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """In order, without gaps."""
+
+    shard: ShardId
+    term: int
+    numbered: Sequence[Numbered]
+
+
+class Applied(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """All that you said through this number is applied, but these records of publishes that queues rejected."""
+
+    shard: ShardId
+    term: int
+    through: int
+    rejected: Sequence[tuple[int, Sequence[int]]] = ()
+
+
+class Consume(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """A new consumer -> Consuming."""
+
+    shard: ShardId
+    term: int
+    consumer: ConsumerSpec
+
+
+class Consuming(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """``refused``: why it may not; None: it is there."""
+
+    shard: ShardId
+    term: int
+    key: int
+    refused: Refused | None
+
+
+class Allow(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """What consumers may be delivered in all since they came: (key, messages, bytes)."""
+
+    shard: ShardId
+    term: int
+    allowances: Sequence[tuple[int, int, int]]
+
+
+class Cancel(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """The consumer is gone; what it was delivered stays to be settled."""
+
+    shard: ShardId
+    term: int
+    key: int
+
+
+class Delivered(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """Messages of these sequences (first, last) for a consumer; ``size``: about what they take on the wire."""
+
+    shard: ShardId
+    term: int
+    key: int
+    queue_id: int
+    no_ack: bool
+    sequences: Sequence[tuple[int, int]]
+    count: int
+    size: int
+    deliveries: DeliveryRun
+
+
+class Ask(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """A session's command about one queue -> Answer.  ``meta_index``: the topology it was asked by, at least."""
+
+    shard: ShardId
+    term: int
+    number: int
+    session: SessionId
+    user: UserName
+    vhost: VhostName
+    meta_index: int
+    command: AskedCommand
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """``sequences``: of what was got, to be settled by the asker: (queue, first, last)."""
+
+    shard: ShardId
+    term: int
+    number: int
+    reply: AskedReply
+    sequences: Sequence[tuple[int, int, int]] = ()
+
+
+class Seen(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """I route by the topology of this index of the meta shard."""
+
+    shard: ShardId
+    index: int
+
+
+class Announce(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """Volatile things of mine (key, row; None: gone) -> Announced.  ``whole``: all that was told before is forgotten.
+
+    ``meta_index``: of the topology on which they hang.
+    """
+
+    shard: ShardId
+    number: int
+    meta_index: int
+    whole: bool
+    rows: Sequence[tuple[bytes, bytes | None]]
+
+
+class Announced(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """I route to them."""
+
+    shard: ShardId
+    number: int
+
+
+ForwardWord: TypeAlias = (
+    Seen
+    | Announce
+    | Announced
+    | Leading
+    | Attach
+    | Attached
+    | Commands
+    | Applied
+    | Consume
+    | Consuming
+    | Allow
+    | Cancel
+    | Delivered
+    | Ask
+    | Answer
+)

@@ -1,0 +1,219 @@
+"""Words between this node and others about replicated shards: each goes to the front's end or the leader's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from broker.core import forward_words as w
+from broker.core.announcing import Announcing
+from broker.core.front_end import Claim, FrontEnd
+from broker.core.leader_end import LeaderEnd, Send
+from broker.core.replicated_shard import ReplicatedShard
+from broker.core.visibility import Visibility
+from broker.core.volatile_shards import VOLATILE_SHARD_BASE, FarVolatileShard
+from broker.model.names import PeerId, ShardId
+
+if TYPE_CHECKING:
+    from broker.core.back import Back
+
+
+META = ShardId(0)
+
+
+class Forwarding:
+    """One node's."""
+
+    def __init__(
+        self,
+        back: Back,
+        shards: Mapping[ShardId, ReplicatedShard],
+        send: Send,
+        claims: Callable[[ReplicatedShard], list[Claim]],
+    ) -> None:
+        self._back = back
+        self._shards = shards
+        self._send = send
+        self.front = FrontEnd(back, send, claims)
+        self.leader = LeaderEnd(back, send, back.when_topology)
+        if isinstance(back.volatile, ReplicatedShard):
+            self.leader.begin(back.volatile)
+        self.live: dict[int, int] = {}
+        """Peers that can be spoken with, and their incarnations."""
+        self._far: dict[ShardId, FarVolatileShard] = {}
+        self._own_volatile = back.volatile
+        self._visibility = Visibility(self.live)
+        self._told_index = 0
+        self.announcing = Announcing(back, back.topology.tables, send)
+        back.meta.when_visible = self._visibility.when_visible
+
+    # ---- peers
+
+    def receive_peer_up(self, peer: int, incarnation: int) -> None:
+        if peer in self.live:
+            self.receive_peer_down(peer)
+        self.live[peer] = incarnation
+        self.announcing.receive_peer_up(peer)
+        self._send(peer, w.Seen(META, self._told_index))
+        for shard in self._leading():
+            self._send(peer, w.Leading(shard.id, shard.term))
+
+    def receive_peer_down(self, peer: int) -> None:
+        self.live.pop(peer, None)
+        self.front.receive_peer_down(peer, (*self._shards.values(), *self._far.values()))
+        self.leader.receive_peer_down(peer)
+        self._visibility.receive_peer_down(peer)
+        self.announcing.receive_peer_down(peer)
+
+    def _leading(self) -> list[ReplicatedShard]:
+        """What is led here, the volatile shard too."""
+        led = [shard for shard in self._shards.values() if shard.leading]
+        own = self._own_volatile
+        return [*led, own] if isinstance(own, ReplicatedShard) else led
+
+    def step(self, now: float) -> None:
+        """Once in a round, when all is taken in."""
+        for shard in self._shards.values():
+            shard.end_claims(now, self.live)
+        if self._back.meta_index > self._told_index:
+            self._told_index = self._back.meta_index
+            for peer in self.live:
+                self._send(peer, w.Seen(META, self._told_index))
+        self.announcing.flush()
+        self.leader.tell_volatile(self._own_volatile)
+        self.front.flush()
+
+    @property
+    def next_deadline(self) -> float | None:
+        """When claims are over."""
+        deadlines = [shard.claim_deadline for shard in self._shards.values()]
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    # ---- leading
+
+    def begin_leading(self, shard: ReplicatedShard, term: int, now: float) -> None:
+        """Its replica here serves."""
+        shard.begin_leading(term, self.live, now)
+        self.leader.begin(shard)
+        self._back.lead(shard)
+        self.front.lead_here(shard)
+        for peer in self.live:
+            self._send(peer, w.Leading(shard.id, term))
+
+    def end_leading(self, shard: ReplicatedShard) -> None:
+        self.leader.end(shard)
+        self.front.lose_leader(shard)
+        shard.end_leading()
+        self._back.end_leading(shard)
+
+    # ---- words
+
+    def receive(self, peer: int, word: w.ForwardWord) -> None:
+        """Of a live peer.  What concerns a leader that is none any more comes to nothing: who said it will see."""
+        shard = self._find(word.shard)
+        if shard is None or peer not in self.live:
+            return
+        RECEIVING[type(word)](self, peer, shard, word)
+
+    def _find(self, id: ShardId) -> ReplicatedShard | None:
+        return self.volatile_shard(id) if id >= VOLATILE_SHARD_BASE else self._shards.get(id)
+
+    def volatile_shard(self, id: ShardId) -> ReplicatedShard:
+        """This node's own, or another's."""
+        own = self._own_volatile
+        assert isinstance(own, ReplicatedShard)
+        if id == own.id:
+            return own
+        shard = self._far.get(id)
+        if shard is None:
+            shard = self._far[id] = FarVolatileShard(id, own.sender)
+        return shard
+
+    def volatile_shard_of_leader(self, shard: ReplicatedShard) -> ReplicatedShard | None:
+        """That of the node which leads a shard now; None: nobody is known to."""
+        node = self._back.topology.node(PeerId(self.front.leader(shard)))
+        return None if node is None else self.volatile_shard(ShardId(VOLATILE_SHARD_BASE + node.number))
+
+    def _led(self, shard: ReplicatedShard, word: Any) -> bool:
+        return shard.leading and shard.term == word.term
+
+    def _leads(self, peer: int, shard: ReplicatedShard, word: Any) -> bool:
+        return self.front.is_leader(peer, shard, word.term)
+
+    def _receive_seen(self, peer: int, shard: ReplicatedShard, word: w.Seen) -> None:
+        self._visibility.receive_seen(peer, word.index)
+
+    def _receive_announce(self, peer: int, shard: ReplicatedShard, word: w.Announce) -> None:
+        self.announcing.receive(peer, word)
+
+    def _receive_announced(self, peer: int, shard: ReplicatedShard, word: w.Announced) -> None:
+        self.announcing.receive_acknowledged(peer, word.number)
+
+    def _receive_leading(self, peer: int, shard: ReplicatedShard, word: w.Leading) -> None:
+        self.front.receive_leading(peer, shard, word)
+
+    def _receive_attach(self, peer: int, shard: ReplicatedShard, word: w.Attach) -> None:
+        if self._led(shard, word):
+            self.leader.receive_attach((peer, self.live[peer]), shard, word)
+
+    def _receive_attached(self, peer: int, shard: ReplicatedShard, word: w.Attached) -> None:
+        self.front.receive_attached(peer, shard, word)
+
+    def _receive_commands(self, peer: int, shard: ReplicatedShard, word: w.Commands) -> None:
+        if self._led(shard, word):
+            self.leader.receive_commands((peer, self.live[peer]), shard, word.numbered)
+
+    def _receive_applied(self, peer: int, shard: ReplicatedShard, word: w.Applied) -> None:
+        if self._leads(peer, shard, word):
+            shard.receive_applied(word.through, word.rejected)
+
+    def _receive_consume(self, peer: int, shard: ReplicatedShard, word: w.Consume) -> None:
+        if self._led(shard, word):
+            self.leader.receive_consume(peer, shard, word.consumer)
+
+    def _receive_consuming(self, peer: int, shard: ReplicatedShard, word: w.Consuming) -> None:
+        if self._leads(peer, shard, word):
+            self.front.receive_consuming(shard, word)
+
+    def _receive_allow(self, peer: int, shard: ReplicatedShard, word: w.Allow) -> None:
+        if self._led(shard, word):
+            self.leader.receive_allow(peer, shard, word.allowances)
+
+    def _receive_cancel(self, peer: int, shard: ReplicatedShard, word: w.Cancel) -> None:
+        if self._led(shard, word):
+            self.leader.receive_cancel(peer, shard, word.key)
+
+    def _receive_delivered(self, peer: int, shard: ReplicatedShard, word: w.Delivered) -> None:
+        if self._leads(peer, shard, word):
+            self.front.receive_delivered(shard, word)
+
+    def _receive_ask(self, peer: int, shard: ReplicatedShard, word: w.Ask) -> None:
+        if self._led(shard, word):
+            self.leader.receive_ask(peer, shard, word)
+
+    def _receive_answer(self, peer: int, shard: ReplicatedShard, word: w.Answer) -> None:
+        if self._leads(peer, shard, word):
+            self.front.receive_answer(shard, word)
+
+    def receive_applied(self, shard: ReplicatedShard, applied: Iterable[tuple[int, int, int]]) -> None:
+        """At its leader: (peer, incarnation, through)."""
+        self.leader.receive_applied(shard, applied)
+
+
+RECEIVING: dict[type, Callable[[Forwarding, int, ReplicatedShard, Any], None]] = {
+    w.Seen: Forwarding._receive_seen,
+    w.Announce: Forwarding._receive_announce,
+    w.Announced: Forwarding._receive_announced,
+    w.Leading: Forwarding._receive_leading,
+    w.Attach: Forwarding._receive_attach,
+    w.Attached: Forwarding._receive_attached,
+    w.Commands: Forwarding._receive_commands,
+    w.Applied: Forwarding._receive_applied,
+    w.Consume: Forwarding._receive_consume,
+    w.Consuming: Forwarding._receive_consuming,
+    w.Allow: Forwarding._receive_allow,
+    w.Cancel: Forwarding._receive_cancel,
+    w.Delivered: Forwarding._receive_delivered,
+    w.Ask: Forwarding._receive_ask,
+    w.Answer: Forwarding._receive_answer,
+}

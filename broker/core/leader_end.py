@@ -1,0 +1,260 @@
+"""What other nodes' fronts do at the shards that are led here: they say commands, consume, and ask.
+
+A foreign consumer is a consumer of its queue like any other; its outlet sends what it is handed to its node, which
+grants how much that may be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from broker.core import forward_words as w
+from broker.core.agent import Agent
+from broker.core.consumer import UNBOUNDED, Consumer
+from broker.core.declarations import in_exclusive_use
+from broker.core.held_ranges import HeldRanges
+from broker.core.queue import Queue
+from broker.core.replicated_shard import Numbered, ReplicatedShard, SenderId
+from broker.core.shard import Shard
+from broker.core.shard_commands import MoveRun, PublishRun, SettleRange
+from broker.model.names import ConsumerTag, ShardId
+from kernel import DeliveryRun
+
+if TYPE_CHECKING:
+    from broker.core.back import Back
+
+Send = Callable[[int, w.ForwardWord], None]
+"""To a peer; dropped if it can't be reached."""
+NO_TAG = ConsumerTag("")
+
+
+class ForeignConsumer:
+    """The outlet of a consumer on another node."""
+
+    def __init__(self, guest: Guest, spec: w.ConsumerSpec) -> None:
+        self._guest = guest
+        self.key = spec.key
+        self.consumer = Consumer(self, 0, 0, NO_TAG, spec.queue_id, spec.no_ack, spec.exclusive, None, spec.priority)
+        self._count = 0
+        self._size = 0
+        self._allowed_count = spec.count
+        self._allowed_size = spec.size
+
+    def allow(self, count: int, size: int) -> None:
+        self._allowed_count, self._allowed_size = count, size
+
+    @property
+    def room(self) -> int:
+        return self._allowed_size - self._size
+
+    def channel_credit(self, consumer: Consumer) -> int:
+        return UNBOUNDED if consumer.no_ack else max(self._allowed_count - self._count, 0)
+
+    def deliver(
+        self, consumer: Consumer, deliveries: DeliveryRun, sequences: list[tuple[int, int]], count: int, size: int
+    ) -> None:
+        self._count += count
+        self._size += size
+        self._guest.deliver(self, deliveries, sequences, count, size)
+
+    def starve(self, consumer: Consumer) -> None:
+        """Its node says so when there is room."""
+
+    def lose_consumer(self, consumer: Consumer) -> None:
+        """Its node sees by itself that the queue is gone."""
+
+
+class Guest:
+    """One node's fronts at one shard that is led here."""
+
+    def __init__(self, shard: ReplicatedShard, sender: SenderId, send: Send) -> None:
+        self.shard = shard
+        self.sender = sender
+        self.consumers: dict[int, ForeignConsumer] = {}
+        self.held = HeldRanges()
+        self.told_through = 0
+        self.send = send
+
+    @property
+    def peer(self) -> int:
+        return self.sender[0]
+
+    def deliver(
+        self,
+        foreign: ForeignConsumer,
+        deliveries: DeliveryRun,
+        sequences: list[tuple[int, int]],
+        count: int,
+        size: int,
+    ) -> None:
+        shard = self.shard
+        queue_id, no_ack = foreign.consumer.queue_id, foreign.consumer.no_ack
+        if not no_ack:
+            for first, last in sequences:
+                self.held.add(queue_id, first, last)
+        word = w.Delivered(shard.id, shard.term, foreign.key, queue_id, no_ack, sequences, count, size, deliveries)
+        self.send(self.peer, word)
+
+
+class LeaderEnd:
+    """All guests at the shards that are led here."""
+
+    def __init__(self, back: Back, send: Send, when_topology: Callable[[int, Callable[[], None]], None]) -> None:
+        """``when_topology``: once the topology here is that of this index of the meta shard."""
+        self._back = back
+        self._send = send
+        self._when_topology = when_topology
+        self._guests: dict[ShardId, dict[int, Guest]] = {}
+
+    # ---- who comes and goes
+
+    def begin(self, shard: ReplicatedShard) -> None:
+        self._guests[shard.id] = {}
+
+    def end(self, shard: ReplicatedShard) -> None:
+        """It is led here no more: who was here attaches elsewhere."""
+        self._guests.pop(shard.id, None)
+
+    def receive_attach(self, sender: SenderId, shard: ReplicatedShard, word: w.Attach) -> None:
+        self._lose(shard, sender[0])
+        guest = self._guests[shard.id][sender[0]] = Guest(shard, sender, self._send)
+        held = [claim for claim in word.claims if claim[0] in shard.queues]
+        shard.receive_claims(sender[0], held)
+        for queue_id, first, last in held:
+            guest.held.remove(queue_id, first, last)  # a peer's claims may overlap
+            guest.held.add(queue_id, first, last)
+        for spec in word.consumers:
+            self._add(guest, spec)
+        guest.told_through = shard.kernel.applied_through(*sender)
+        self._send(sender[0], w.Attached(shard.id, shard.term, guest.told_through))
+
+    def receive_peer_down(self, peer: int) -> None:
+        for guests in self._guests.values():
+            guest = guests.get(peer)
+            if guest is not None:
+                self._lose(guest.shard, peer)
+
+    def _lose(self, shard: ReplicatedShard, peer: int) -> None:
+        """Its consumers leave, and what its clients held comes back."""
+        guest = self._guests[shard.id].pop(peer, None)
+        if guest is None:
+            return
+        for foreign in guest.consumers.values():
+            self._back.leave_queue(foreign.consumer)
+        for queue_id, first, last in guest.held:
+            if queue_id in shard.queues:
+                shard.kernel.give_back(queue_id, first, last)
+                shard.dirty[queue_id] = None
+
+    def receive_dropped(self, shard: ReplicatedShard, queue_id: int) -> None:
+        """The queue is gone."""
+        for guest in self._guests.get(shard.id, {}).values():
+            guest.held.drop(queue_id)
+            gone = [key for key, each in guest.consumers.items() if each.consumer.queue_id == queue_id]
+            for key in gone:
+                del guest.consumers[key]
+
+    def _guest(self, shard: ReplicatedShard, peer: int) -> Guest | None:
+        return self._guests.get(shard.id, {}).get(peer)
+
+    # ---- what they say
+
+    def receive_commands(self, sender: SenderId, shard: ReplicatedShard, numbered: Iterable[Numbered]) -> None:
+        guest = self._guest(shard, sender[0])
+        if guest is None:
+            return
+        numbered = tuple(numbered)
+        for _, command in numbered:
+            if type(command) is SettleRange:
+                guest.held.remove(command.queue_id, command.first, command.last)
+        if not shard.logged:
+            self._open_queues(shard, numbered)
+        if not shard.take_in(sender, numbered):
+            # Something on the way was lost, so it must attach anew.
+            self._send(sender[0], w.Leading(shard.id, shard.term))
+
+    def _open_queues(self, shard: ReplicatedShard, numbered: Iterable[Numbered]) -> None:
+        """Clients' volatile queues are made when something is first routed to them, wherever that came from."""
+        for _, command in numbered:
+            if isinstance(command, PublishRun | MoveRun):
+                for queue_id in {target[0] for route in command.routes for target in route.targets}:
+                    if queue_id not in shard.queues:
+                        self._back.clients.open_queue(queue_id)
+
+    def receive_applied(self, shard: ReplicatedShard, applied: Iterable[tuple[int, int, int]]) -> None:
+        """Tells whoever said it: (peer, incarnation, through)."""
+        for peer, incarnation, through in applied:
+            guest = self._guest(shard, peer)
+            if guest is not None and guest.sender == (peer, incarnation):
+                guest.told_through = through
+                rejected = shard.take_rejected(guest.sender, through)
+                self._send(peer, w.Applied(shard.id, shard.term, through, rejected))
+
+    def tell_volatile(self, shard: Shard) -> None:
+        """A volatile shard applies as it proposes, and tells nobody by itself."""
+        for guest in self._guests.get(shard.id, {}).values():
+            through = shard.kernel.applied_through(*guest.sender)
+            if through > guest.told_through:
+                guest.told_through = through
+                self._send(guest.peer, w.Applied(shard.id, guest.shard.term, through))
+
+    def receive_consume(self, peer: int, shard: ReplicatedShard, spec: w.ConsumerSpec) -> None:
+        guest = self._guest(shard, peer)
+        if guest is None:
+            return
+
+        def begin() -> None:
+            if self._guest(shard, peer) is not guest:
+                return
+            queue = shard.queues.get(spec.queue_id)
+            refused = None
+            if isinstance(queue, Queue) and queue.excludes(spec.exclusive):
+                refused = in_exclusive_use(queue.vhost, queue.name)
+            else:
+                self._add(guest, spec)
+            self._send(peer, w.Consuming(shard.id, shard.term, spec.key, refused))
+
+        shard.when_claimed(begin)
+
+    def _add(self, guest: Guest, spec: w.ConsumerSpec) -> None:
+        queue = guest.shard.queues.get(spec.queue_id)
+        if not isinstance(queue, Queue):
+            return  # it is gone, and its node sees that by itself
+        foreign = guest.consumers[spec.key] = ForeignConsumer(guest, spec)
+        queue.add_consumer(foreign.consumer)
+        guest.shard.dirty[queue.id] = None
+
+    def receive_allow(self, peer: int, shard: ReplicatedShard, allowances: Iterable[tuple[int, int, int]]) -> None:
+        guest = self._guest(shard, peer)
+        if guest is None:
+            return
+        for key, count, size in allowances:
+            foreign = guest.consumers.get(key)
+            if foreign is not None:
+                foreign.allow(count, size)
+                shard.dirty[foreign.consumer.queue_id] = None
+
+    def receive_cancel(self, peer: int, shard: ReplicatedShard, key: int) -> None:
+        guest = self._guest(shard, peer)
+        foreign = None if guest is None else guest.consumers.pop(key, None)
+        if foreign is not None:
+            self._back.leave_queue(foreign.consumer)
+
+    def receive_ask(self, peer: int, shard: ReplicatedShard, word: w.Ask) -> None:
+        """Answered once this node knows the topology that it was asked by, and claims are in."""
+        guest = self._guest(shard, peer)
+        if guest is None:
+            return
+
+        def answer(reply: w.AskedReply, sequences: list[tuple[int, int, int]]) -> None:
+            if self._guest(shard, peer) is guest:
+                for each in sequences:
+                    guest.held.add(*each)
+                self._send(peer, w.Answer(shard.id, shard.term, word.number, reply, sequences))
+
+        def begin() -> None:
+            if self._guest(shard, peer) is guest:
+                Agent(self._back, word.session, word.user, word.vhost, answer).do(word.command)
+
+        self._when_topology(word.meta_index, lambda: shard.when_claimed(begin))

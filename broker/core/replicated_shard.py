@@ -1,0 +1,307 @@
+"""A shard with replicas on several nodes: this node's fronts number what they say and keep it until it is applied.
+
+Whoever leads, here or elsewhere, takes each number in once; after a change of leader what is not applied is said
+again from there, and no client sees it (log-and-shards.md section 4).  A leader that begins hands nothing out before
+the fronts of every live node have said what their clients still hold, or ``CLAIM_S`` has passed (section 8).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from broker.core.channel import Publication
+from broker.core.shard import Completion, Shard
+from broker.core.shard_commands import (
+    AcceptRun,
+    Barrier,
+    CommitRun,
+    MoveRun,
+    Propose,
+    PublishRun,
+    SettleRange,
+    ShardCommand,
+)
+from broker.model.commands import Outcome
+from broker.model.names import ShardId
+from kernel import MessageRun, Route
+from kernel import Shard as KernelShard
+
+CLAIM_S = 2.0
+"""What no front claims within it comes back (log-and-shards.md section 8)."""
+
+SenderId: TypeAlias = tuple[int, int]
+"""Peer and incarnation."""
+
+
+class Numbered(NamedTuple):
+    number: int
+    command: ShardCommand
+
+
+class LeaderLink(Protocol):
+    """The way to a leader on another node."""
+
+    def send(self, shard: ShardId, numbered: Sequence[Numbered]) -> None:
+        """In order; what it can't bring will be said again to the next leader."""
+
+
+class ReplicatedShard(Shard):
+    """One shard of a cluster.  Where this node has no replica, ``kernel`` is a stand-in that leads nothing."""
+
+    def __init__(self, kernel: KernelShard, sender: SenderId, id: ShardId | None = None) -> None:
+        super().__init__(kernel, id)
+        self.sender = sender
+        self.leading = self.hands_out = False
+        self.term = 0
+        """That it is led in here."""
+        self.window_size = 0
+        """Bytes said and not applied."""
+        self._number = 0
+        self._window: deque[Numbered] = deque()
+        self._link: LeaderLink | None = None
+        self._here = False
+        """Its leader is here and has heard all that was said."""
+        self._rejecting: dict[int, Publication] = {}
+        self._rejected: dict[SenderId, dict[int, list[int]]] = {}
+        """At the leader: what queues rejected, until it is answered."""
+        self._claiming: set[int] = set()
+        self._claim_until = -math.inf
+        self._when_claimed: list[Callable[[], None]] = []
+
+    # ---- what fronts say
+
+    def _say(self, command: ShardCommand) -> tuple[int, list[int] | None]:
+        self._number += 1
+        numbered = Numbered(self._number, command)
+        self._window.append(numbered)
+        self.window_size += command.cost
+        rejected = None
+        if self._here:
+            rejected = self._take_in(command)
+            self.kernel.take_in(*self.sender, self._number, command.urgent)
+        elif self._link is not None:
+            self._link.send(self.id, (numbered,))
+        return self._number, rejected
+
+    def publish(
+        self, messages: MessageRun, routes: Sequence[Route], turns: Sequence[int] = ()
+    ) -> tuple[int, list[int] | None]:
+        return self._say(PublishRun(messages, routes, turns))
+
+    def barrier(self, urgent: bool = True) -> int:
+        return self._say(Barrier(urgent))[0]
+
+    def propose_command(self, data: bytes) -> int:
+        return self._say(Propose(data))[0]
+
+    def note_command(self, data: bytes) -> None:
+        self._say(Propose(data, urgent=False))
+
+    def accept(self, messages: MessageRun, outbox: int, command: bytes) -> int:
+        return self._say(AcceptRun(messages, outbox, command))[0]
+
+    def commit(
+        self,
+        messages: MessageRun | None,
+        routes: Sequence[Route],
+        turns: Sequence[int],
+        settled: Sequence[tuple[int, int, int, int]],
+        command: bytes | None,
+    ) -> int:
+        return self._say(CommitRun(messages, routes, turns, settled, command))[0]
+
+    def move(
+        self,
+        messages: MessageRun,
+        routes: Sequence[Route],
+        turns: Sequence[int],
+        sender: tuple[int, int],
+        first: int,
+        last: int,
+    ) -> int | None:
+        return self._say(MoveRun(messages, routes, turns, sender, first, last))[0]
+
+    def settle(self, queue_id: int, first: int, last: int, outcome: Outcome) -> None:
+        self._say(SettleRange(queue_id, first, last, outcome))
+
+    def when_applied(self, number: int, completion: Completion) -> None:
+        super().when_applied(number, completion)
+        if type(completion) is Publication:
+            self._rejecting[number] = completion
+
+    def complete(self, through: int) -> None:
+        window = self._window
+        while window and window[0].number <= through:
+            self.window_size -= window.popleft().command.cost
+        super().complete(through)
+
+    def receive_applied(self, through: int, rejected: Iterable[tuple[int, Sequence[int]]]) -> None:
+        """A leader elsewhere has applied all through this number, less these records."""
+        for number, records in rejected:
+            completion = self._rejecting.pop(number, None)
+            if completion is not None:
+                completion.reject(records)
+        self.complete(through)
+        for number in [number for number in self._rejecting if number <= through]:
+            del self._rejecting[number]
+
+    def _receive_through(self, through: int) -> None:
+        if self._here:
+            self.complete(through)  # a leader elsewhere tells by itself, along with what it rejected
+
+    def propose(self, now: float, now_ms: int) -> None:
+        if self.leading:
+            super().propose(now, now_ms)
+
+    @property
+    def unsettled_words(self) -> list[SettleRange]:
+        """Settles that are said and not applied: their messages are still to be claimed."""
+        return [each.command for each in self._window if type(each.command) is SettleRange]
+
+    # ---- who leads
+
+    def attach(self, link: LeaderLink, through: int) -> None:
+        """A leader elsewhere takes what this node says; it has applied all through this number."""
+        self.complete(through)
+        self._link, self._here = link, False
+        if self._window:
+            link.send(self.id, tuple(self._window))
+
+    def attach_here(self) -> None:
+        """The same, here."""
+        self._link, self._here = None, True
+        self.complete(self.kernel.accepted_through(*self.sender))
+        for number, command in self._window:
+            self._take_in(command)
+            self.kernel.take_in(*self.sender, number, command.urgent)
+
+    def lose_leader(self) -> None:
+        """What is said is kept until there is one again."""
+        self._link, self._here = None, False
+
+    @property
+    def reachable(self) -> bool:
+        """There is a leader that hears what this node says."""
+        return self._here or self._link is not None
+
+    # ---- the leader's end
+
+    def create_queue(self, queue_id: int) -> None:
+        self.kernel.begin_queue(queue_id)
+
+    def drop_queue(self, queue_id: int) -> None:
+        self.kernel.end_queue(queue_id)
+
+    def begin_leading(self, term: int, awaited: Iterable[int], now: float) -> None:
+        """``awaited``: peers whose fronts may hold something."""
+        self.leading, self.term = True, term
+        self.dirty = dict.fromkeys(self.queues)
+        self._claiming = set(awaited)
+        self._claim_until = now + CLAIM_S
+        self.hands_out = not self._claiming
+
+    def end_leading(self) -> None:
+        self.leading = self.hands_out = False
+        self.dirty = {}
+        self.flush_at = None
+        self._rejected.clear()
+        self._when_claimed.clear()
+
+    def receive_claims(self, peer: int, ranges: Iterable[tuple[int, int, int]]) -> None:
+        """What clients of that node hold: (queue, first, last).  It says no more."""
+        for queue_id, first, last in ranges:
+            self.kernel.hold(queue_id, first, last)
+        self._claiming.discard(peer)
+
+    def end_claims(self, now: float, live: Container[int]) -> None:
+        """Begins to hand out, if all have claimed who live, or their time is over."""
+        if self.hands_out or not self.leading:
+            return
+        self._claiming = {peer for peer in self._claiming if peer in live}
+        if self._claiming and now < self._claim_until:
+            return
+        self._claiming.clear()
+        self.hands_out = True
+        waiting, self._when_claimed = self._when_claimed, []
+        for go_on in waiting:
+            go_on()
+
+    @property
+    def claim_deadline(self) -> float | None:
+        return self._claim_until if self.leading and not self.hands_out else None
+
+    def when_claimed(self, go_on: Callable[[], None]) -> None:
+        """Once it hands out; dropped if it ceases to lead before."""
+        if self.hands_out:
+            go_on()
+        else:
+            self._when_claimed.append(go_on)
+
+    def take_in(self, sender: SenderId, numbered: Iterable[Numbered]) -> bool:
+        """What another node says.  What came before is not taken again; False: something before it is missing."""
+        kernel = self.kernel
+        accepted = kernel.accepted_through(*sender)
+        for number, command in numbered:
+            if number <= accepted:
+                continue
+            if number != accepted + 1:
+                return False
+            rejected = self._take_in(command)
+            kernel.take_in(*sender, number, command.urgent)
+            accepted = number
+            if rejected:
+                self._rejected.setdefault(sender, {})[number] = rejected
+        self.look_again()
+        return True
+
+    def take_rejected(self, sender: SenderId, through: int) -> list[tuple[int, list[int]]]:
+        """What is to be told along with "applied through"."""
+        of_sender = self._rejected.get(sender)
+        if not of_sender:
+            return []
+        told = [(number, records) for number, records in of_sender.items() if number <= through]
+        for number, _ in told:
+            del of_sender[number]
+        return told
+
+    def _take_in(self, command: ShardCommand) -> list[int] | None:
+        return TAKEN_IN[type(command)](self, command)
+
+    def _take_publish(self, command: PublishRun) -> list[int] | None:
+        return self.kernel.append(command.messages, command.routes, command.turns)
+
+    def _take_move(self, command: MoveRun) -> None:
+        through = self.kernel.accepted_through(*command.sender)
+        if through > command.last:
+            return
+        part = command.messages if through <= command.first else command.messages.after(through - command.first)
+        self.kernel.receive_move(part, command.routes, command.sender, command.last + 1, command.turns)
+
+    def _take_settle(self, command: SettleRange) -> None:
+        self.settle_here(command.queue_id, command.first, command.last, command.outcome)
+
+    def _take_proposal(self, command: Propose) -> None:
+        self.kernel.note_command(command.data)
+
+    def _take_barrier(self, command: Barrier) -> None:
+        """It is applied, no more."""
+
+    def _take_commit(self, command: CommitRun) -> None:
+        self.kernel.append_part(command.messages, command.routes, command.turns, command.settled, command.command)
+
+    def _take_accept(self, command: AcceptRun) -> None:
+        self.kernel.append_with_command(command.messages, command.outbox, command.command)
+
+
+TAKEN_IN: dict[type[ShardCommand], Callable[[ReplicatedShard, Any], list[int] | None]] = {
+    PublishRun: ReplicatedShard._take_publish,
+    MoveRun: ReplicatedShard._take_move,
+    SettleRange: ReplicatedShard._take_settle,
+    Propose: ReplicatedShard._take_proposal,
+    Barrier: ReplicatedShard._take_barrier,
+    CommitRun: ReplicatedShard._take_commit,
+    AcceptRun: ReplicatedShard._take_accept,
+}

@@ -1,0 +1,198 @@
+"""Whole cores in a cluster, over simulated disks and the net in memory: driven by hand, in small steps of time."""
+
+from __future__ import annotations
+
+from random import Random
+
+from broker.cluster.assembly import CoreSettings, assemble, found, look_for_place, open_meta
+from broker.cluster.cluster import Cluster, ClusterSettings, Place
+from broker.cluster.hello import FRESH, Identity, Secret, Terms
+from broker.core.broker import Broker
+from broker.core.session import Session
+from broker.core.users import DEFAULT_PASSWORD, DEFAULT_USER, founding_commands
+from broker.model import commands as c
+from broker.model import replies as r
+from broker.model.names import Channel, UserName, VhostName
+from kernel import Shard as KernelShard
+from kernel.disk import SimDisk
+from kernel.journal import Journal
+from tests.cluster.wire import SECRET, Wire
+from tests.cluster.wire import Node as WireNode
+
+STEP_S = 0.005
+WALL_MS = 1_800_000_000_000
+STORE = bytes(16)
+CHANNEL = Channel(1)
+CLUSTER_ID = b"c" * 16
+
+
+class ClusterNode:
+    """One start of a node."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        name: str,
+        peer: int,
+        incarnation: int,
+        disk: SimDisk,
+        peers: tuple[str, ...],
+        shards: int,
+        voters: list[int],
+    ) -> None:
+        """``voters``: who is there from the start, as if it had been so before; none: it is to be found out."""
+        self.wire = wire
+        self.name = name
+        self.disk = disk
+        self.random = Random(peer * 1_000_003 + incarnation)
+        self.settings = CoreSettings(shards=shards, cache_size_max=64 << 20)
+        self.journal = Journal.open_on(disk, peer, STORE, 4 << 20)
+        self.stored = open_meta(self.journal, incarnation, self.settings, 1)
+        place = self.stored.place(peer)
+        identity = Identity(peer, incarnation, FRESH if place is None else place[0], "test", name, f"{name}:7000")
+        terms = Terms(identity, Secret(SECRET), False, 1, 1, ())
+        self.cluster = Cluster(terms, ClusterSettings(peers), self.random, lambda: self.random.randbytes(32), wire.now)
+        self.broker: Broker | None = None
+        self.kernels: list[KernelShard] = []
+        self.founded = False
+        wire_node = WireNode.__new__(WireNode)
+        wire_node.name, wire_node.address = name, f"{name}:7000"
+        wire_node.peers, wire_node.ended, wire_node.alive = self.cluster.peers, [], True
+        wire.nodes[name] = wire_node
+        wire._tick(wire_node)
+        self.voters = voters
+        if voters:
+            self.cluster.receive_place(CLUSTER_ID, wire.now)
+            self._assemble(peer, shards, voters)
+        elif place is not None:
+            self._assemble(place[1], place[2], [])
+
+    def _assemble(self, number: int, shard_count: int, voters: list[int]) -> None:
+        self.broker, self.kernels = assemble(
+            self.cluster, self.journal, self.stored, number, shard_count, voters, self.settings, self.random.randbytes
+        )
+
+    @property
+    def core(self) -> Broker:
+        assert self.broker is not None
+        return self.broker
+
+    def turn(self) -> None:
+        """A round: time, words, a step, a write and its sync, and what follows from that."""
+        now = self.wire.now
+        cluster = self.cluster
+        cluster.tick(now)
+        if self.broker is None:
+            if cluster.place is Place.FOUNDER:
+                self._assemble(1, self.settings.shards, [self.journal.peer])
+            elif cluster.place is Place.JOINED:
+                assert cluster.joined is not None
+                self._assemble(cluster.joined.number, cluster.joined.shard_count, [])
+                cluster.receive_place(cluster.joined.cluster_id, now)
+            if self.broker is None:
+                return
+        now_ms = WALL_MS + int(now * 1000)
+        for _ in range(2):
+            self.broker.step(now, now_ms)
+            self.journal.carry_out()
+            self.broker.receive_synced(self.journal.synced)
+        self.broker.step(now, now_ms)
+        for read in self.broker.take_wanted_reads():
+            read()
+        if cluster.place is Place.FOUNDER:
+            if not self.founded and self.broker.back.meta_shard.leading:
+                self.founded = True
+                found(cluster, self.broker, self.settings, self.settings.shards)
+            look_for_place(cluster, self.broker, now)
+
+    def session(self) -> Session:
+        session = self.core.open_session()
+        session.submit([c.Authenticate(UserName("guest"), b"guest", True), c.OpenVhost(VhostName("/"))])
+        session.submit([c.OpenChannel(CHANNEL)])
+        replies = session.take_replies()
+        assert replies == [r.Authenticated(), r.VhostOpened()], replies
+        return session
+
+
+class TestedCluster:
+    """Nodes that are told each other's addresses."""
+
+    __test__ = False
+
+    def __init__(self, count: int = 3, shards: int = 2, seed: int = 1, static: bool = False) -> None:
+        """``static``: all are members of all groups from the start."""
+        self.voters = list(range(1, count + 1)) if static else []
+        self.wire = Wire(seed, delay_s=0.0005)
+        self.shards = shards
+        self.addresses = tuple(f"n{number}:7000" for number in range(1, count + 1))
+        self.disks = {f"n{number}": SimDisk(1 << 40) for number in range(1, count + 1)}
+        self.nodes: dict[str, ClusterNode] = {}
+        self.incarnations: dict[str, int] = {}
+        for number in range(1, count + 1):
+            self.start(f"n{number}")
+
+    def start(self, name: str, peer: int = 0) -> ClusterNode:
+        incarnation = self.incarnations[name] = self.incarnations.get(name, 0) + 1
+        node = ClusterNode(
+            self.wire,
+            name,
+            peer or int(name[1:]),
+            incarnation,
+            self.disks[name],
+            self.addresses,
+            self.shards,
+            self.voters,
+        )
+        self.nodes[name] = node
+        return node
+
+    def kill(self, name: str) -> None:
+        self.wire.kill(name)
+        self.nodes.pop(name).journal.abandon()
+        self.disks[name].kill()
+
+    def run(self, seconds: float) -> None:
+        until = self.wire.now + seconds
+        while self.wire.now < until:
+            self.wire.run(STEP_S)
+            for node in list(self.nodes.values()):
+                node.turn()
+                self.wire._pump()
+
+    def leader_of(self, shard: int) -> ClusterNode | None:
+        leading = [node for node in self.nodes.values() if node.broker and node.broker.back.shards[shard].leading]
+        return leading[-1] if leading else None
+
+    def settled(self) -> bool:
+        """Every shard has a leader that hands out, and as many voters as it is to have."""
+        for shard in range(self.shards + 1):
+            leader = self.leader_of(shard)
+            if leader is None or not leader.core.back.shards[shard].hands_out:
+                return False
+            voters, outgoing, _, _ = leader.kernels[shard].conf()
+            if len(voters) < min(3, len(self.nodes)) or outgoing:
+                return False
+        return True
+
+    def shard_of(self, queue: str) -> int:
+        node = next(iter(self.nodes.values()))
+        return next(row.shard for row in node.core.back.topology.queues() if row.spec.name == queue)
+
+    def settle(self, seconds_max: float = 30.0) -> float:
+        """Runs until it is settled, and there is a vhost; how long that took."""
+        begin = self.wire.now
+        while self.voters and (meta := self.leader_of(0)) is None:
+            self.run(0.1)
+        if self.voters and meta is not None and not meta.core.founded:
+            for command in founding_commands(bytes(16), DEFAULT_USER, DEFAULT_PASSWORD):
+                meta.core.back.submit(command)
+            self.run(0.5)
+        while not self.settled():
+            self.run(0.1)
+            assert self.wire.now - begin < seconds_max, "it does not settle"
+        return self.wire.now - begin
+
+    def ask(self, session: Session, *commands: c.Command, seconds: float = 0.2) -> list[r.Reply]:
+        session.submit(commands)
+        self.run(seconds)
+        return session.take_replies()

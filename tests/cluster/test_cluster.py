@@ -1,0 +1,98 @@
+"""Three whole cores and the net between them: any of them serves anybody, and none is missed."""
+
+from __future__ import annotations
+
+from broker.model import commands as c
+from broker.model import replies as r
+from broker.model.names import DeliveryTag
+from broker.model.refusals import Refusal
+from tests.cluster.nodes import CHANNEL, TestedCluster
+from tests.core.node import confirmed, consume, declare, delivered, publish
+
+ALL_SO_FAR = DeliveryTag(0)
+
+
+def accept_all() -> c.Settle:
+    return c.Settle(CHANNEL, ALL_SO_FAR, ALL_SO_FAR, c.Outcome.ACCEPTED)
+
+
+def started() -> TestedCluster:
+    cluster = TestedCluster(3, static=True)
+    cluster.settle()
+    return cluster
+
+
+def test_any_node_declares_publishes_and_consumes_whoever_leads() -> None:
+    cluster = started()
+    for number, node in enumerate(cluster.nodes.values()):
+        session = node.session()
+        queue = f"q{number}"
+        replies = cluster.ask(session, declare(queue), publish("a", "b", key=queue, tag=1))
+        assert replies == [r.QueueDeclared(CHANNEL, queue, 0, 0), r.Confirm(CHANNEL, [(1, 2)])]  # type: ignore[arg-type]
+    for node in cluster.nodes.values():
+        session = node.session()
+        got = cluster.ask(session, *(consume(f"q{number}", tag=f"t{number}", credit=1) for number in range(3)))
+        assert sum(isinstance(reply, r.ConsumerStarted) for reply in got) == 3
+
+
+def test_what_one_node_is_told_the_others_know_at_once() -> None:
+    cluster = started()
+    one, two, three = (node.session() for node in cluster.nodes.values())
+    cluster.ask(one, declare("q"))
+    for session in (two, three):
+        assert cluster.ask(session, publish("m", tag=1)) == [r.Confirm(CHANNEL, [(1, 1)])]
+    assert cluster.ask(one, c.Get(CHANNEL, "q", no_ack=True))[0].message_count == 1  # type: ignore[union-attr, arg-type]
+
+
+def test_a_queue_is_looked_at_purged_and_deleted_from_any_node() -> None:
+    cluster = started()
+    sessions = [node.session() for node in cluster.nodes.values()]
+    cluster.ask(sessions[0], declare("q"), publish("a", "b", "c", tag=1))
+    for session in sessions:
+        passive = c.DeclareQueue(CHANNEL, declare("q").spec, passive=True)
+        assert cluster.ask(session, passive) == [r.QueueDeclared(CHANNEL, "q", 3, 0)]  # type: ignore[arg-type]
+        refused = cluster.ask(session, c.DeleteQueue(CHANNEL, "q", if_empty=True))  # type: ignore[arg-type]
+        assert isinstance(refused[0], r.Refuse)
+        assert refused[0].refusal is Refusal.PRECONDITION_FAILED
+    assert cluster.ask(sessions[1], c.PurgeQueue(CHANNEL, "q")) == [r.QueuePurged(CHANNEL, 3)]  # type: ignore[arg-type]
+    assert cluster.ask(sessions[2], c.DeleteQueue(CHANNEL, "q")) == [r.QueueDeleted(CHANNEL, 0)]  # type: ignore[arg-type]
+    for session in sessions:
+        missing = cluster.ask(session, c.Get(CHANNEL, "q"))  # type: ignore[arg-type]
+        assert isinstance(missing[0], r.Refuse)
+
+
+def test_a_queue_that_rejects_when_full_does_so_for_publishers_of_any_node() -> None:
+    cluster = started()
+    sessions = [node.session() for node in cluster.nodes.values()]
+    cluster.ask(sessions[0], declare("q", x_max_length=2, x_overflow="reject-publish"))
+    for number, session in enumerate(sessions):
+        replies = cluster.ask(session, publish("m", tag=1))
+        assert type(replies[0]) is (r.Reject if number == 2 else r.Confirm)
+
+
+def test_a_leader_is_lost_and_nobody_sees_it() -> None:
+    cluster = started()
+    holders = {name: node.session() for name, node in cluster.nodes.items()}
+    first = next(iter(holders.values()))
+    cluster.ask(first, declare("q"), publish(*(f"m{n}" for n in range(9)), tag=1))
+    for name, session in holders.items():
+        got = cluster.ask(session, consume("q", tag=name, credit=2))
+        assert len(delivered(got)) == 2
+    leader = cluster.leader_of(cluster.shard_of("q"))
+    assert leader is not None
+    cluster.kill(leader.name)
+    holders.pop(leader.name)
+    publisher = next(iter(cluster.nodes.values())).session()
+    publisher.submit([publish("after", tag=1)])
+    cluster.run(1.5)
+    assert confirmed(publisher.take_replies()) == [1]
+    for session in holders.values():
+        assert not delivered(session.take_replies()), "what is held is not handed out again"
+    cluster.run(2.5)
+    seen: list[tuple[str, bool]] = []
+    for _ in range(6):
+        for session in holders.values():
+            seen += delivered(cluster.ask(session, accept_all()))
+    assert len(seen) == len({body for body, _ in seen}) == 6, "the lost node's clients held two, three were ready"
+    assert sum(redelivered for _, redelivered in seen) >= 2
+    assert {type(reply) for reply in first.take_replies()} <= {r.Deliver}
