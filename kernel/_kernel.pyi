@@ -912,8 +912,66 @@ class Journal:
         """
     def receive_cycle(self, shards: Sequence[Shard]) -> tuple[int, int, int, int] | None:
         """Takes in the cycle that finished, if one did: files retired, bytes sealed, segments dropped, checkpoint."""
+    def begin_import(self, group: int) -> Import:
+        """Begins to take in a peer's snapshot of a shard."""
     def step(self) -> bool:
         """Takes one step of what is due in the background; False: nothing is.  Raises Damage or OSError."""
+
+class SnapshotRefused(Exception):
+    """What a peer sent can't be taken in."""
+
+    position: int
+    """Byte of the stream."""
+    what: str
+
+@final
+class Export:
+    """A shard as it was, on its way to another store (kernel/src/snapshot_export.rs).
+
+    While it is open, cycles keep what it wants.
+    """
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def term(self) -> int: ...
+    @property
+    def size(self) -> int:
+        """Bytes of the stream, about: a message in several queues is counted for each."""
+    def read(self) -> bytes:
+        """The next bytes, at most 1 MiB; b"": that was all.
+
+        Takes as long as the disk does, without the GIL: for a thread of its own.  Raises Damage; OSError also when the
+        shard was replaced by a snapshot; ValueError once closed.
+        """
+    def close(self) -> None: ...
+
+@final
+class Import:
+    """A shard's snapshot on its way into a store (kernel/src/snapshot_import.rs).
+
+    Takes as long as the disk does, without the GIL: for a thread of its own.  An error ends it.
+    """
+
+    @property
+    def group(self) -> int: ...
+    @property
+    def received(self) -> int:
+        """Bytes that came so far."""
+    @property
+    def position(self) -> tuple[int, int] | None:
+        """Index and term; None: the stream's head has not come."""
+    @property
+    def finished(self) -> bool: ...
+    def receive(self, data: bytes) -> None:
+        """The next bytes of the stream, however it is cut.  Raises SnapshotRefused and OSError."""
+    def finish(self) -> None:
+        """Makes it, durably, the store's newest state of the group.  Raises SnapshotRefused and OSError.
+
+        ``Shard.step_snapshot`` is to follow.  A store that starts in between starts with this state.
+        """
+    def abort(self) -> None:
+        """Gives it up, if it is not finished."""
 
 @final
 class LogReader:
@@ -1186,6 +1244,15 @@ class Shard:
         """
     def wants_snapshot(self) -> int | None:
         """The peer for which a newer snapshot must be offered; told once."""
+    def export(self) -> Export | None:
+        """The shard as it is now; None: not now, since it owes rows or takes a snapshot in.  ValueError: volatile."""
+    def offer_snapshot(self, export: Export, data: bytes) -> bool:
+        """Followers that need it are sent a message with ``data``, by which they fetch the export.  False: not now."""
+    def step_snapshot(self, message: bytes, imported: Import) -> bool:
+        """A leader's message with a snapshot that was taken in; False: refused, or of no use.
+
+        ValueError: the import is not finished or of another shard.
+        """
     @staticmethod
     def snapshot_in(message: bytes) -> tuple[int, int, int, bytes] | None:
         """Of a message with a snapshot: the leader, index, term, data; None: it carries none."""

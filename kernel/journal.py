@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from kernel._kernel import Damage, Journal, LogReader
+from kernel._kernel import Damage, Export, Import, Journal, LogReader, SnapshotRefused
 
-__all__ = ["Damage", "Journal", "LogReader"]
+__all__ = ["Damage", "Export", "Import", "Journal", "LogReader", "SnapshotRefused"]

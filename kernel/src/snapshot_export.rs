@@ -28,11 +28,12 @@ use crate::snapshot_stream::{StreamHead, StreamWriter, CHUNK_SIZE};
 use crate::store::Store;
 use crate::wave::Wave;
 
-/// Bytes that a queue, a slice and a row cost in a stream, about.
+/// Bytes that a queue costs beside its messages, about.
 const QUEUE_COST: u64 = 64;
 
 /// What of the shard is still to be written.
 enum Phase {
+    Begin,
     State(VecDeque<BlockKey>),
     Frames(EntryWants),
     End,
@@ -45,7 +46,6 @@ pub struct Export {
     mark: SnapshotMark,
     state: ShardState,
     pin: ExportPin,
-    size: u64,
     writer: StreamWriter,
     phase: Phase,
     segments: Arc<SegmentSet>,
@@ -66,12 +66,8 @@ impl Export {
         let pin = store.pins.pin(group, state.clone());
         let segments = store.inside().segments.clone();
         let reader = SegmentReader::new(store.disk.clone(), store.identity, segments.clone());
-        let queue_size = |queue: &QueueState| QUEUE_COST + queue.size;
-        let rows = state.rows.iter();
-        let rows_size: usize = rows.map(|(key, value)| key.len() + value.len()).sum();
         Self {
-            size: state.queues.values().map(queue_size).sum::<u64>() + rows_size as u64,
-            phase: Phase::State(all_blocks(group, &state).into()),
+            phase: Phase::Begin,
             writer: StreamWriter::begin(&head),
             store,
             group,
@@ -97,7 +93,10 @@ impl Export {
 
     /// Bytes that will come, about: a message in several queues is counted for each.
     pub fn size(&self) -> u64 {
-        self.size
+        let queue_size = |queue: &QueueState| QUEUE_COST + queue.size;
+        let rows = self.state.rows.iter();
+        let rows_size: usize = rows.map(|(key, value)| key.len() + value.len()).sum();
+        self.state.queues.values().map(queue_size).sum::<u64>() + rows_size as u64
     }
 
     /// The next bytes, at most `CHUNK_SIZE`; none: that was all. Takes as long as the disk does.
@@ -113,6 +112,7 @@ impl Export {
     /// Writes a little more; false: all is written.
     fn advance(&mut self) -> StoreResult<bool> {
         match &mut self.phase {
+            Phase::Begin => self.phase = Phase::State(all_blocks(self.group, &self.state).into()),
             Phase::State(keys) => match keys.pop_front() {
                 Some(key) => self.write_block(&key)?,
                 None => self.phase = Phase::Frames(EntryWants::new(self.state.clone())),

@@ -95,7 +95,10 @@ class Cluster:
             while self.wire:
                 to, data = self.wire.popleft()
                 busy = True
-                assert self.members[to].shard.step(data) or Shard.snapshot_in(data)
+                self.deliver(to, data)
+
+    def deliver(self, to: int, data: bytes) -> None:
+        assert self.members[to].shard.step(data) or Shard.snapshot_in(data)
 
     def tick(self, times: int = 1) -> None:
         for _ in range(times):

@@ -29,6 +29,7 @@ pub mod retained;
 pub mod route;
 pub mod shard;
 pub mod sim_disk;
+pub mod snapshot;
 pub mod stomp_decoder;
 pub mod stomp_encoder;
 pub mod stomp_frame;
@@ -73,6 +74,7 @@ fn _kernel(m: &Bound<'_, PyModule>) -> PyResult<()> {
     route::register(m)?;
     shard::register(m)?;
     sim_disk::register(m)?;
+    snapshot::register(m)?;
     stomp_decoder::register(m)?;
     stomp_encoder::register(m)?;
     stomp_frame::register(m)?;

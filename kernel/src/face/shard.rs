@@ -82,7 +82,6 @@ impl PyShard {
     }
 
     /// Steps a leader's snapshot whose `state` is durable here. False: it was refused, or of no use.
-    #[allow(dead_code)] // the transfer of snapshots calls it
     pub fn step_snapshot(&self, message: &Bytes, state: ShardState) -> PyResult<bool> {
         let mut shard = self.lock();
         let (installed, record) = match shard.step_snapshot(message, state) {
@@ -98,7 +97,6 @@ impl PyShard {
     }
 
     /// Followers that need it are sent a snapshot with `data`, by which they fetch what `mark` was taken with.
-    #[allow(dead_code)] // the same
     pub fn offer_snapshot(&self, mark: &SnapshotMark, data: Bytes) -> PyResult<bool> {
         self.ask(|shard| shard.offer_snapshot(mark, data))
     }
@@ -108,7 +106,6 @@ impl PyShard {
         self.shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    #[allow(dead_code)] // the same
     pub fn store(&self) -> Option<&Arc<Store>> {
         self.store.as_ref()
     }

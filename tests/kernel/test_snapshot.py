@@ -1,0 +1,207 @@
+"""A replica joins by a leader's snapshot: exported, carried over in pieces, imported, stepped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from kernel import Shard
+from kernel.disk import SimDisk
+from kernel.journal import Export, Import, SnapshotRefused
+from tests.kernel.replicas import QUEUE, SHARD, Cluster, Member
+
+PEERS = [11, 22, 33]
+JOINING = 44
+
+
+class Carrier(Cluster):
+    """A cluster that offers snapshots, and keeps their messages until they are carried over."""
+
+    def __init__(self) -> None:
+        super().__init__(PEERS)
+        self.exports: dict[bytes, Export] = {}
+        self.snapshots: list[bytes] = []
+
+    def run(self) -> None:
+        super().run()
+        for peer, member in self.members.items():
+            if member.shard.wants_snapshot() is not None:
+                export = member.shard.export()
+                assert export is not None
+                name = b"%d/%d" % (peer, len(self.exports))
+                self.exports[name] = export
+                assert member.shard.offer_snapshot(export, name)
+
+    def deliver(self, to: int, data: bytes) -> None:
+        if to == JOINING and Shard.snapshot_in(data) is not None:
+            self.snapshots.append(data)
+        else:
+            super().deliver(to, data)
+
+    def take_snapshot(self) -> bytes:
+        """Ticks until a leader's message with a snapshot is on its way; the message."""
+        while not self.snapshots:
+            self.tick()
+        return self.snapshots.pop()
+
+
+def joining() -> tuple[Carrier, Member, bytes]:
+    """A leader with messages, a newcomer, and the leader's message with a snapshot for it."""
+    cluster = Carrier()
+    leader = cluster.leader()
+    leader.shard.create_queue(QUEUE)
+    leader.shard.reserve_mark(QUEUE)
+    leader.publish(*(f"message {number}" for number in range(50)))
+    cluster.settled(leader)
+    leader.shard.settle(QUEUE, 0, 9, 0)
+    leader.shard.settle(QUEUE, 20, 24, 0)
+    leader.publish("last")
+    cluster.settled(leader)
+    assert leader.shard.propose_conf([("learner", JOINING)])
+    cluster.members[JOINING] = Member(SimDisk(1 << 30), JOINING, [])
+    return cluster, leader, cluster.take_snapshot()
+
+
+def chunks(export: Export) -> Iterator[bytes]:
+    while chunk := export.read():
+        yield chunk
+
+
+def carried(cluster: Carrier, message: bytes, size: int = 100) -> Import:
+    """What the snapshot of that message came to at the newcomer, carried in pieces of some bytes."""
+    snapshot = Shard.snapshot_in(message)
+    assert snapshot is not None
+    leader, index, term, name = snapshot
+    export = cluster.exports[name]
+    assert (export.index, export.term) == (index, term)
+    assert export.size > 0
+    imported = cluster.members[JOINING].journal.begin_import(SHARD)
+    assert leader in PEERS
+    for chunk in chunks(export):
+        for start in range(0, len(chunk), size):
+            imported.receive(chunk[start : start + size])
+    assert imported.position == (index, term)
+    export.close()
+    return imported
+
+
+def wanted() -> list[str]:
+    settled = {*range(10), *range(20, 25)}
+    return [f"message {number}" for number in range(50) if number not in settled] + ["last"]
+
+
+def test_a_newcomer_comes_to_the_state_of_the_others_and_can_lead() -> None:
+    cluster, leader, message = joining()
+    newcomer = cluster.members[JOINING]
+    imported = carried(cluster, message)
+    assert not newcomer.shard.step(message), "only with its import"
+    with pytest.raises(ValueError, match="not finished"):
+        newcomer.shard.step_snapshot(message, imported)
+    imported.finish()
+    assert imported.finished
+    assert newcomer.shard.step_snapshot(message, imported)
+    leader.shard.report_snapshot(JOINING, True)
+    cluster.tick(20)
+    assert newcomer.shard.state_hash() == leader.shard.state_hash()
+    assert not newcomer.shard.step_snapshot(message, imported), "of no use twice"
+    assert leader.shard.propose_conf([("voter", JOINING)])
+    cluster.tick(4)
+    assert leader.shard.transfer_leader(JOINING)
+    cluster.tick(4)
+    assert cluster.leader() is newcomer
+    assert newcomer.bodies() == wanted()
+
+
+@pytest.mark.parametrize("stepped", [False, True])
+def test_a_newcomer_that_falls_starts_with_what_it_imported(stepped: bool) -> None:
+    cluster, leader, message = joining()
+    newcomer = cluster.members[JOINING]
+    imported = carried(cluster, message)
+    imported.finish()
+    if stepped:
+        assert newcomer.shard.step_snapshot(message, imported)
+        newcomer.sync()
+    newcomer = cluster.members[JOINING] = newcomer.crashed(5)
+    assert imported.position is not None
+    assert newcomer.shard.applied_index == imported.position[0]
+    assert newcomer.shard.conf() == leader.shard.conf()
+    leader.shard.report_snapshot(JOINING, False)
+    # The leader tries again, and is told that it is there already.
+    again = Shard.snapshot_in(cluster.take_snapshot())
+    assert again is not None
+    assert again[1] <= newcomer.shard.applied_index
+    leader.shard.report_snapshot(JOINING, True)
+    cluster.tick(20)
+    leader.publish("later")
+    cluster.settled(leader)
+    assert newcomer.shard.state_hash() == leader.shard.state_hash()
+    newcomer = cluster.members[JOINING] = newcomer.crashed(6)
+    cluster.tick(4)
+    assert newcomer.shard.state_hash() == leader.shard.state_hash()
+
+
+def test_cycles_and_an_import_do_not_hinder_each_other() -> None:
+    cluster, leader, message = joining()
+    newcomer = cluster.members[JOINING]
+    imported = carried(cluster, message)
+    assert newcomer.journal.begin_cycle([newcomer.shard], force=True)
+    newcomer.journal.step()
+    imported.finish()
+    assert not newcomer.journal.begin_cycle([newcomer.shard], force=True), "the shard is not there yet"
+    assert newcomer.shard.step_snapshot(message, imported)
+    newcomer.sync()
+    assert newcomer.journal.begin_cycle([newcomer.shard], force=True)
+    while newcomer.journal.step():
+        pass
+    assert newcomer.journal.receive_cycle([newcomer.shard]) is not None
+    newcomer = cluster.members[JOINING] = newcomer.crashed(9)
+    cluster.tick(20)
+    assert newcomer.shard.state_hash() == leader.shard.state_hash()
+
+
+def test_what_is_damaged_on_its_way_is_refused_with_its_place() -> None:
+    cluster, _, message = joining()
+    snapshot = Shard.snapshot_in(message)
+    assert snapshot is not None
+    export = cluster.exports[snapshot[3]]
+    stream = b"".join(chunks(export))
+    journal = cluster.members[JOINING].journal
+    bad = bytearray(stream)
+    bad[len(bad) // 2] ^= 4
+    imported = journal.begin_import(SHARD)
+    with pytest.raises(SnapshotRefused, match="checksum") as refused:
+        imported.receive(bytes(bad))
+    assert 0 < refused.value.position <= len(bad) // 2
+    assert "checksum" in refused.value.what
+    with pytest.raises(SnapshotRefused, match="over"):
+        imported.receive(b"x")
+    cut = journal.begin_import(SHARD)
+    cut.receive(stream[:-1])
+    with pytest.raises(SnapshotRefused, match="end has not come"):
+        cut.finish()
+    other = journal.begin_import(SHARD + 1)
+    with pytest.raises(SnapshotRefused, match="of group 3, not 4"):
+        other.receive(stream)
+    given_up = journal.begin_import(SHARD)
+    given_up.receive(stream)
+    given_up.abort()
+    with pytest.raises(SnapshotRefused):
+        given_up.finish()
+    assert given_up.received == len(stream)
+
+
+def test_an_export_is_closed_and_a_volatile_shard_has_none() -> None:
+    cluster, leader, _ = joining()
+    export = leader.shard.export()
+    assert export is not None
+    export.close()
+    export.close()
+    assert export.size == 0
+    with pytest.raises(ValueError, match="closed"):
+        export.read()
+    with pytest.raises(ValueError, match="volatile"):
+        Shard.volatile(1, 1, 1).export()
+    other = cluster.members[JOINING].journal.begin_import(SHARD + 1)
+    with pytest.raises(ValueError, match="another shard"):
+        leader.shard.step_snapshot(b"", other)
