@@ -58,6 +58,7 @@ pub mod segment_format;
 pub mod segment_numbers;
 pub mod segment_writer;
 pub mod shard;
+pub mod shard_open;
 pub mod shard_ready;
 pub mod shard_retained;
 pub mod shard_state;

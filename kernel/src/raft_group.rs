@@ -73,6 +73,8 @@ struct Group {
     recorded: HardState,
     /// Peers that were sent a snapshot, and for how many ticks.
     snapshots_sent: BTreeMap<u64, u32>,
+    /// A leader's: for how many ticks each peer was not heard from.
+    silent: BTreeMap<u64, usize>,
 }
 
 /// One Raft group of this node.
@@ -105,12 +107,18 @@ impl RaftGroup {
             commit: boot.commit,
             ..raft::eraftpb::HardState::default()
         };
+        let whole = options.tail.first().is_some_and(|entry| entry.index == 1)
+            && options.tail.iter().all(|e| e.kind == entry_kind::NORMAL);
         let mut tail = options.tail.into_iter();
-        // Its term is all that is needed of the first one.
-        let base = tail.next().map_or(options.applied, |entry| Position {
-            index: entry.index,
-            term: entry.term,
-        });
+        let base = if whole {
+            Position::default()
+        } else {
+            // Its term is all that is needed of the first one.
+            tail.next().map_or(options.applied, |entry| Position {
+                index: entry.index,
+                term: entry.term,
+            })
+        };
         let mut log = RaftLog::new(base, options.conf.to_state(), hard_state);
         for entry in tail {
             log.append(entry.index, entry.term, entry.kind, entry.data);
@@ -137,6 +145,7 @@ impl RaftGroup {
             conf_entries: VecDeque::new(),
             recorded: boot,
             snapshots_sent: BTreeMap::new(),
+            silent: BTreeMap::new(),
         };
         group.draw_election_timeout();
         Ok(Self { group, dead: None })

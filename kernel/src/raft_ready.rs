@@ -165,17 +165,17 @@ pub struct Ready {
 pub struct PeerProgress {
     pub peer: u64,
     pub matched: u64,
-    /// Heard from within an election timeout.
+    /// Heard from within about an election timeout.
     pub active: bool,
     pub snapshot_pending: bool,
 }
 
 impl PeerProgress {
-    pub(crate) fn of((peer, progress): (&u64, &Progress)) -> Self {
+    pub(crate) fn of(peer: u64, progress: &Progress, active: bool) -> Self {
         Self {
-            peer: *peer,
+            peer,
             matched: progress.matched,
-            active: progress.recent_active,
+            active,
             snapshot_pending: progress.state == ProgressState::Snapshot,
         }
     }

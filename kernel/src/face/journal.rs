@@ -17,14 +17,12 @@ use crate::face::sim_disk::PySimDisk;
 use crate::file_header::{Identity, REMEDY_COPY};
 use crate::journal::JournalState;
 use crate::journal_driver::JournalHandle;
-use crate::raft_conf::Conf;
-use crate::raft_log::TAIL_SIZE_MAX;
 use crate::real_disk::RealDisk;
-use crate::shard::{replay, Restored, Shard};
+use crate::shard::{replay, Shard};
+use crate::shard_open::{open_shard, ShardOptions};
 use crate::shard_state::{Changes, ShardState};
 use crate::store::{Opened, Pressure, Store, StoreOptions};
 use crate::store_open::RecoveredGroup;
-use crate::wave::Sender;
 
 create_exception!(kernel, Damage, PyException);
 
@@ -89,63 +87,11 @@ impl PyJournal {
         })
     }
 
-    /// A shard with what the journal holds of it. `voters`: what it is founded with if that is nothing, empty to
-    /// join a group; None: this node alone, whose host has no peers.
-    pub fn restore_shard(
-        &self,
-        id: u32,
-        incarnation: u64,
-        seed: u64,
-        cache_budget: usize,
-        voters: Option<Vec<u64>>,
-    ) -> PyResult<Shard> {
+    /// A shard with what the journal holds of it.
+    pub fn open_shard(&self, options: ShardOptions) -> PyResult<Shard> {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let recovered = groups.remove(&id).unwrap_or_default();
-        let applied = recovered.state.applied_index;
-        let tail_size = if voters.is_some() { TAIL_SIZE_MAX } else { 0 };
-        let mut next = self.handle().with(|journal| {
-            let log = journal.index().group(id)?;
-            let tail = || log.tail_from(applied, tail_size as u64);
-            (!log.is_empty()).then(|| log.first_index().max(tail()))
-        });
-        let knows_nothing = next.is_none();
-        let mut read = Vec::new().into_iter();
-        let handle = self.handle();
-        let entries = std::iter::from_fn(|| loop {
-            if let Some(entry) = read.next() {
-                return Some(Ok(entry));
-            }
-            let first = next?;
-            match handle.read_entries(id, first, RESTORE_READ_SIZE) {
-                Ok(entries) if entries.is_empty() => return None,
-                Ok(entries) => {
-                    next = entries.last().map(|entry| entry.index + 1);
-                    read = entries.into_iter();
-                }
-                Err(error) => {
-                    next = None;
-                    return Some(Err(store_error(error).to_string()));
-                }
-            }
-        });
-        let peer = self.store.identity().peer;
-        let is_replica = voters.is_some();
-        let founded = voters.filter(|voters| !voters.is_empty() || knows_nothing);
-        let start = Restored {
-            conf: if recovered.conf.is_empty() {
-                Conf::of_voters(&founded.unwrap_or_else(|| vec![peer]))
-            } else {
-                Conf::decode(&recovered.conf).map_err(senseless)?
-            },
-            state: recovered.state,
-            hard_state: recovered.hard_state,
-            is_replica,
-        };
-        let sender = Sender { peer, incarnation };
-        let shard = Shard::restore(id, sender, start, entries, seed, cache_budget);
-        let mut shard = shard.map_err(senseless)?;
-        shard.sealed_through = self.store.sealed_through(id);
-        Ok(shard)
+        let recovered = groups.remove(&options.id).unwrap_or_default();
+        open_shard(&self.store, recovered, options).map_err(store_error)
     }
 
     /// What the newest checkpoint, if the journal does not reach back to the first entry, and the

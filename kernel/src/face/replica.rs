@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use crate::face::shard::PyShard;
@@ -51,8 +52,9 @@ fn role_name(role: Role) -> &'static str {
 #[pymethods]
 impl PyShard {
     /// A peer's message; false: refused, nothing was done. One with a snapshot is always refused here.
-    fn step(&self, message: &[u8]) -> PyResult<bool> {
-        let message = Bytes::copy_from_slice(message);
+    fn step(&self, message: PyBackedBytes) -> PyResult<bool> {
+        // Its entries stay slices of it.
+        let message = Bytes::from_owner(message);
         self.ask(|shard| shard.step(&message))
     }
 

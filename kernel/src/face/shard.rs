@@ -17,6 +17,7 @@ use crate::group_record::GroupRecord;
 use crate::raft_group::GroupError;
 use crate::raft_ready::SnapshotMark;
 use crate::shard::{Asked, Shard};
+use crate::shard_open::ShardOptions;
 use crate::shard_ready::Taken;
 use crate::shard_state::ShardState;
 use crate::store::Store;
@@ -53,6 +54,11 @@ impl PyShard {
             shard: Mutex::new(shard),
             store,
         }
+    }
+
+    fn opened(journal: &PyJournal, options: ShardOptions) -> PyResult<Self> {
+        let shard = journal.open_shard(options)?;
+        Ok(Self::new(shard, Some(journal.store().clone())))
     }
 
     /// What the shard must have written goes to its journal.
@@ -151,8 +157,16 @@ impl PyShard {
         seed: u64,
         cache_size_max: usize,
     ) -> PyResult<Self> {
-        let shard = journal.restore_shard(id, incarnation, seed, cache_size_max, None)?;
-        Ok(Self::new(shard, Some(journal.store().clone())))
+        Self::opened(
+            journal,
+            ShardOptions {
+                id,
+                incarnation,
+                seed,
+                cache_size_max,
+                voters: None,
+            },
+        )
     }
 
     /// A replica of a group, as the journal has it. `voters`: the configuration of a group that the store knows
@@ -167,8 +181,16 @@ impl PyShard {
         cache_size_max: usize,
         voters: Vec<u64>,
     ) -> PyResult<Self> {
-        let shard = journal.restore_shard(id, incarnation, seed, cache_size_max, Some(voters))?;
-        Ok(Self::new(shard, Some(journal.store().clone())))
+        Self::opened(
+            journal,
+            ShardOptions {
+                id,
+                incarnation,
+                seed,
+                cache_size_max,
+                voters: Some(voters),
+            },
+        )
     }
 
     #[getter]

@@ -111,13 +111,37 @@ impl Group {
 
     pub(super) fn tick(&mut self) -> bool {
         if self.is_leading() {
+            self.note_silence();
             self.raw.tick();
             self.give_up_lost_snapshots();
             self.leave_joint_conf();
-        } else if self.may_campaign() && self.raw.tick() {
-            self.campaigns += 1;
+        } else {
+            self.silent.clear();
+            if self.may_campaign() && self.raw.tick() {
+                self.campaigns += 1;
+            }
         }
         self.raw.has_ready()
+    }
+
+    /// The crate forgets at each of its checks who was heard from, until they are heard again.
+    fn note_silence(&mut self) {
+        let peers = self.raw.raft.prs();
+        self.silent.retain(|peer, _| peers.get(*peer).is_some());
+        for (peer, progress) in peers.iter() {
+            let ticks = self.silent.entry(*peer).or_default();
+            *ticks = if progress.recent_active {
+                0
+            } else {
+                *ticks + 1
+            };
+        }
+    }
+
+    /// Heard from within about an election timeout.
+    fn is_active(&self, peer: u64, progress: &Progress) -> bool {
+        let ticks = self.silent.get(&peer).copied().unwrap_or(0);
+        progress.recent_active || ticks <= self.raw.raft.election_timeout()
     }
 
     /// A lost snapshot leaves its peer without entries until somebody says so.
@@ -322,13 +346,13 @@ impl Group {
                 .map_err(|_| GroupError::Refused("a committed change that can't be"))?;
             self.conf_entries.pop_front();
             self.raw.advance_apply_to(applied_through);
+            // A newcomer knows no voters, so it may not follow the log from its beginning: without the
+            // first entry it is sent a snapshot, which names them.
+            self.raw.mut_store().compact(1);
             self.stop_leading_if_removed();
         }
         self.raw.advance_apply_to(index);
         self.raw.mut_store().note_applied(index);
-        // A newcomer knows no voters, so it may not follow the log from its beginning: without the
-        // first entry it is sent a snapshot, which names them.
-        self.raw.mut_store().compact(index.min(1));
         Ok(())
     }
 
@@ -341,7 +365,8 @@ impl Group {
         }
         let mut matched = applied;
         if self.is_leading() {
-            let active = raft.prs().iter().filter(|(_, peer)| peer.recent_active);
+            let peers = raft.prs().iter();
+            let active = peers.filter(|(peer, progress)| self.is_active(**peer, progress));
             matched = active
                 .map(|(_, peer)| peer.matched)
                 .min()
@@ -457,7 +482,10 @@ impl Group {
         let raft = &self.raw.raft;
         let mut progress: Vec<PeerProgress> = Vec::new();
         if self.is_leading() {
-            progress = raft.prs().iter().map(PeerProgress::of).collect();
+            let of = |(peer, progress): (&u64, &Progress)| {
+                PeerProgress::of(*peer, progress, self.is_active(*peer, progress))
+            };
+            progress = raft.prs().iter().map(of).collect();
             progress.sort_unstable_by_key(|progress| progress.peer);
         }
         Status {

@@ -13,6 +13,9 @@ use crate::raft_options::GroupOptions;
 use crate::shard_state::{Changes, ShardState};
 use crate::wave::{Sender, Wave};
 
+/// Of a leader's clock, against an election's ten.
+const HEARTBEAT_TICKS: usize = 2;
+
 /// What a shard starts from.
 #[derive(Debug, Default)]
 pub struct Restored {
@@ -100,6 +103,7 @@ impl Shard {
             hard_state,
             entries: rest,
             tail: tail.entries.into(),
+            heartbeat_ticks: HEARTBEAT_TICKS,
             ..GroupOptions::new(sender.peer, id, &[], seed)
         };
         let group = RaftGroup::new(options).map_err(|error| format!("shard {id}: {error:?}"))?;
