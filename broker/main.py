@@ -23,6 +23,8 @@ from broker.config.schema import AmqpListener, HttpListener, MqttListener, Stomp
 
 if TYPE_CHECKING:
     from broker.admin.metrics import Sources
+    from broker.cluster.assembly import CoreSettings
+    from broker.clustered import ClusteredNode
     from broker.config.schema import Listener
     from broker.server.buffers import Buffers
     from broker.server.figures import ServerFigures
@@ -78,6 +80,7 @@ def run(config: Config) -> int:
     """Serves until it is told to stop."""
     import trio
 
+    from broker.clustered import ClusterUnavailable
     from broker.core.back import MetadataMissing
     from broker.logging import configure
     from broker.server.listener import AddressUnavailable
@@ -88,7 +91,7 @@ def run(config: Config) -> int:
     problems: list[str] = []
     try:
         trio.run(serve_node, config, Path(config.broker.storage.log_dir).resolve())
-    except* (AddressUnavailable, Damage, DirectoryInUse, MetadataMissing, OSError) as group:
+    except* (AddressUnavailable, ClusterUnavailable, Damage, DirectoryInUse, MetadataMissing, OSError) as group:
         problems += [str(error) for error in leaves(group)]
     for problem in problems:
         print(f"dragoman: {problem}", file=sys.stderr)
@@ -106,6 +109,7 @@ async def serve_node(config: Config, data: Path) -> None:
     import trio
 
     from broker.cli.banner import banner
+    from broker.clustered import open_clustered
     from broker.server.admission import ConnectionLimits
     from broker.server.buffers import Buffers
     from broker.server.figures import ServerFigures
@@ -117,9 +121,18 @@ async def serve_node(config: Config, data: Path) -> None:
     limits = config.broker.limits
     counters, figures = Counters(), ServerFigures()
     buffers = Buffers(limits.memory.connection_input, limits.memory.connection_output)
-    node = await open_node(data, node_settings(config), counters)
+    clustered = None
+    if config.cluster.listen:
+        clustered, stored = await open_clustered(data, config.cluster, config.broker.storage.journal_file_size)
+    node = clustered or await open_node(data, node_settings(config), counters)
     try:
         async with trio.open_nursery() as keeping:
+            begun = None
+            if clustered is not None:
+                keeping.start_soon(clustered.transport.run)
+                await clustered.come_in(stored, core_settings(config), counters)
+                keeping.start_soon(clustered.tick)
+                begun = clustered.receive_ring
             keeping.start_soon(keep_house, node)
             async with trio.open_nursery() as nursery:
                 serving = await nursery.start(
@@ -136,6 +149,7 @@ async def serve_node(config: Config, data: Path) -> None:
                         ),
                         buffers=buffers,
                         figures=figures,
+                        begun=begun or nothing,
                     )
                 )
                 _keep_what_is_loaded()
@@ -159,6 +173,27 @@ def _keep_what_is_loaded() -> None:
     gc.set_threshold(YOUNG_OBJECTS_MAX, 20, 100)
 
 
+def nothing(ring: Callable[[], None]) -> None:
+    """A node alone asks for no rounds."""
+
+
+def core_settings(config: Config) -> CoreSettings:
+    """Of a node in a cluster."""
+    from broker.cluster.assembly import CoreSettings
+
+    settings = node_settings(config)
+    return CoreSettings(
+        shards=settings.shards,
+        cache_size_max=settings.cache_size_max,
+        volatile_size_max=settings.volatile_size_max,
+        replication_factor=config.cluster.replication_factor,
+        first_user=settings.first_user,
+        first_password=settings.first_password,
+        version=settings.version,
+        clients=settings.clients,
+    )
+
+
 def node_settings(config: Config) -> NodeSettings:
     from broker.core.back import ClientSettings
     from broker.core.retained import RetainedLimits
@@ -180,7 +215,7 @@ def node_settings(config: Config) -> NodeSettings:
     )
 
 
-def sources(node: Node, counters: Counters, buffers: Buffers, figures: ServerFigures) -> Sources:
+def sources(node: Node | ClusteredNode, counters: Counters, buffers: Buffers, figures: ServerFigures) -> Sources:
     """Where metrics come from."""
     from broker.admin.metrics import Sources
 
@@ -189,7 +224,7 @@ def sources(node: Node, counters: Counters, buffers: Buffers, figures: ServerFig
     return Sources(node.broker, node.journal, counters, accounts, lambda: figures.adapters(), times, VERSION)
 
 
-def endpoints(config: Config, node: Node, shown: Sources, figures: ServerFigures) -> list[Endpoint]:
+def endpoints(config: Config, node: Node | ClusteredNode, shown: Sources, figures: ServerFigures) -> list[Endpoint]:
     """Where to listen, and what is spoken there."""
     from broker.server.connection import Opened, Peer
     from broker.server.listener import Endpoint

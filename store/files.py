@@ -25,6 +25,24 @@ class DataDirectory:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
 
+    def next_incarnation(self, now: int) -> int:
+        """A number for this start, above all earlier ones whatever the clock does: ``now``, if it is."""
+        path = self.path / "incarnation"
+        last = int(path.read_text()) if path.exists() else 0
+        number = max(now, last + 1)
+        new = path.with_suffix(".new")
+        with new.open("w") as file:
+            file.write(f"{number}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        return number
+
     def open_journal(self, file_size: int) -> Journal:
         """The directory's journal, locked until it is closed.
 

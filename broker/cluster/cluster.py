@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from random import Random
 from typing import Any
 
 import msgspec
@@ -17,10 +16,10 @@ import structlog
 from broker.cluster.formation import Formation, Step
 from broker.cluster.frame import Frame
 from broker.cluster.frame_kinds import Channel, Kind
-from broker.cluster.hello import FRESH, Identity, PeerInfo, Terms
+from broker.cluster.hello import FRESH, Identity, PeerInfo
 from broker.cluster.member_words import Join, Joined, Lead, Refusing, ShardStatus
 from broker.cluster.membership import Membership
-from broker.cluster.peers import Peers
+from broker.cluster.peers import Peers, Receiver
 from broker.cluster.replication import TICK_S, Replication
 from broker.cluster.words import Word, WordCodec
 from broker.core.broker import Broker
@@ -55,17 +54,19 @@ class Cluster:
 
     def __init__(
         self,
-        terms: Terms,
+        identity: Identity,
         settings: ClusterSettings,
-        random: Random,
-        draw_nonce: Callable[[], bytes],
+        make_peers: Callable[[Receiver], Peers],
         now: float,
     ) -> None:
-        self.identity: Identity = terms.identity
+        """``make_peers``: the node's links, whose ticks are the edge's."""
+        self.identity = identity
         self.settings = settings
-        self.peers = Peers(terms, self, random, draw_nonce, list, now)
+        self.peers = make_peers(self)
         self.peers.set_addresses(settings.addresses, now)
-        self.place = Place.SEEKING if terms.identity.cluster_id == FRESH else Place.MEMBER
+        self.flushed: Callable[[], None] = lambda: None
+        """What was sent is to leave."""
+        self.place = Place.SEEKING if identity.cluster_id == FRESH else Place.MEMBER
         self.joined: Joined | None = None
         """What a fresh node was told when it was taken in."""
         self.seen: dict[int, PeerInfo] = {}
@@ -74,7 +75,7 @@ class Cluster:
         self.replication: Replication | None = None
         self._broker: Broker | None = None
         self._up: dict[int, PeerInfo] = {}
-        self._formation = Formation(terms.identity.peer, settings.addresses)
+        self._formation = Formation(identity.peer, settings.addresses)
         self._codec = WordCodec()
         self._ticked_at = self._now = now
         self._addresses: tuple[str, ...] = settings.addresses
@@ -126,7 +127,6 @@ class Cluster:
         """It says that the node is alive."""
 
     def peer_up(self, info: PeerInfo) -> None:
-        log.info("node up", node=info.node_name, peer=f"{info.peer:016x}")
         self._up[info.peer] = info
         self._admit(info)
 
@@ -141,7 +141,6 @@ class Cluster:
             self.membership.receive_peer_up(info.peer)
 
     def peer_down(self, info: PeerInfo) -> None:
-        log.warning("node down", node=info.node_name, peer=f"{info.peer:016x}")
         self._up.pop(info.peer, None)
         if self.forwarding is not None and self.membership is not None:
             self.forwarding.receive_peer_down(info.peer)
@@ -163,9 +162,9 @@ class Cluster:
     def tick(self, now: float) -> None:
         """Called every ``TICK_S`` or so; a step of the core follows."""
         self._now = now
-        self.peers.tick(now)
         if self._broker is None:
             self._seek(now)
+            self.flushed()
             return
         assert self.replication is not None
         assert self.membership is not None
@@ -182,6 +181,7 @@ class Cluster:
         self._now = now
         if self.replication is not None:
             self.replication.flush()
+        self.flushed()
 
     def _follow_addresses(self, now: float) -> None:
         """Members are dialed where their rows say."""

@@ -28,6 +28,11 @@ class Address(msgspec.Struct, frozen=True):
         return self.host == "localhost" if ip is None else ip.is_loopback
 
     @property
+    def is_name(self) -> bool:
+        """It is to be looked up, and may stand for several machines."""
+        return self._ip() is None
+
+    @property
     def wildcard(self) -> bool:
         """All addresses of this machine: to listen at, not to be found at."""
         ip = self._ip()

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import trio
 
-from broker.server.node import Node
+from kernel import Shard
+from kernel.journal import Journal
 
 PERIOD_S = 0.05
 """A journal file lasts 0.2 s at the disk's full speed; what is left over a round's time is not."""
 
 
-async def keep_house(node: Node) -> None:
+class Housed(Protocol):
+    """A node, as far as its store goes."""
+
+    journal: Journal
+    kernels: list[Shard]
+
+
+async def keep_house(node: Housed) -> None:
     """Starts a cycle when the journal wants one, and takes in the one that finished.  Never returns.
 
     The work is done by the store's own thread, from frozen copies; here only copies are handed over.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -61,9 +61,12 @@ async def serve(
     limits: ConnectionLimits | None = None,
     buffers: Buffers | None = None,
     figures: ServerFigures | None = None,
+    begun: Callable[[Callable[[], None]], None] = lambda ring: None,
     task_status: trio.TaskStatus[Serving] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serves ``core``, which has begun, until SIGTERM or SIGINT; then says goodbye and writes what was taken in.
+
+    ``begun`` is told how to ask for a round.
 
     Returns with every connection closed and the journal synced; its clean close is the caller's.  Raises
     AddressUnavailable before anything else happens.
@@ -76,6 +79,7 @@ async def serve(
     figures = figures or ServerFigures()
     figures.adapters = lambda: [connection.adapter for connection in engine.connections.values()]
     engine.watch(journal.fileno(), engine.receive_journal)
+    begun(engine.ring)
     names = [each.getsockname() for each in listening]
     serving = Serving([(e.name, name[0], name[1]) for e, name in zip(endpoints, names, strict=True)])
     listeners = [Listener(endpoint, each, engine) for endpoint, each in zip(endpoints, listening, strict=True)]

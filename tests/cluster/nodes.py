@@ -7,6 +7,7 @@ from random import Random
 from broker.cluster.assembly import CoreSettings, assemble, found, look_for_place, open_meta
 from broker.cluster.cluster import Cluster, ClusterSettings, Place
 from broker.cluster.hello import FRESH, Identity, Secret, Terms
+from broker.cluster.peers import Peers
 from broker.core.broker import Broker
 from broker.core.session import Session
 from broker.core.users import DEFAULT_PASSWORD, DEFAULT_USER, founding_commands
@@ -51,7 +52,13 @@ class ClusterNode:
         place = self.stored.place(peer)
         identity = Identity(peer, incarnation, FRESH if place is None else place[0], "test", name, f"{name}:7000")
         terms = Terms(identity, Secret(SECRET), False, 1, 1, ())
-        self.cluster = Cluster(terms, ClusterSettings(peers), self.random, lambda: self.random.randbytes(32), wire.now)
+        draw = self.random.randbytes
+        self.cluster = Cluster(
+            identity,
+            ClusterSettings(peers),
+            lambda receiver: Peers(terms, receiver, self.random, lambda: draw(32), list, wire.now),
+            wire.now,
+        )
         self.broker: Broker | None = None
         self.kernels: list[KernelShard] = []
         self.founded = False

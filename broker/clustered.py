@@ -1,0 +1,216 @@
+"""A node of a cluster, at work: its directory, its links, its core, and the way there.
+
+Beside ``main.py`` it is the only one that knows the cluster, the server and the configuration.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+import trio
+
+from broker.cluster.assembly import CoreSettings, Stored, assemble, found, look_for_place, open_meta
+from broker.cluster.cluster import Cluster, ClusterSettings, Place
+from broker.cluster.hello import FEATURES, FRESH, VERSION_MAX, VERSION_MIN, Identity, Secret, Terms
+from broker.cluster.peers import Peers, Receiver
+from broker.cluster.tls import TlsFiles, TlsUnusable, load_tls
+from broker.cluster.transport import AddressUnavailable, Transport, listen, resolve
+from broker.config.addresses import CLUSTER_PORT, parse_address
+from broker.config.cluster_secret import read_secret
+from broker.config.problem import ConfigError
+from broker.config.schema import Cluster as ClusterSection
+from broker.core.broker import Broker
+from broker.core.replicated_shard import ReplicatedShard
+from broker.server.serve import now_ms
+from kernel import Counters
+from kernel import Shard as KernelShard
+from kernel.journal import Journal
+from store.files import DataDirectory
+
+log = structlog.get_logger()
+
+
+class ClusterUnavailable(Exception):
+    """The node can't take part in a cluster as it is configured; says why."""
+
+
+STARTING_TURN_S = 0.005
+"""Between two rounds while the node finds its cluster; afterwards the server makes them."""
+TICK_S = 0.05
+WAITING_LINE_S = 10.0
+"""After which somebody who waits for a cluster is told again what for."""
+
+
+class ClusteredNode:
+    """One node's core over its data directory, and its links to the others."""
+
+    def __init__(self, directory: DataDirectory, journal: Journal, cluster: Cluster, transport: Transport) -> None:
+        self.directory = directory
+        self.journal = journal
+        self.cluster = cluster
+        self.transport = transport
+        self.kernels: list[KernelShard] = []
+        """The logged shards, the meta shard first."""
+        self._broker: Broker | None = None
+        self._ring: Callable[[], None] = lambda: None
+
+    @property
+    def broker(self) -> Broker:
+        assert self._broker is not None, "it has come in"
+        return self._broker
+
+    def why_not_ready(self) -> str | None:
+        """Why clients can't be served at present, if they can't."""
+        if self._broker is None:
+            return self.cluster.why_waiting()
+        for shard in self._broker.back.shards:
+            if isinstance(shard, ReplicatedShard) and not shard.reachable and shard.logged:
+                return f"shard {shard.id} has no leader that can be reached"
+        return self._broker.alarm
+
+    def close(self) -> None:
+        """All that was submitted is written, the journal is marked as closed cleanly, the directory let go."""
+        self.journal.close()
+
+    # ---- coming in
+
+    async def come_in(self, stored: Stored, settings: CoreSettings, counters: Counters) -> None:
+        """Finds the cluster, or founds it; returns once there is a core that knows the topology."""
+        place = stored.place(self.journal.peer)
+        if place is not None:
+            self._assemble(stored, place[1], place[2], [], settings, counters)
+        founding = False
+        told_at = -WAITING_LINE_S
+        while not self._has_come_in():
+            now = trio.current_time()
+            self._turn(now)
+            if self._broker is None:
+                if now >= told_at + WAITING_LINE_S and self.cluster.place is Place.SEEKING:
+                    told_at = now
+                    log.info("looking for a cluster", waiting=self.cluster.why_waiting())
+                founding = self._take_place(stored, settings, counters, now)
+            elif founding and self.broker.back.meta_shard.leading:
+                founding = False
+                found(self.cluster, self.broker, settings, settings.shards)
+            if self._broker is not None and self.cluster.place is Place.FOUNDER:
+                look_for_place(self.cluster, self.broker, now)
+            await trio.sleep(STARTING_TURN_S)
+
+    def _has_come_in(self) -> bool:
+        return self._broker is not None and self._broker.founded and self.cluster.place is Place.MEMBER
+
+    def _take_place(self, stored: Stored, settings: CoreSettings, counters: Counters, now: float) -> bool:
+        """Whether it founds."""
+        cluster = self.cluster
+        if cluster.place is Place.FOUNDER:
+            log.info("founding the cluster", name=cluster.identity.cluster_name)
+            self._assemble(stored, 1, settings.shards, [self.journal.peer], settings, counters)
+            return True
+        if cluster.place is Place.JOINED:
+            assert cluster.joined is not None
+            log.info("taken in", cluster=cluster.identity.cluster_name, number=cluster.joined.number)
+            self._assemble(stored, cluster.joined.number, cluster.joined.shard_count, [], settings, counters)
+            cluster.receive_place(cluster.joined.cluster_id, now)
+        return False
+
+    def _assemble(
+        self,
+        stored: Stored,
+        number: int,
+        shard_count: int,
+        voters: list[int],
+        settings: CoreSettings,
+        counters: Counters,
+    ) -> None:
+        self._broker, self.kernels = assemble(
+            self.cluster,
+            self.journal,
+            stored,
+            number,
+            shard_count,
+            voters,
+            settings,
+            os.urandom,
+            lambda: dict(counters.values()),
+        )
+
+    def _turn(self, now: float) -> None:
+        """A round of one that serves nobody yet."""
+        self.cluster.tick(now)
+        if self._broker is not None:
+            state, why = self.journal.state
+            if state == "poisoned":
+                raise OSError(why)
+            self._broker.receive_synced(self.journal.synced)
+            self._broker.step(now, now_ms())
+
+    # ---- at work
+
+    def receive_ring(self, ring: Callable[[], None]) -> None:
+        """The server is there, and makes rounds when it is asked to."""
+        self._ring = ring
+
+    def ring(self) -> None:
+        self._ring()
+
+    async def tick(self) -> None:
+        """Time for the cluster.  Never returns."""
+        while True:
+            await trio.sleep(TICK_S)
+            self.cluster.tick(trio.current_time())
+            self._ring()
+
+
+async def open_clustered(path: Path, section: ClusterSection, journal_file_size: int) -> tuple[ClusteredNode, Stored]:
+    """Opens or makes the directory, and listens to other nodes.
+
+    Raises store.files.DirectoryInUse, kernel.journal.Damage, OSError or ClusterUnavailable.
+    """
+    where = parse_address(section.listen, CLUSTER_PORT)
+    files = section.tls
+    try:
+        secret = read_secret(section)
+        tls = load_tls(TlsFiles(files.ca_file, files.cert_file, files.key_file)) if files.ca_file else None
+        listeners = await listen(where.host, where.port)
+    except (ConfigError, TlsUnusable, AddressUnavailable) as error:
+        raise ClusterUnavailable(str(error)) from error
+    directory = DataDirectory(path)
+    journal = directory.open_journal(journal_file_size)
+    journal.start_driver()
+    incarnation = directory.next_incarnation(time.time_ns())
+    seed = random.SystemRandom().getrandbits(63)
+    stored = open_meta(journal, incarnation, CoreSettings(), seed)
+    place = stored.place(journal.peer)
+    address = str(parse_address(section.advertise or section.listen, CLUSTER_PORT))
+    cluster_id = FRESH if place is None else place[0]
+    identity = Identity(journal.peer, incarnation, cluster_id, section.cluster_name, section.name_of_node, address)
+    terms = Terms(identity, Secret(secret), not secret, VERSION_MIN, VERSION_MAX, FEATURES)
+    settings = ClusterSettings(tuple(await addresses_of(section)), section.zone, section.replace_dead_after)
+    made: list[Transport] = []
+
+    def make_peers(receiver: Receiver) -> Peers:
+        made.append(Transport(terms, listeners, receiver, list, ring, random.Random(seed), tls))
+        return made[0].peers
+
+    def ring() -> None:
+        node.ring()
+
+    cluster = Cluster(identity, settings, make_peers, trio.current_time())
+    cluster.flushed = made[0].flush
+    node = ClusteredNode(directory, journal, cluster, made[0])
+    return node, stored
+
+
+async def addresses_of(section: ClusterSection) -> list[str]:
+    """Of the other nodes; a name that stands for several addresses is several nodes."""
+    addresses: list[str] = []
+    for text in section.peers:
+        address = parse_address(text, CLUSTER_PORT)
+        found = await resolve(str(address)) if address.is_name else []
+        addresses += found or [str(address)]  # one that is not known yet is looked up again when it is dialed
+    return list(dict.fromkeys(addresses))
