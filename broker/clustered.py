@@ -18,6 +18,7 @@ from broker.cluster.assembly import CoreSettings, Stored, assemble, found, look_
 from broker.cluster.cluster import Cluster, ClusterSettings, Place
 from broker.cluster.hello import FEATURES, FRESH, VERSION_MAX, VERSION_MIN, Identity, Secret, Terms
 from broker.cluster.peers import Peers, Receiver
+from broker.cluster.snapshots import Job
 from broker.cluster.tls import TlsFiles, TlsUnusable, load_tls
 from broker.cluster.transport import AddressUnavailable, Transport, listen, resolve
 from broker.config.addresses import CLUSTER_PORT, parse_address
@@ -56,6 +57,7 @@ class ClusteredNode:
         self.transport = transport
         self.kernels: list[KernelShard] = []
         """The logged shards, the meta shard first."""
+        self._nursery: trio.Nursery | None = None
         self._broker: Broker | None = None
         self._ring: Callable[[], None] = lambda: None
 
@@ -79,8 +81,13 @@ class ClusteredNode:
 
     # ---- coming in
 
-    async def come_in(self, stored: Stored, settings: CoreSettings, counters: Counters) -> None:
-        """Finds the cluster, or founds it; returns once there is a core that knows the topology."""
+    async def come_in(self, nursery: trio.Nursery, stored: Stored, settings: CoreSettings, counters: Counters) -> None:
+        """Finds the cluster, or founds it; returns once there is a core that knows the topology.
+
+        ``nursery``: for what goes on behind the rounds.
+        """
+        self._nursery = nursery
+        nursery.start_soon(self.transport.run)
         place = stored.place(self.journal.peer)
         if place is not None:
             self._assemble(stored, place[1], place[2], [], settings, counters)
@@ -148,6 +155,17 @@ class ClusteredNode:
                 raise OSError(why)
             self._broker.receive_synced(self.journal.synced)
             self._broker.step(now, now_ms())
+        self._begin_jobs()
+
+    def _begin_jobs(self) -> None:
+        if self._nursery is not None:
+            for job in self.cluster.take_jobs():
+                self._nursery.start_soon(self._carry_out, job)
+
+    async def _carry_out(self, job: Job) -> None:
+        job.done(await trio.to_thread.run_sync(job.run))
+        self._begin_jobs()
+        self._ring()
 
     # ---- at work
 
@@ -156,6 +174,8 @@ class ClusteredNode:
         self._ring = ring
 
     def ring(self) -> None:
+        """The links brought something."""
+        self._begin_jobs()
         self._ring()
 
     async def tick(self) -> None:
@@ -163,6 +183,7 @@ class ClusteredNode:
         while True:
             await trio.sleep(TICK_S)
             self.cluster.tick(trio.current_time())
+            self._begin_jobs()
             self._ring()
 
 

@@ -129,8 +129,7 @@ async def serve_node(config: Config, data: Path) -> None:
         async with trio.open_nursery() as keeping:
             begun = None
             if clustered is not None:
-                keeping.start_soon(clustered.transport.run)
-                await clustered.come_in(stored, core_settings(config), counters)
+                await clustered.come_in(keeping, stored, core_settings(config), counters)
                 keeping.start_soon(clustered.tick)
                 begun = clustered.receive_ring
             keeping.start_soon(keep_house, node)

@@ -105,7 +105,7 @@ def assemble(
         number,
     )
     broker.replay()
-    cluster.begin(broker, shards)
+    cluster.begin(broker, shards, journal.begin_import)
     if list(voters) == [peer]:
         for kernel in kernels:
             kernel.campaign()

@@ -21,6 +21,7 @@ from broker.cluster.member_words import Join, Joined, Lead, Refusing, ShardStatu
 from broker.cluster.membership import Membership
 from broker.cluster.peers import Peers, Receiver
 from broker.cluster.replication import TICK_S, Replication
+from broker.cluster.snapshots import Job
 from broker.cluster.words import Word, WordCodec
 from broker.core.broker import Broker
 from broker.core.forwarding import Forwarding
@@ -28,6 +29,7 @@ from broker.core.outcomes import Outcome, Refused
 from broker.core.replicated_shard import ReplicatedShard
 from broker.core.topology_commands import PutNode
 from broker.model.names import NO_PEER, PeerId
+from kernel.journal import Import as StoreImport
 
 log = structlog.get_logger()
 
@@ -80,10 +82,12 @@ class Cluster:
         self._ticked_at = self._now = now
         self._addresses: tuple[str, ...] = settings.addresses
 
-    def begin(self, broker: Broker, shards: Sequence[ReplicatedShard]) -> None:
-        """Its core: ``shards``, the meta shard first."""
+    def begin(
+        self, broker: Broker, shards: Sequence[ReplicatedShard], begin_import: Callable[[int], StoreImport]
+    ) -> None:
+        """Its core: ``shards``, the meta shard first; ``begin_import`` of the store, for a shard's snapshot."""
         self._broker = broker
-        self.replication = Replication(shards, self.peers, self.identity.peer)
+        self.replication = Replication(shards, self.peers, self.identity.peer, begin_import)
         self.forwarding = broker.join(shards, self._send)
         self.membership = Membership(
             broker.back,
@@ -114,7 +118,22 @@ class Cluster:
             if frame.kind == Kind.WORD:
                 self._receive_word(info, self._codec.decode(frame))
             elif self.replication is not None and info.cluster_id == self.identity.cluster_id:
-                self.replication.receive(frame)
+                self._receive_frame(self.replication, info.peer, frame)
+
+    def _receive_frame(self, replication: Replication, peer: int, frame: Frame) -> None:
+        if frame.kind == Kind.SNAPSHOT_REQUEST:
+            replication.snapshots.receive_request(peer, frame, self._now)
+        elif frame.kind == Kind.SNAPSHOT_CHUNK:
+            replication.snapshots.receive_chunk(peer, frame)
+        else:
+            replication.receive(frame)
+
+    def take_jobs(self) -> list[Job]:
+        """Work on the disk that is to be carried out."""
+        if self.replication is None:
+            return []
+        jobs, self.replication.snapshots.jobs = self.replication.snapshots.jobs, []
+        return jobs
 
     def _receive_word(self, info: PeerInfo, word: Word) -> None:
         handle = MEMBER_WORDS.get(type(word))
@@ -145,6 +164,8 @@ class Cluster:
         if self.forwarding is not None and self.membership is not None:
             self.forwarding.receive_peer_down(info.peer)
             self.membership.receive_peer_down(info.peer, self._now)
+            assert self.replication is not None
+            self.replication.snapshots.receive_peer_down(info.peer)
 
     def peer_seen(self, info: PeerInfo) -> None:
         self.seen[info.peer] = info
@@ -173,6 +194,7 @@ class Cluster:
             self._ticked_at = max(self._ticked_at + TICK_S, now - TICK_S)
             self.replication.tick()
         self.membership.tick(now)
+        self.replication.snapshots.look(now)
         self._follow_addresses(now)
         self._flush(now)
 

@@ -95,8 +95,10 @@ KINDS: dict[Kind, KindRule] = {
     Kind.RAFT: _ready(Channel.CONSENSUS, int, body_size_max=4 * MIB),
     # Raft's appends and snapshots' announcements
     Kind.APPEND: _ready(Channel.BULK, int, body_size_max=64 * MIB + BATCH_SLACK),
-    Kind.SNAPSHOT_REQUEST: _ready(Channel.BULK, longer=True),
-    Kind.SNAPSHOT_CHUNK: _ready(Channel.BULK, longer=True, body_size_max=4 * MIB),
+    # shard, the export's number, from which byte (or how the fetch ended)
+    Kind.SNAPSHOT_REQUEST: _ready(Channel.BULK, int, int, int),
+    # the same; an empty body is the end
+    Kind.SNAPSHOT_CHUNK: _ready(Channel.BULK, int, int, int, body_size_max=4 * MIB),
     # Between fronts and leaders (words.py): size of the word, size of the list of its blobs' sizes
     Kind.WORD: _ready(Channel.FORWARD, int, int, body_size_max=64 * MIB + BATCH_SLACK),
 }

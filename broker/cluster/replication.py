@@ -13,9 +13,11 @@ import msgspec
 from broker.cluster.frame import Frame
 from broker.cluster.frame_kinds import Channel, Kind
 from broker.cluster.peers import Peers
+from broker.cluster.snapshots import Snapshots
 from broker.core.replicated_shard import ReplicatedShard
 from broker.model.names import ShardId
 from kernel import speaking_shards
+from kernel.journal import Import as StoreImport
 
 TICK_S = 0.05
 """Of Raft's clock: an election after 10 to 20 of them, a heartbeat every 2."""
@@ -40,11 +42,18 @@ NOBODY = Standing()
 class Replication:
     """One node's replicas."""
 
-    def __init__(self, shards: Sequence[ReplicatedShard], peers: Peers, own_peer: int) -> None:
+    def __init__(
+        self,
+        shards: Sequence[ReplicatedShard],
+        peers: Peers,
+        own_peer: int,
+        begin_import: Callable[[int], StoreImport],
+    ) -> None:
         self._shards = shards
         self._by_id = {shard.id: shard for shard in shards}
         self._kernels = [shard.kernel for shard in shards]
         self._peers = peers
+        self.snapshots = Snapshots(self._by_id, peers, begin_import)
         self._own_peer = own_peer
         self._standings: dict[ShardId, Standing] = {}
         self._live: Mapping[int, int] = {}
@@ -94,10 +103,12 @@ class Replication:
         """A peer's message to a group."""
         (group,) = frame.head
         shard = self._by_id.get(group)
-        if shard is None or not shard.kernel.step(frame.body):
+        if shard is None:
             self.refused_count += 1
-        else:
+        elif shard.kernel.step(frame.body):
             self._look(shard)
+        elif frame.kind != Kind.APPEND or not self.snapshots.receive_offer(shard, frame.body):
+            self.refused_count += 1
 
     def flush(self) -> None:
         """Sends what the groups have to say."""

@@ -17,7 +17,7 @@ from broker.cluster.frame_kinds import Kind
 from broker.cluster.member_words import MemberWord
 from broker.cluster.violation import LinkViolation, Reason
 from broker.core.forward_words import ForwardWord
-from kernel import DeliveryRun, MessageRun, Route, decode_record_batch, encode_record_batch
+from kernel import DeliveryRun, Grant, MessageRun, PacketIds, Route, decode_record_batch, encode_record_batch
 
 Word: TypeAlias = ForwardWord | MemberWord
 ROUTES_REMEMBERED_MAX = 4096
@@ -104,9 +104,13 @@ CARRIED: dict[type, Callable[[Any, list[bytes]], Any]] = {
     MessageRun: _carry_run,
     DeliveryRun: _carry_deliveries,
     Route: lambda route, blobs: route.targets,
+    PacketIds: lambda ids, blobs: ids.to_list(),
+    Grant: lambda grant, blobs: [grant.qos, grant.retain_as_published, grant.subscription_ids],
 }
 BROUGHT: dict[type, Callable[[Any, list[bytes]], Any]] = {
     MessageRun: _bring_run,
     DeliveryRun: _bring_deliveries,
     Route: _bring_route,
+    PacketIds: lambda ids, blobs: PacketIds.of(ids),
+    Grant: lambda fields, blobs: Grant(*fields),
 }

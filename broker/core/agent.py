@@ -63,9 +63,6 @@ class Agent:
     def go_on(self, channel: Channel, finish: Finish) -> None:
         finish()
 
-    def pass_on(self, channel: Channel, command: c.Command, reply: r.Reply, got: list[tuple[int, int, int]]) -> None:
-        raise AssertionError("whoever asks an agent leads")
-
     def wait_for_settles(self, channels: Sequence[Channel], finish: Finish) -> None:
         """It has settled nothing."""
         finish()

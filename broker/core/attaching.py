@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 
+import msgspec
+
 from broker.core import client_states as s
 from broker.core.attachment import Attachment
 from broker.core.channel import Channel
@@ -13,6 +15,7 @@ from broker.core.declaring import ENTROPY_SIZE, vhost_of
 from broker.core.front import ClientFront
 from broker.core.outcomes import Outcome, Refused
 from broker.core.permissions import Principal
+from broker.core.relaying import shard_of_client
 from broker.core.subscribing import resume_consuming
 from broker.core.waiter import Waiter
 from broker.model.client_sessions import (
@@ -46,6 +49,10 @@ def attach(front: ClientFront, channel: Channel, command: AttachSession) -> None
         if refused is not None:
             front.refuse(channel, refused)
             return
+    shard = shard_of_client(front.back, vhost, client_id, command)
+    if shard is not None:
+        front.begin_relay(shard, msgspec.structs.replace(command, client_id=client_id))
+        return
     channel.waiting = True
     attaching = Attaching(front, channel, command, (vhost, client_id), front.principal)
     front.back.clients.take_turn(attaching.key, attaching.begin)

@@ -37,11 +37,12 @@ from broker.core.transactions import Transactions
 from broker.core.volatile_shards import volatile_shard_id
 from broker.model.client_sessions import SubscriptionSpec
 from broker.model.commands import Outcome as Settled
-from broker.model.names import NODE_SHIFT, QueueId, ShardId, VhostName
+from broker.model.names import NODE_SHIFT, QueueId, SessionId, ShardId, VhostName
 from kernel import MessageRun, any_urgent, busy_shards, under_way_size, wanting_shards
 
 if TYPE_CHECKING:
     from broker.core.forwarding import Forwarding
+    from broker.core.session import Session
 
 
 class ClientSettings(msgspec.Struct, frozen=True):
@@ -104,6 +105,8 @@ class Back:
         self.meta = Meta(meta, topology, self._receive_outcome, origin)
         self.forwarding: Forwarding | None = None
         """In a cluster: the way to shards that are led elsewhere."""
+        self.make_session: Callable[[SessionId, dict[Session, None]], Session]
+        """For a client that is connected to another node; there in a cluster."""
         self.replica_changed: ReplicaChanged = unchanged
         """Told what happened to a replica here."""
         self.queues: dict[int, tuple[Shard, Queue]] = {}

@@ -100,6 +100,7 @@ class Broker:
     def join(self, shards: Sequence[ReplicatedShard], send: Send) -> Forwarding:
         """The shards have replicas on other nodes; ``send`` brings words to them."""
         by_id = {shard.id: shard for shard in shards}
+        self.back.make_session = lambda id, busy: Session(self.back, id, busy)
         forwarding = self.back.forwarding = Forwarding(self.back, by_id, send, self._claims)
         self.back.begin_following()
         return forwarding

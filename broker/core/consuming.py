@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 
+from broker.core.asking import GETTER, ask_leader, led_elsewhere
 from broker.core.channel import Channel
 from broker.core.consumer import UNBOUNDED, Consumer
 from broker.core.declarations import in_exclusive_use
 from broker.core.declaring import ENTROPY_SIZE, find_queue
-from broker.core.front import Front, ask_leader, end_consumer, led_elsewhere, when_arrived
+from broker.core.front import Front, end_consumer, when_arrived
 from broker.core.outcomes import Refused
 from broker.core.permissions import Action
 from broker.core.queue import Queue
@@ -19,8 +20,6 @@ from broker.model.names import ConsumerTag, DeliveryTag
 from broker.model.refusals import Refusal
 
 PRIORITY = "x-priority"
-GETTER = 0
-"""The consumer number of what basic.get fetched."""
 
 
 def consume(front: Front, channel: Channel, command: c.Consume) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from broker.core import topology_commands as t
+from broker.core.asking import ask_leader, led_elsewhere
 from broker.core.channel import Channel
 from broker.core.declarations import generated_queue_name
-from broker.core.front import Front, ask_leader, led_elsewhere, when_arrived
+from broker.core.front import Front, when_arrived
 from broker.core.outcomes import Applied, Outcome, Refused
 from broker.core.permissions import Action
 from broker.core.queue import Queue

@@ -14,10 +14,11 @@ import msgspec
 
 from broker.core.outcomes import Refused
 from broker.core.replicated_shard import Numbered
+from broker.model import client_sessions as cs
 from broker.model import commands as c
 from broker.model import replies as r
 from broker.model.names import SessionId, ShardId, UserName, VhostName
-from kernel import DeliveryRun
+from kernel import DeliveryRun, Grant, PacketIds
 
 AskedCommand: TypeAlias = c.DeclareQueue | c.DeleteQueue | c.PurgeQueue | c.Get
 """What a session may ask of the leader of a queue's shard; of declarations the passive ones."""
@@ -177,6 +178,91 @@ class Announced(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True
     number: int
 
 
+class RelayOpen(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """A client of mine has, or is to have, its session in your shard."""
+
+    shard: ShardId
+    term: int
+    number: int
+    user: UserName
+    vhost: VhostName
+
+
+RelayedCommand: TypeAlias = (
+    cs.AttachSession
+    | cs.DetachSession
+    | cs.Subscribe
+    | cs.Unsubscribe
+    | cs.PublishOnce
+    | cs.Release
+    | cs.Acknowledge
+    | c.Publish
+    | c.CloseSession
+)
+
+
+class RelaySay(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """What the client wants, in order -> RelayReplies."""
+
+    shard: ShardId
+    term: int
+    number: int
+    commands: Sequence[RelayedCommand]
+
+
+class RelayDrained(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """What was delivered to the client has left: there is room again."""
+
+    shard: ShardId
+    term: int
+    number: int
+
+
+class RelayClose(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """The client is gone."""
+
+    shard: ShardId
+    term: int
+    number: int
+
+
+class RelayedDeliveries(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """A DeliverPublishes; ``one``: its only grant is for all."""
+
+    deliveries: DeliveryRun
+    packet_ids: PacketIds | None
+    grants: Sequence[Grant]
+    one: bool
+
+
+RelayedReply: TypeAlias = (
+    RelayedDeliveries
+    | cs.SessionAttached
+    | cs.SessionTaken
+    | cs.Subscribed
+    | cs.Unsubscribed
+    | cs.Released
+    | cs.ReleaseDue
+    | r.Confirm
+    | r.Reject
+    | r.Refuse
+    | r.Return
+    | r.Block
+    | r.Unblock
+    | r.SessionClosed
+    | r.CloseConnection
+)
+
+
+class RelayReplies(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """What the client is told, in order."""
+
+    shard: ShardId
+    term: int
+    number: int
+    replies: Sequence[RelayedReply]
+
+
 ForwardWord: TypeAlias = (
     Seen
     | Announce
@@ -193,4 +279,9 @@ ForwardWord: TypeAlias = (
     | Delivered
     | Ask
     | Answer
+    | RelayOpen
+    | RelaySay
+    | RelayDrained
+    | RelayClose
+    | RelayReplies
 )

@@ -81,6 +81,7 @@ class Forwarding:
                 self._send(peer, w.Seen(META, self._told_index))
         self.announcing.flush()
         self.leader.tell_volatile(self._own_volatile)
+        self.leader.relays.flush()
         self.front.flush()
 
     @property
@@ -101,10 +102,10 @@ class Forwarding:
             self._send(peer, w.Leading(shard.id, term))
 
     def end_leading(self, shard: ReplicatedShard) -> None:
-        self.leader.end(shard)
-        self.front.lose_leader(shard)
         shard.end_leading()
         self._back.end_leading(shard)
+        self.leader.end(shard)
+        self.front.lose_leader(shard)
 
     # ---- words
 
@@ -195,6 +196,26 @@ class Forwarding:
         if self._leads(peer, shard, word):
             self.front.receive_answer(shard, word)
 
+    def _receive_relay_open(self, peer: int, shard: ReplicatedShard, word: w.RelayOpen) -> None:
+        if self._led(shard, word):
+            self.leader.relays.receive_open(peer, shard, word)
+
+    def _receive_relay_say(self, peer: int, shard: ReplicatedShard, word: w.RelaySay) -> None:
+        if self._led(shard, word):
+            self.leader.relays.receive_say(peer, word)
+
+    def _receive_relay_drained(self, peer: int, shard: ReplicatedShard, word: w.RelayDrained) -> None:
+        if self._led(shard, word):
+            self.leader.relays.receive_drained(peer, word)
+
+    def _receive_relay_close(self, peer: int, shard: ReplicatedShard, word: w.RelayClose) -> None:
+        if self._led(shard, word):
+            self.leader.relays.receive_close(peer, word)
+
+    def _receive_relay_replies(self, peer: int, shard: ReplicatedShard, word: w.RelayReplies) -> None:
+        if self._leads(peer, shard, word):
+            self.front.relays.receive(word)
+
     def receive_applied(self, shard: ReplicatedShard, applied: Iterable[tuple[int, int, int]]) -> None:
         """At its leader: (peer, incarnation, through)."""
         self.leader.receive_applied(shard, applied)
@@ -216,4 +237,9 @@ RECEIVING: dict[type, Callable[[Forwarding, int, ReplicatedShard, Any], None]] =
     w.Delivered: Forwarding._receive_delivered,
     w.Ask: Forwarding._receive_ask,
     w.Answer: Forwarding._receive_answer,
+    w.RelayOpen: Forwarding._receive_relay_open,
+    w.RelaySay: Forwarding._receive_relay_say,
+    w.RelayDrained: Forwarding._receive_relay_drained,
+    w.RelayClose: Forwarding._receive_relay_close,
+    w.RelayReplies: Forwarding._receive_relay_replies,
 }

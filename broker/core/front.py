@@ -9,7 +9,6 @@ from broker.core.back import Back
 from broker.core.channel import Channel
 from broker.core.client_session import ClientSession
 from broker.core.consumer import Consumer, Outlet
-from broker.core.forward_words import AskedCommand
 from broker.core.outcomes import Refused
 from broker.core.permissions import Principal
 from broker.core.queue import Queue
@@ -17,7 +16,8 @@ from broker.core.replicated_shard import ReplicatedShard
 from broker.core.scram import ScramExchange
 from broker.core.shard import Shard
 from broker.core.traffic import Traffic
-from broker.model.commands import Command, Outcome, Publish
+from broker.model.client_sessions import AttachSession
+from broker.model.commands import Publish
 from broker.model.names import SessionId, VhostName
 from broker.model.replies import Reply
 from kernel import MessageRun
@@ -52,9 +52,6 @@ class Front(Outlet, Protocol):
     def go_on(self, channel: Channel, finish: Finish) -> None:
         """What the channel waited for has happened."""
 
-    def pass_on(self, channel: Channel, command: Command, reply: Reply, got: list[tuple[int, int, int]]) -> None:
-        """What another node answered to the command, and what it handed out: (queue, first, last)."""
-
     def wait_for_settles(self, channels: Sequence[Channel], finish: Finish) -> None:
         """Finishes once what the channels settled before is committed."""
 
@@ -66,6 +63,9 @@ class ClientFront(Front, Protocol):
     client: ClientSession | None
     """What the client is attached to."""
     unconfirmed: int
+
+    def begin_relay(self, shard: ReplicatedShard, command: AttachSession) -> None:
+        """Its client's session is, or will be, in a shard that another node leads."""
 
     def owe(self, channel: Channel) -> None:
         """The channel has confirms or rejects to send."""
@@ -84,30 +84,6 @@ class ClientFront(Front, Protocol):
 
     def lose_client(self) -> None:
         """Its client session is another's now, or gone."""
-
-
-def led_elsewhere(front: Front, shard: Shard) -> bool:
-    """What concerns its queues is to be asked of another node, or waits until one leads; or until its own clients of
-    before have claimed what they hold."""
-    return front.back.forwarding is not None and not shard.hands_out
-
-
-def ask_leader(front: Front, channel: Channel, shard: Shard, command: AskedCommand) -> None:
-    """The queue's leader does it and answers; the channel waits.  It goes on as if it had been done here."""
-    forwarding = front.back.forwarding
-    assert forwarding is not None
-    assert isinstance(shard, ReplicatedShard)
-    assert front.principal is not None
-    assert front.vhost is not None
-    channel.waiting = True
-
-    def answer(reply: Reply, got: list[tuple[int, int, int]]) -> None:
-        if channel.closed:
-            for queue_id, first, last in got:
-                front.back.settle(queue_id, first, last, Outcome.REQUEUED)
-        front.go_on(channel, lambda: front.pass_on(channel, command, reply, got))
-
-    forwarding.front.ask(shard, front.id, front.principal.user, front.vhost, command, answer)
 
 
 def when_arrived(front: Front, channel: Channel, shard: Shard, queue: Queue, finish: Finish) -> None:

@@ -15,9 +15,9 @@ from broker.core.consumer import Consumer
 from broker.core.declarations import in_exclusive_use, not_found
 from broker.core.outcomes import Refused
 from broker.core.queue import Queue
+from broker.core.relaying import RelayFronts
 from broker.core.replicated_shard import Numbered, ReplicatedShard
 from broker.core.resources import queue_resource
-from broker.model import replies as r
 from broker.model.commands import Outcome
 from broker.model.names import SessionId, ShardId, UserName, VhostName
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ALLOWED_AGAIN = 2
 """A consumer is allowed more once less than one part in so many of what it was allowed is left."""
 Claim: TypeAlias = tuple[int, int, int]
-Answered = Callable[[r.Reply, list[Claim]], None]
+Answered = Callable[[w.AskedReply, list[Claim]], None]
 Consuming = Callable[[Refused | None], None]
 
 
@@ -125,6 +125,7 @@ class FrontEnd:
         self._send = send
         self._claims = claims
         self._leaders: dict[ShardId, tuple[int, int]] = {}
+        self.relays = RelayFronts(back, send, self._leaders)
         self._due: dict[FarLeader, None] = {}
         self._numbers = itertools.count(1)
         self._consumers: dict[int, FrontConsumer] = {}
@@ -149,6 +150,8 @@ class FrontEnd:
         if shard.leading or (known is not None and word.term < known[1]):
             return
         shard.lose_leader()
+        if known != (peer, word.term):
+            self.relays.lose_leader(shard)
         self._leaders[shard.id] = (peer, word.term)
         self._back.forget_all_routes()
         settled = [(each.queue_id, each.first, each.last) for each in shard.unsettled_words]
@@ -179,6 +182,7 @@ class FrontEnd:
     def lose_leader(self, shard: ReplicatedShard) -> None:
         self._leaders.pop(shard.id, None)
         shard.lose_leader()
+        self.relays.lose_leader(shard)
 
     def receive_peer_down(self, peer: int, shards: Iterable[ReplicatedShard]) -> None:
         for shard in shards:
@@ -189,6 +193,8 @@ class FrontEnd:
         """What was said in a round goes."""
         if self._changed:
             self._allow()
+        if self.relays.due:
+            self.relays.flush()
         due = list(self._due)
         self._due.clear()
         for link in due:
@@ -332,7 +338,7 @@ class FrontEnd:
         if shard.leading:
             from broker.core.agent import Agent
 
-            def answer(reply: r.Reply, sequences: list[Claim]) -> None:
+            def answer(reply: w.AskedReply, sequences: list[Claim]) -> None:
                 self._receive_answer(shard, number, reply, sequences)
 
             agent = Agent(self._back, asked.session, asked.user, asked.vhost, answer)
@@ -348,7 +354,7 @@ class FrontEnd:
     def receive_answer(self, shard: ReplicatedShard, word: w.Answer) -> None:
         self._receive_answer(shard, word.number, word.reply, list(word.sequences))
 
-    def _receive_answer(self, shard: ReplicatedShard, number: int, reply: r.Reply, sequences: list[Claim]) -> None:
+    def _receive_answer(self, shard: ReplicatedShard, number: int, reply: w.AskedReply, sequences: list[Claim]) -> None:
         asked = self._asked.get(shard.id, {}).pop(number, None)
         if asked is not None:
             asked.answer(reply, sequences)

@@ -15,6 +15,7 @@ from broker.core.consumer import UNBOUNDED, Consumer
 from broker.core.declarations import in_exclusive_use
 from broker.core.held_ranges import HeldRanges
 from broker.core.queue import Queue
+from broker.core.relaying import RelayGuests
 from broker.core.replicated_shard import Numbered, ReplicatedShard, SenderId
 from broker.core.shard import Shard
 from broker.core.shard_commands import MoveRun, PublishRun, SettleRange
@@ -106,6 +107,7 @@ class LeaderEnd:
         self._send = send
         self._when_topology = when_topology
         self._guests: dict[ShardId, dict[int, Guest]] = {}
+        self.relays = RelayGuests(back, send)
 
     # ---- who comes and goes
 
@@ -115,6 +117,7 @@ class LeaderEnd:
     def end(self, shard: ReplicatedShard) -> None:
         """It is led here no more: who was here attaches elsewhere."""
         self._guests.pop(shard.id, None)
+        self.relays.end(shard)
 
     def receive_attach(self, sender: SenderId, shard: ReplicatedShard, word: w.Attach) -> None:
         self._lose(shard, sender[0])
@@ -130,6 +133,7 @@ class LeaderEnd:
         self._send(sender[0], w.Attached(shard.id, shard.term, guest.told_through))
 
     def receive_peer_down(self, peer: int) -> None:
+        self.relays.receive_peer_down(peer)
         for guests in self._guests.values():
             guest = guests.get(peer)
             if guest is not None:

@@ -10,8 +10,6 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import msgspec
-
 from broker.core import attaching, authenticating, committing, consuming, declaring, exactly_once, subscribing
 from broker.core.agent import DOING
 from broker.core.back import Back
@@ -22,6 +20,8 @@ from broker.core.front import Finish, end_consumer
 from broker.core.outcomes import Refused
 from broker.core.permissions import Principal
 from broker.core.publishing import Destination, RouteTable, tags_left
+from broker.core.relaying import RELAYED, Relay
+from broker.core.replicated_shard import ReplicatedShard
 from broker.core.resources import exchange_resource
 from broker.core.scram import ScramExchange
 from broker.core.shard import Shard
@@ -48,8 +48,6 @@ LASTING = (c.DeclareExchange, c.DeclareQueue, c.Bind, c.Publish, c.CommitTransac
 GOODBYES = (c.CloseChannel, c.CloseSession)
 """They are done behind a refused command too."""
 SYS_KEY = SYS_PREFIX.encode()
-NOTHING_HELD = (0, 0, 0)
-"""What a message got without an acknowledgement leaves to be settled."""
 NOT_ASKED: tuple[int, set[bytes]] = (-1, set())
 """Where a session may publish, before it has: the rights of no generation."""
 
@@ -61,6 +59,7 @@ class Session:
         "_busy",
         "_held_count",
         "_owing",
+        "_relay",
         "_replies",
         "_routes",
         "_silent",
@@ -104,6 +103,8 @@ class Session:
         self._writable = NOT_ASKED
         self._held_count = 0
         self._silent = False
+        self._relay: Relay | None = None
+        """Its client's session is led by another node."""
 
     # ---- the connection's side
 
@@ -119,6 +120,8 @@ class Session:
             if channel is None:
                 assert type(command) is c.OpenChannel, command
                 channels[command.channel] = Channel(command.channel)
+            elif self._relay is not None and isinstance(command, RELAYED):
+                self._relay.say(command)
             elif channel.waiting:
                 channel.hold((command,))
                 self._held_count += weight_of(command)
@@ -143,6 +146,8 @@ class Session:
     def receive_drained(self) -> None:
         """What was delivered has left: there is room again."""
         self.room = ROOM
+        if self._relay is not None:
+            self._relay.receive_drained()
         if self._starved:
             self.back.mark_dirty(self._starved)
             self._starved.clear()
@@ -159,6 +164,9 @@ class Session:
         if self.closed:
             return
         self.closed = True
+        if self._relay is not None:
+            self._relay.close()
+            self._relay = None
         if self.client is not None:
             self.back.clients.detach(self.client, send_will=True)
             self.client = None
@@ -204,22 +212,6 @@ class Session:
 
     def channel_credit(self, consumer: Consumer) -> int:
         return UNBOUNDED if consumer.no_ack else self.channels[consumer.channel].credit
-
-    # ---- what other nodes answer
-
-    def pass_on(self, channel: Channel, command: c.Command, reply: r.Reply, got: list[tuple[int, int, int]]) -> None:
-        """Says it as if it had been done here."""
-        if isinstance(reply, r.Refuse):
-            self.refuse(channel, Refused(reply.refusal, reply.detail))
-        elif isinstance(reply, r.Got) and isinstance(command, c.Get):
-            queue_id, first, last = got[0] if got else NOTHING_HELD
-            tag = channel.unsettled.push(consuming.GETTER, queue_id, [(first, last)], not command.no_ack)
-            self.traffic.sent += 1
-            self.traffic.sent_size += reply.deliveries.size
-            self.say(r.Got(channel.number, DeliveryTag(tag), reply.deliveries, reply.message_count))
-        else:
-            assert hasattr(reply, "channel"), reply
-            self.say(msgspec.structs.replace(reply, channel=channel.number))
 
     # ---- waiting
 
@@ -527,9 +519,26 @@ class Session:
         del channel.consumers[consumer.tag]
         self.say(r.ConsumerLost(channel.number, consumer.tag))
 
+    def begin_relay(self, shard: ReplicatedShard, command: cs.AttachSession) -> None:
+        """Its client's session is, or will be, in a shard that another node leads."""
+        forwarding = self.back.forwarding
+        assert forwarding is not None
+        assert self.principal is not None
+        assert self.vhost is not None
+        self._relay = forwarding.front.relays.begin(self, shard, self.principal.user, self.vhost)
+        self._relay.say(command)
+
+    def receive_relayed(self, reply: r.Reply) -> None:
+        """What the node says that leads its client's session."""
+        if isinstance(reply, cs.DeliverPublishes):
+            self.room -= reply.deliveries.size
+            self.traffic.sent += reply.deliveries.count
+            self.traffic.sent_size += reply.deliveries.size
+        self.say(reply)
+
     def lose_client_leader(self) -> None:
         """The client's session goes on at another node: the client is to come again, and finds it there."""
-        self.client = None
+        self.client = self._relay = None
         self.say(r.CloseConnection("the session is led by another node now"))
 
     def lose_client(self) -> None:

@@ -106,6 +106,8 @@ class ClusterNode:
         self.broker.step(now, now_ms)
         for read in self.broker.take_wanted_reads():
             read()
+        for job in cluster.take_jobs():
+            job.done(job.run())
         if cluster.place is Place.FOUNDER:
             if not self.founded and self.broker.back.meta_shard.leading:
                 self.founded = True
@@ -126,17 +128,27 @@ class TestedCluster:
 
     __test__ = False
 
-    def __init__(self, count: int = 3, shards: int = 2, seed: int = 1, static: bool = False) -> None:
-        """``static``: all are members of all groups from the start."""
+    def __init__(
+        self,
+        count: int = 3,
+        shards: int = 2,
+        seed: int = 1,
+        static: bool = False,
+        start: tuple[str, ...] | None = None,
+        addresses: tuple[str, ...] | None = None,
+    ) -> None:
+        """``static``: all are members of all groups from the start.  ``start``: who is there at first, and is told
+        ``addresses``."""
         self.voters = list(range(1, count + 1)) if static else []
         self.wire = Wire(seed, delay_s=0.0005)
         self.shards = shards
-        self.addresses = tuple(f"n{number}:7000" for number in range(1, count + 1))
+        everybody = tuple(f"n{number}" for number in range(1, count + 1))
+        self.addresses = tuple(f"{name}:7000" for name in everybody) if addresses is None else addresses
         self.disks = {f"n{number}": SimDisk(1 << 40) for number in range(1, count + 1)}
         self.nodes: dict[str, ClusterNode] = {}
         self.incarnations: dict[str, int] = {}
-        for number in range(1, count + 1):
-            self.start(f"n{number}")
+        for name in everybody if start is None else start:
+            self.start(name)
 
     def start(self, name: str, peer: int = 0) -> ClusterNode:
         incarnation = self.incarnations[name] = self.incarnations.get(name, 0) + 1

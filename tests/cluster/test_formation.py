@@ -1,0 +1,104 @@
+"""Clusters come to be, grow, lose nodes and get them back."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.cluster.cluster import Place
+from broker.cluster.formation import Formation, Step
+from broker.cluster.hello import FRESH, PeerInfo
+from broker.model import replies as r
+from kernel.disk import SimDisk
+from tests.cluster.nodes import CHANNEL, TestedCluster
+from tests.core.node import confirmed, consume, declare, delivered, publish
+
+HERE = ("a:1", "b:1", "c:1")
+
+
+def info(peer: int, cluster_id: bytes = FRESH) -> PeerInfo:
+    return PeerInfo(peer, 1, cluster_id, f"n{peer}", f"{peer}:1", 1, ())
+
+
+@pytest.mark.parametrize(
+    ("own", "seen", "answered", "step"),
+    [
+        (1, {}, (), Step.WAIT),
+        (1, {2: info(2), 3: info(3)}, HERE, Step.FOUND),
+        (2, {1: info(1), 3: info(3)}, HERE, Step.WAIT),
+        (1, {2: info(2)}, HERE[:2], Step.WAIT),
+        (1, {2: info(2), 3: info(3, b"c" * 16)}, HERE, Step.ASK),
+    ],
+)
+def test_one_of_many_fresh_nodes_founds_and_none_beside_members(
+    own: int, seen: dict[int, PeerInfo], answered: tuple[str, ...], step: Step
+) -> None:
+    formation = Formation(own, HERE)
+    assert formation.next_step(seen, answered, seen, 0.0)[0] is step
+
+
+def test_a_member_that_is_not_up_is_not_asked_and_nothing_is_founded() -> None:
+    seen = {2: info(2), 3: info(3, b"c" * 16)}
+    assert Formation(1, HERE).next_step(seen, HERE, {2}, 0.0)[0] is Step.WAIT
+
+
+def test_three_fresh_nodes_make_one_cluster() -> None:
+    cluster = TestedCluster(3)
+    assert cluster.settle() < 10
+    assert {node.cluster.place for node in cluster.nodes.values()} == {Place.MEMBER}
+    assert len({node.cluster.identity.cluster_id for node in cluster.nodes.values()}) == 1
+    numbers = [row.number for row in cluster.nodes["n2"].core.back.topology.nodes()]
+    assert numbers == [1, 2, 3]
+    session = cluster.nodes["n3"].session()
+    assert confirmed(cluster.ask(session, declare("q"), publish("m", tag=1), seconds=0.5)) == [1]
+
+
+def test_a_node_alone_with_data_grows_to_three() -> None:
+    cluster = TestedCluster(3, start=("n1",), addresses=())
+    cluster.settle()
+    session = cluster.nodes["n1"].session()
+    cluster.ask(session, declare("q"), publish(*(f"m{n}" for n in range(50)), tag=1), seconds=0.5)
+    cluster.addresses = ("n1:7000",)
+    cluster.start("n2")
+    cluster.start("n3")
+    cluster.run(3)
+    cluster.settle()
+    cluster.kill("n1")
+    cluster.run(3)
+    other = cluster.nodes["n2"].session()
+    got = delivered(cluster.ask(other, consume("q"), seconds=3))
+    assert [body for body, _ in got] == [f"m{n}" for n in range(50)]
+
+
+def test_all_nodes_are_killed_and_come_back() -> None:
+    cluster = TestedCluster(3)
+    cluster.settle()
+    session = cluster.nodes["n1"].session()
+    cluster.ask(session, declare("q"), publish("a", "b", tag=1), seconds=0.5)
+    for name in ("n1", "n2", "n3"):
+        cluster.kill(name)
+    for name in ("n3", "n1", "n2"):
+        cluster.start(name)
+    cluster.settle()
+    other = cluster.nodes["n2"].session()
+    assert [body for body, _ in delivered(cluster.ask(other, consume("q"), seconds=1))] == ["a", "b"]
+
+
+def test_a_node_that_lost_its_disk_comes_back_under_its_name_as_a_new_one() -> None:
+    cluster = TestedCluster(3)
+    cluster.settle()
+    session = cluster.nodes["n1"].session()
+    cluster.ask(session, declare("q"), publish("a", tag=1), seconds=0.5)
+    cluster.kill("n3")
+    cluster.run(1)
+    cluster.disks["n3"] = SimDisk(1 << 40)
+    cluster.start("n3", peer=33)
+    cluster.run(5)
+    cluster.settle()
+    for shard in range(cluster.shards + 1):
+        leader = cluster.leader_of(shard)
+        assert leader is not None
+        assert leader.kernels[shard].conf()[0] == [1, 2, 33]
+    rows = cluster.nodes["n1"].core.back.topology.nodes()
+    assert [(row.peer, row.name) for row in rows] == [(1, "n1"), (2, "n2"), (33, "n3")]
+    other = cluster.nodes["n3"].session()
+    assert cluster.ask(other, publish("b", tag=1)) == [r.Confirm(CHANNEL, [(1, 1)])]
