@@ -63,6 +63,7 @@ def node_metrics(sources: Sources) -> bytes:
     _connections(out, sources)
     _traffic(out, sources)
     _queues(out, sources.broker)
+    _shards(out, sources.broker)
     _times(out, sources)
     _space(out, sources)
     return out.encode()
@@ -118,6 +119,11 @@ def _queues(out: Exposition, broker: Broker) -> None:
         samples.append(({"kind": kind, "state": "ready"}, sum(count[0] for count in counts)))
         samples.append(({"kind": kind, "state": "unacknowledged"}, sum(count[1] for count in counts)))
     out.gauge("dragoman_queue_messages", "Messages in queues: ready, or delivered and not acknowledged.", samples)
+
+
+def _shards(out: Exposition, broker: Broker) -> None:
+    samples = [({"shard": str(shard.id)}, int(shard.leading)) for shard in broker.back.shards if shard.logged]
+    out.gauge("dragoman_shard_leading", "1 where the shard is led by this node, and served.", samples)
 
 
 def _times(out: Exposition, sources: Sources) -> None:

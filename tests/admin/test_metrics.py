@@ -81,6 +81,15 @@ def test_a_name_writes_no_line_of_its_own(node: Node) -> None:
     assert 'dragoman_queue_depth{vhost="/",queue="q\\"\\\\\\n",state="ready"}' in samples(queue_metrics(sources(node)))
 
 
+def test_a_logged_shard_is_led_or_not(node: Node) -> None:
+    node.broker.back.logged[0].leading = False
+    told = samples(node_metrics(sources(node)))
+    led = {name: value for name, value in told.items() if name.startswith("dragoman_shard_leading")}
+    shards = (node.broker.back.meta_shard, *node.broker.back.logged)
+    assert led == {f'dragoman_shard_leading{{shard="{shard.id}"}}': int(shard.leading) for shard in shards}
+    assert sorted(led.values()) == [0.0, *([1.0] * (len(shards) - 1))]
+
+
 def test_times_are_cumulative_buckets_in_seconds(node: Node) -> None:
     told = samples(node_metrics(sources(node)))
     assert told['dragoman_round_seconds_bucket{le="5e-05"}'] == 0
