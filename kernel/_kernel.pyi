@@ -914,6 +914,11 @@ class Journal:
         """Takes in the cycle that finished, if one did: files retired, bytes sealed, segments dropped, checkpoint."""
     def begin_import(self, group: int) -> Import:
         """Begins to take in a peer's snapshot of a shard."""
+    def drop_group(self, group: int) -> None:
+        """Forgets, durably, all of a shard but how it voted: this node has no replica of it any more.
+
+        The shard must be gone; a cycle that is under way begins anew.  Takes as long as the disk does.  Raises OSError.
+        """
     def step(self) -> bool:
         """Takes one step of what is due in the background; False: nothing is.  Raises Damage or OSError."""
 

@@ -143,10 +143,14 @@ impl Cycle {
         drop(live);
         let limit = FILES_PER_CYCLE[usize::from(!store.space.is_low())];
         store.journal.with(|journal| {
-            self.retire_through = sealable(journal, &self.frozen, limit);
+            let dropped = |group: u32| {
+                let mut marks = self.manifest.imports.iter();
+                marks.any(|mark| mark.group == group && mark.is_drop())
+            };
+            self.retire_through = sealable(journal, &self.frozen, &dropped, limit);
             self.manifest.journal.written_through = journal.next_write() - 1;
             if let Some(through) = self.retire_through {
-                self.sources = entries(journal, through);
+                self.sources = entries(journal, &self.frozen, through);
                 self.manifest.journal = journal.expected_after(through);
             }
         });
@@ -506,6 +510,7 @@ fn choose(
 fn sealable(
     journal: &crate::journal::Journal,
     frozen: &BTreeMap<u32, FrozenGroup>,
+    dropped: &dyn Fn(u32) -> bool,
     limit: usize,
 ) -> Option<u64> {
     let applied = |number: &u64| {
@@ -513,9 +518,10 @@ fn sealable(
             let last = log
                 .range_in_file(*number as u32)
                 .map_or(0, |(_, last)| last);
-            last <= frozen
-                .get(&group)
-                .map_or(0, |frozen| frozen.state().applied_index)
+            match frozen.get(&group) {
+                Some(frozen) => last <= frozen.state().applied_index,
+                None => last == 0 || dropped(group),
+            }
         })
     };
     journal
@@ -527,8 +533,13 @@ fn sealable(
 }
 
 /// What is to be sealed so that the files up to `through` can go.
-fn entries(journal: &crate::journal::Journal, through: u64) -> VecDeque<Source> {
+fn entries(
+    journal: &crate::journal::Journal,
+    frozen: &BTreeMap<u32, FrozenGroup>,
+    through: u64,
+) -> VecDeque<Source> {
     let held = |(group, log): (u32, &crate::journal_index::GroupLog)| {
+        frozen.get(&group)?;
         let last = log.last_in_files_through(through as u32)?;
         Some(Source::Entries {
             group,

@@ -54,7 +54,8 @@ pub struct BlocksMark {
     pub block_count: u64,
 }
 
-/// A group's state that came from a peer, by the last snapshot that was taken in.
+/// A group's state that came from a peer, by the last snapshot that was taken in; at index 0, that the group
+/// was dropped.
 ///
 /// What segments below `below` that are not its own hold of the group is of no use any more: the
 /// snapshot brought all that was wanted. What it means for the journal: see `store_import.rs`.
@@ -68,6 +69,11 @@ pub struct ImportMark {
 }
 
 impl ImportMark {
+    /// Nothing came: the group was dropped.
+    pub fn is_drop(&self) -> bool {
+        self.position == Position::default()
+    }
+
     /// Whether what that segment holds of the group was replaced.
     pub fn replaced(&self, segment: u64) -> bool {
         segment < self.below && self.segments.binary_search(&segment).is_err()

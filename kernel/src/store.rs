@@ -371,7 +371,7 @@ impl Store {
         result
     }
 
-    fn stepping(&self) -> MutexGuard<'_, ()> {
+    pub(crate) fn stepping(&self) -> MutexGuard<'_, ()> {
         self.stepping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

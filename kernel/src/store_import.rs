@@ -22,7 +22,7 @@ use crate::raft_ready::ReceivedSnapshot;
 use crate::segment::{Segment, SegmentReader, SegmentSet};
 use crate::shard_state::ShardState;
 use crate::store::{live_of, Store};
-use crate::store_open::RecoveredGroup;
+use crate::store_open::{restore, RecoveredGroup};
 
 /// A snapshot whose segments are written and synced, and no part of the store yet.
 pub struct Imported {
@@ -33,74 +33,117 @@ pub struct Imported {
     pub segments: Vec<Segment>,
 }
 
+/// What becomes of a group.
+struct Change<'a> {
+    group: u32,
+    /// None: nothing of it stays.
+    state: Option<&'a ShardState>,
+    position: Position,
+    conf: Vec<u8>,
+    segments: Vec<Segment>,
+}
+
 impl Store {
     /// Makes it the newest state of its group. False: the store has the same or a newer one, and nothing
     /// was done. After an error for lack of room nothing was done either; any other is final.
     pub fn install_import(&self, imported: Imported) -> StoreResult<bool> {
         self.install(|| {
-            let mut manifest = self.inside().manifest.clone();
-            let marks = &mut manifest.groups;
-            let known = marks.iter().find(|mark| mark.group == imported.group);
+            let manifest = self.inside().manifest.clone();
+            let mut marks = manifest.groups.iter();
+            let known = marks.find(|mark| mark.group == imported.group);
             if known.is_some_and(|mark| mark.applied_index >= imported.position.index) {
                 return Ok(false);
             }
-            let number = manifest.next_blocks;
-            let blocks = self.write_state(number, &imported);
-            let written = blocks.and_then(|blocks| {
-                self.name(&mut manifest, &imported, blocks);
-                manifest.write(&*self.disk, &self.identity)?;
-                Ok(())
-            });
-            if let Err(error) = written {
-                // Else it is not known what got through. What can't be removed is made anew under the
-                // same number.
-                if error.is_no_space() {
-                    let _ = remove(&*self.disk, &blocks_name(number));
-                }
-                return Err(error);
-            }
-            self.put_in_place(manifest, imported);
-            Ok(true)
+            let change = Change {
+                group: imported.group,
+                state: Some(&imported.state),
+                position: imported.position,
+                conf: imported.conf.encode(),
+                segments: imported.segments,
+            };
+            self.change(manifest, change).map(|()| true)
         })
     }
 
+    /// Forgets all of a group but how it voted: this node has no part in it any more. Its shard must be
+    /// gone. Should the node join it again, a snapshot comes first. After an error for lack of room nothing
+    /// was done; any other is final.
+    pub fn drop_group(&self, group: u32) -> StoreResult<()> {
+        self.install(|| {
+            let manifest = self.inside().manifest.clone();
+            let change = Change {
+                group,
+                state: None,
+                position: Position::default(),
+                conf: Vec::new(),
+                segments: Vec::new(),
+            };
+            self.change(manifest, change)?;
+            self.inside().changes.remove(&group);
+            Ok(())
+        })
+    }
+
+    /// One durable step: what the group was before goes, and is what `change` says.
+    fn change(&self, mut manifest: Manifest, change: Change<'_>) -> StoreResult<()> {
+        let number = manifest.next_blocks;
+        let written = self.write_state(number, &change).and_then(|blocks| {
+            self.name(&mut manifest, &change, blocks);
+            manifest.write(&*self.disk, &self.identity)?;
+            Ok(())
+        });
+        if let Err(error) = written {
+            // Else it is not known what got through. What can't be removed is made anew under the
+            // same number.
+            if error.is_no_space() {
+                let _ = remove(&*self.disk, &blocks_name(number));
+            }
+            return Err(error);
+        }
+        self.put_in_place(manifest, change);
+        Ok(())
+    }
+
     /// A blocks file with all of the group's state and nothing of what was there.
-    fn write_state(&self, number: u64, imported: &Imported) -> StoreResult<BlocksMark> {
-        let Imported { group, state, .. } = imported;
+    fn write_state(&self, number: u64, change: &Change<'_>) -> StoreResult<BlocksMark> {
         let mut writer = BlocksWriter::create(&*self.disk, &self.identity, number)?;
-        writer.add(&reset_key(*group), None)?;
-        let mut content = Vec::new();
-        for key in all_blocks(*group, state) {
-            content.clear();
-            encode_block(state, &key, &mut content);
-            writer.add(&key, Some(&content))?;
+        writer.add(&reset_key(change.group), None)?;
+        if let Some(state) = change.state {
+            let mut content = Vec::new();
+            for key in all_blocks(change.group, state) {
+                content.clear();
+                encode_block(state, &key, &mut content);
+                writer.add(&key, Some(&content))?;
+            }
         }
         let blocks = writer.finish()?;
         self.disk.sync_dir()?;
         Ok(blocks)
     }
 
-    /// What the manifest says once the snapshot is in place.
-    fn name(&self, manifest: &mut Manifest, imported: &Imported, blocks: BlocksMark) {
-        let Imported {
+    /// What the manifest says once that is in place.
+    fn name(&self, manifest: &mut Manifest, change: &Change<'_>, blocks: BlocksMark) {
+        let Change {
             group, position, ..
-        } = *imported;
+        } = *change;
         manifest.number += 1;
         manifest.next_blocks += 1;
         manifest.next_segment = self.numbers.next();
         manifest.blocks.push(blocks);
         manifest.groups.retain(|mark| mark.group != group);
-        manifest.groups.push(GroupMark {
-            group,
-            applied_index: position.index,
-            applied_term: position.term,
-            conf: imported.conf.encode(),
-        });
-        manifest.groups.sort_unstable_by_key(|mark| mark.group);
-        let marks = imported.segments.iter().map(segment_mark);
+        if change.state.is_some() {
+            manifest.groups.push(GroupMark {
+                group,
+                applied_index: position.index,
+                applied_term: position.term,
+                conf: change.conf.clone(),
+            });
+            manifest.groups.sort_unstable_by_key(|mark| mark.group);
+        }
+        let marks = change.segments.iter().map(segment_mark);
         manifest.segments.extend(marks);
         manifest.segments.sort_unstable_by_key(|mark| mark.number);
-        let mut own: Vec<u64> = imported.segments.iter().map(|s| s.number).collect();
+        let mut own: Vec<u64> = change.segments.iter().map(|s| s.number).collect();
         own.sort_unstable();
         manifest.imports.retain(|mark| mark.group != group);
         manifest.imports.push(ImportMark {
@@ -112,13 +155,13 @@ impl Store {
     }
 
     /// The manifest is durable: readers and cycles go by it from here on.
-    fn put_in_place(&self, manifest: Manifest, imported: Imported) {
-        let Imported {
+    fn put_in_place(&self, manifest: Manifest, change: Change<'_>) {
+        let Change {
             group,
             position,
             segments,
             ..
-        } = imported;
+        } = change;
         let made: Vec<Arc<Segment>> = segments.into_iter().map(Arc::new).collect();
         let held = self.inside().segments.clone();
         let all = held.iter().chain(&made).cloned();
@@ -146,6 +189,35 @@ impl Store {
         self.journal
             .with(|journal| journal.begin_after(group, position));
     }
+
+    /// A group as the store has it now, for a shard that starts anew while the store is open. All that was
+    /// submitted of it must be synced.
+    pub fn recovered(&self, group: u32) -> StoreResult<RecoveredGroup> {
+        let _stepping = self.stepping();
+        let manifest = self.inside().manifest.clone();
+        let mut groups = BTreeMap::new();
+        if manifest.groups.iter().any(|mark| mark.group == group) {
+            groups = restore(&*self.disk, &self.identity, &manifest)?;
+            groups.retain(|held, _| *held == group);
+        }
+        let mut imports = manifest.imports;
+        imports.retain(|mark| mark.group == group);
+        let marks = self.journal.with(|journal| {
+            let log = journal.index().group(group);
+            let hard_state = log.map(|log| log.hard_state);
+            groups.entry(group).or_default().hard_state = hard_state;
+            resume_imports(journal, &imports, &mut groups)
+        });
+        self.journal.submit(marks);
+        Ok(groups.remove(&group).unwrap_or_default())
+    }
+}
+
+/// Gives up the logs of groups that were dropped.
+pub fn forget_dropped(journal: &mut Journal, imports: &[ImportMark]) {
+    for mark in imports.iter().filter(|mark| mark.is_drop()) {
+        journal.begin_after(mark.group, mark.position);
+    }
 }
 
 /// What imports mean for the logs that the journal holds, once those are known to go on where their
@@ -156,6 +228,9 @@ pub fn resume_imports(
     groups: &mut BTreeMap<u32, RecoveredGroup>,
 ) -> Vec<GroupRecord> {
     let marks = imports.iter().filter_map(|mark| {
+        if mark.is_drop() {
+            return None;
+        }
         let recovered = groups.get_mut(&mark.group)?;
         resume_import(journal, mark, recovered)
     });
@@ -171,23 +246,19 @@ fn resume_import(
         group, position, ..
     } = *mark;
     let log = journal.index().group(group).filter(|log| !log.is_empty());
-    let begins_after = log.is_none_or(|log| log.first_index() > position.index);
+    let goes_on = log.is_some_and(|log| log.first_index() > position.index);
     let holds = log.is_some_and(|log| log.holds(position));
-    let is_newest = recovered.state.applied_index == position.index;
-    if !begins_after && !holds && !is_newest {
-        // What was applied after the snapshot is in no log: for Raft to refuse.
+    if goes_on || recovered.state.applied_index != position.index && !holds {
+        // If what was applied after the snapshot is in no log, that is for Raft to refuse.
         return None;
     }
-    if !begins_after {
-        journal.begin_after(group, position);
-    }
-    // A log that goes on after the snapshot was written under a hard state of its own.
-    let known = recovered.hard_state.unwrap_or_default();
-    let is_older = recovered.hard_state.is_none() || known.term < position.term;
-    if begins_after && !(is_newest && is_older) || holds {
+    journal.begin_after(group, position);
+    if holds {
         return None;
     }
     // It never voted in a term that it had not heard of.
+    let known = recovered.hard_state.unwrap_or_default();
+    let is_older = known.term < position.term;
     let hard_state = HardState {
         term: known.term.max(position.term),
         vote: if is_older { 0 } else { known.vote },

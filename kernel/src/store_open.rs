@@ -20,7 +20,7 @@ use crate::manifest::{manifest_name, Manifest};
 use crate::segment::{segment_name, Segment, SegmentSet, SEGMENT};
 use crate::shard_state::ShardState;
 use crate::store::{Opened, Store, StoreOptions};
-use crate::store_import::resume_imports;
+use crate::store_import::{forget_dropped, resume_imports};
 
 /// A group as its checkpoint and its hard state have it; its entries are read from the journal.
 #[derive(Clone, Debug, Default)]
@@ -73,10 +73,17 @@ impl Store {
         } else {
             Journal::read(&*disk, identity, options.journal, manifest.journal)?
         };
+        forget_dropped(&mut journal, &manifest.imports);
         check_logs(&journal, &mut groups)?;
         let marks = resume_imports(&mut journal, &manifest.imports, &mut groups);
         journal.make_ready(&*disk)?;
         journal.submit(marks);
+        // How it voted is remembered all the same.
+        for mark in manifest.imports.iter().filter(|mark| mark.is_drop()) {
+            if manifest.groups.iter().all(|held| held.group != mark.group) {
+                groups.remove(&mark.group);
+            }
+        }
         clean(&*disk, &manifest, &replay, &options)?;
         let opened = Opened {
             created,

@@ -8,8 +8,8 @@ import pytest
 
 from kernel import Shard
 from kernel.disk import SimDisk
-from kernel.journal import Export, Import, SnapshotRefused
-from tests.kernel.replicas import QUEUE, SHARD, Cluster, Member
+from kernel.journal import Export, Import, Journal, SnapshotRefused
+from tests.kernel.replicas import FILE_SIZE, QUEUE, SHARD, Cluster, Member
 
 PEERS = [11, 22, 33]
 JOINING = 44
@@ -27,11 +27,15 @@ class Carrier(Cluster):
         super().run()
         for peer, member in self.members.items():
             if member.shard.wants_snapshot() is not None:
-                export = member.shard.export()
-                assert export is not None
-                name = b"%d/%d" % (peer, len(self.exports))
-                self.exports[name] = export
-                assert member.shard.offer_snapshot(export, name)
+                self.offer(peer)
+
+    def offer(self, peer: int) -> None:
+        shard = self.members[peer].shard
+        export = shard.export()
+        assert export is not None
+        name = b"%d/%d" % (peer, len(self.exports))
+        self.exports[name] = export
+        assert shard.offer_snapshot(export, name)
 
     def deliver(self, to: int, data: bytes) -> None:
         if to == JOINING and Shard.snapshot_in(data) is not None:
@@ -205,3 +209,37 @@ def test_an_export_is_closed_and_a_volatile_shard_has_none() -> None:
     other = cluster.members[JOINING].journal.begin_import(SHARD + 1)
     with pytest.raises(ValueError, match="another shard"):
         leader.shard.step_snapshot(b"", other)
+
+
+def test_a_node_that_left_a_shard_forgets_it_and_may_come_back() -> None:
+    cluster, leader, message = joining()
+    newcomer = cluster.members[JOINING]
+    imported = carried(cluster, message)
+    imported.finish()
+    assert newcomer.shard.step_snapshot(message, imported)
+    leader.shard.report_snapshot(JOINING, True)
+    cluster.tick(20)
+    cluster.cut.add(JOINING)
+    assert leader.shard.propose_conf([("remove", JOINING)])
+    cluster.tick(4)
+    newcomer.journal.drop_group(SHARD)
+    assert newcomer.journal.begin_cycle([], force=True)
+    newcomer.journal.abandon()
+    newcomer.disk.crash(3)
+    assert Journal.open_on(newcomer.disk, JOINING, bytes(16), FILE_SIZE).groups() == []
+    newcomer.disk.crash(4)
+    cluster.cut.clear()
+    assert leader.shard.propose_conf([("learner", JOINING)])
+    newcomer = cluster.members[JOINING] = Member(newcomer.disk, JOINING, [], 9)
+    assert newcomer.shard.applied_index == 0
+    # Raft still has the first offer, whose export is closed: another takes its place.
+    cluster.take_snapshot()
+    cluster.offer(leader.peer)
+    leader.shard.report_snapshot(JOINING, False)
+    message = cluster.take_snapshot()
+    imported = carried(cluster, message)
+    imported.finish()
+    assert newcomer.shard.step_snapshot(message, imported)
+    leader.shard.report_snapshot(JOINING, True)
+    cluster.tick(20)
+    assert newcomer.shard.state_hash() == leader.shard.state_hash()

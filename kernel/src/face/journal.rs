@@ -90,7 +90,11 @@ impl PyJournal {
     /// A shard with what the journal holds of it.
     pub fn open_shard(&self, options: ShardOptions) -> PyResult<Shard> {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let recovered = groups.remove(&options.id).unwrap_or_default();
+        let recovered = match groups.remove(&options.id) {
+            Some(recovered) => recovered,
+            // It starts anew, or is new.
+            None => self.store.recovered(options.id).map_err(store_error)?,
+        };
         open_shard(&self.store, recovered, options).map_err(store_error)
     }
 

@@ -380,3 +380,104 @@ fn what_an_import_left_goes_at_the_next_cycle_or_start() {
     open(&disk);
     assert_eq!(segments(&disk), 0);
 }
+
+/// A store whose group 1 is dropped, at any call that the power went before.
+#[test]
+fn a_dropped_group_is_gone_or_all_there_whenever_the_power_goes() {
+    let case = case(Before::Diverged, 1);
+    let mut seen = [0; 2];
+    for calls in 0.. {
+        let disk = case.disk.copy();
+        let (store, _) = open(&disk);
+        disk.cut_power_after(calls);
+        let dropped = store.drop_group(GROUP).is_ok();
+        let uncut = disk.clone().sync_dir().is_ok();
+        drop(store);
+        disk.crash(calls);
+        let (store, groups) = open(&disk);
+        let is_gone = !groups.contains_key(&GROUP);
+        assert!(is_gone || !dropped);
+        seen[usize::from(is_gone)] += 1;
+        if is_gone {
+            let mut recovered = store.recovered(GROUP).unwrap();
+            let vote = recovered.hard_state.unwrap();
+            assert_eq!((vote.term, vote.vote), (4, 12));
+            assert_eq!(recovered.state.applied_index, 0);
+            recovered.conf = Vec::new();
+            let status = boot(&store, &recovered);
+            assert_eq!((status.last_index, status.term), (0, 4));
+        } else {
+            assert_eq!(groups[&GROUP].state.hash(), case.old.hash());
+            assert_eq!(boot(&store, &groups[&GROUP]).last_index, case.last.0);
+        }
+        // It may join again, by a snapshot.
+        take_in(&store, &case.stream).unwrap();
+        drop(store);
+        disk.crash(calls);
+        let (store, groups) = open(&disk);
+        check_new(&case, &store, &groups[&GROUP], 0);
+        if uncut {
+            break;
+        }
+    }
+    assert!(seen.iter().all(|count| *count > 2), "{seen:?}");
+}
+
+#[test]
+fn what_a_dropped_group_had_is_collected_and_holds_no_journal_file() {
+    let mut world = World::new(5, 1 << 30);
+    live(&mut world, 300, true);
+    world.cycle();
+    let before: Vec<u64> = world
+        .store
+        .inside()
+        .segments
+        .iter()
+        .map(|s| s.number)
+        .collect();
+    assert!(!before.is_empty());
+    world.store.drop_group(GROUP).unwrap();
+    // What was on its way comes all the same.
+    world.publish(GROUP);
+    world.write();
+    world.shards.truncate(GROUP as usize);
+    for _ in 0..400 {
+        world.publish(0);
+        world.settle(0);
+        world.write();
+        if world.store.cycle_wanted() {
+            let frozen = world.freeze();
+            world.store.begin_cycle(frozen, false);
+        }
+        while world.store.step().unwrap() {}
+        world.store.take_finished_cycle();
+    }
+    assert!(world.store.sizes().0 < 4 * options().journal.file_size);
+    let held = world.store.inside().segments.clone();
+    assert!(held
+        .iter()
+        .all(|segment| segment.runs.iter().all(|run| run.group == 0)));
+    world.check_messages();
+}
+
+/// A shard's group fell, and is restored while the store is open.
+#[test]
+fn a_group_that_starts_anew_in_an_open_store_starts_as_after_a_restart() {
+    for before in EACH {
+        let case = case(before, 2);
+        let (store, _) = open(&case.disk);
+        let old = store.recovered(GROUP).unwrap();
+        assert_eq!(old.state.hash(), case.old.hash());
+        assert_eq!(boot(&store, &old).last_index, case.last.0);
+        take_in(&store, &case.stream).unwrap();
+        let recovered = store.recovered(GROUP).unwrap();
+        let last = check_new(&case, &store, &recovered, 0);
+        let (index, ahead) = (case.state.applied_index, before == Before::Ahead);
+        let term = if ahead { 5 } else { 7 };
+        assert!(write(&store, term, index, vec![empty(last + 1, term)]));
+        drop(store);
+        let disk = case.disk.copy();
+        let (store, groups) = open(&disk);
+        assert_eq!(check_new_after(&case, &store, &groups[&GROUP]), last + 1);
+    }
+}
