@@ -30,7 +30,7 @@ use crate::snapshot_stream::{
     frame_address, Item, StreamError, StreamHead, StreamReader, KIND_FRAME,
 };
 use crate::store::Store;
-use crate::store_import::Imported;
+use crate::store_import::{Imported, Installed};
 
 /// Why an import did not go on. It never will.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -368,12 +368,14 @@ impl Import {
             state: self.state.clone(),
             segments: self.sealing.take_finished(),
         };
-        if !self.store.install_import(imported)? {
-            let what = format!(
-                "the store has group {} as of {} or later",
-                self.group, position.index
-            );
-            return Err(self.refused(what));
+        match self.store.install_import(imported)? {
+            Installed::Now => {}
+            // Raft may not have heard of it.
+            Installed::Before => self.remove_segments(),
+            Installed::Never => {
+                let what = format!("the store has group {} as of later", self.group);
+                return Err(self.refused(what));
+            }
         }
         self.standing = Standing::Finished;
         Ok(())
@@ -389,6 +391,10 @@ impl Import {
         if matches!(self.store.journal.state(), JournalState::Poisoned(_)) {
             return;
         }
+        self.remove_segments();
+    }
+
+    fn remove_segments(&self) {
         for number in self.sealing.numbers() {
             // What can't be removed goes at the next cycle or start.
             let _ = remove(&*self.store.disk, &segment_name(*number));

@@ -33,6 +33,16 @@ pub struct Imported {
     pub segments: Vec<Segment>,
 }
 
+/// What came of an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Installed {
+    Now,
+    /// The same snapshot is in place already: nothing was done.
+    Before,
+    /// The store has a newer state: nothing was done.
+    Never,
+}
+
 /// What becomes of a group.
 struct Change<'a> {
     group: u32,
@@ -44,15 +54,22 @@ struct Change<'a> {
 }
 
 impl Store {
-    /// Makes it the newest state of its group. False: the store has the same or a newer one, and nothing
-    /// was done. After an error for lack of room nothing was done either; any other is final.
-    pub fn install_import(&self, imported: Imported) -> StoreResult<bool> {
+    /// Makes it the newest state of its group. After an error for lack of room nothing was done; any other
+    /// is final.
+    pub fn install_import(&self, imported: Imported) -> StoreResult<Installed> {
         self.install(|| {
             let manifest = self.inside().manifest.clone();
             let mut marks = manifest.groups.iter();
             let known = marks.find(|mark| mark.group == imported.group);
-            if known.is_some_and(|mark| mark.applied_index >= imported.position.index) {
-                return Ok(false);
+            let known = known.map_or(Position::default(), |mark| Position {
+                index: mark.applied_index,
+                term: mark.applied_term,
+            });
+            if known == imported.position {
+                return Ok(Installed::Before);
+            }
+            if known.index >= imported.position.index {
+                return Ok(Installed::Never);
             }
             let change = Change {
                 group: imported.group,
@@ -61,7 +78,7 @@ impl Store {
                 conf: imported.conf.encode(),
                 segments: imported.segments,
             };
-            self.change(manifest, change).map(|()| true)
+            self.change(manifest, change).map(|()| Installed::Now)
         })
     }
 
