@@ -185,6 +185,11 @@ class Snapshots:
         if len(data) != OFFER.size:
             raise LinkViolation(Reason.BAD_FRAME, "a snapshot's offer that is none")
         number, size = OFFER.unpack(data)
+        if index <= shard.kernel.applied_index:
+            # It is here, from before a restart or by the log: the leader goes on behind it.
+            head = [shard.id, number, DONE]
+            self._peers.send(leader, Channel.BULK, [Frame(Kind.SNAPSHOT_REQUEST, head)])
+            return True
         there = self._fetches.get(shard.id)
         if there is not None:
             if (there.leader, there.number) == (leader, number):
