@@ -3,10 +3,10 @@ PYTHON ?= python3
 ARGS ?=
 ROW ?=
 
-.PHONY: help run build test test-long lint interop bench lock clean setup-%
+.PHONY: help run build test test-long lint interop bench bench-cluster lock clean setup-%
 
 help:
-	@echo "make run | build | test | test-long | lint | interop | bench [ROW=...] | lock | clean"
+	@echo "make run | build | test | test-long | lint | interop | bench [ROW=...] | bench-cluster [ROW=...] | lock | clean"
 
 run: setup-runtime
 	@exec .venv/bin/dragoman run $(ARGS)
@@ -22,6 +22,9 @@ interop: setup-interop
 bench: setup-runtime
 	@.venv/bin/python -m bench $(if $(ROW),--row $(ROW)) $(ARGS)
 
+bench-cluster: setup-runtime
+	@.venv/bin/python -m bench.cluster $(if $(ROW),--row $(ROW)) $(ARGS)
+
 # A peer of `make bench`, which does without it if it isn't there.  Not --locked: a crate it locks no longer compiles.
 build/rumqttd/bin/rumqttd:
 	cargo install rumqttd --version 0.20.0 --root build/rumqttd
@@ -32,6 +35,13 @@ build/artemis/bin/artemis:
 		-Dartifact=org.apache.activemq:apache-artemis:2.40.0:zip:bin -DoutputDirectory=build
 	cd build && rm -rf artemis && $(PYTHON) -m zipfile -e apache-artemis-2.40.0-bin.zip . && mv apache-artemis-2.40.0 artemis
 	chmod +x $@
+
+# A peer of `make bench-cluster`, and what loads it; both need Go.
+build/nats/nats-server:
+	GOBIN=$(CURDIR)/build/nats go install github.com/nats-io/nats-server/v2@v2.15.2
+
+build/nats/jsload: bench/cluster/jsload/main.go bench/cluster/jsload/go.mod bench/cluster/jsload/go.sum
+	cd bench/cluster/jsload && go build -o $(CURDIR)/$@ .
 
 # Writes requirements/*.txt anew; needs uv, nothing else does.
 lock:

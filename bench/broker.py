@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from bench.client import Client
-from bench.session import BrokerError, Session
+from bench.session import BrokerError, Running
 
 START_TIMEOUT_S = 90.0
 
@@ -29,7 +29,7 @@ class Broker(ABC):
     fsync: str
     # Its memory grows with what passes through it: it starts anew for each run.
     is_hoarding = False
-    _session: Session | None = None
+    _session: Running | None = None
 
     @abstractmethod
     def version(self) -> str:
@@ -40,7 +40,7 @@ class Broker(ABC):
         """What to install so that it can be started; None: it can."""
 
     @abstractmethod
-    def _launch(self) -> Session:
+    def _launch(self) -> Running:
         """Starts it on the data directory."""
 
     def queue_arguments(self, kind: str) -> dict[str, str]:
@@ -63,7 +63,7 @@ class Broker(ABC):
             client.delete_queue(name)
 
     @property
-    def session(self) -> Session:
+    def session(self) -> Running:
         if self._session is None:
             raise BrokerError(f"{self.name} isn't running")
         return self._session

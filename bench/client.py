@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import select
 import socket
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
 from pamqp import base, body, commands, exceptions, frame, header
 
 TIMEOUT_S = 60.0
+DECLARED_AT_ONCE = 100
 
 FrameT = TypeVar("FrameT", bound=base.Frame)
 
@@ -57,6 +60,15 @@ class Client:
         self._send(commands.Queue.Declare(queue=name, durable=durable, arguments=dict(arguments)))
         self._wait(commands.Queue.DeclareOk)
 
+    def declare_queues(self, names: Sequence[str], *, durable: bool, arguments: dict[str, str]) -> None:
+        """As ``declare_queue``, with many declarations on their way at once."""
+        for number, name in enumerate(names):
+            if number >= DECLARED_AT_ONCE:
+                self._wait(commands.Queue.DeclareOk)
+            self._send(commands.Queue.Declare(queue=name, durable=durable, arguments=dict(arguments)))
+        for _ in names[:DECLARED_AT_ONCE]:
+            self._wait(commands.Queue.DeclareOk)
+
     def delete_queue(self, name: str) -> None:
         self._send(commands.Queue.Delete(queue=name))
         self._wait(commands.Queue.DeleteOk)
@@ -85,6 +97,25 @@ class Client:
         self._wait(commands.Basic.ConsumeOk)
         self._wait(commands.Basic.Deliver)
 
+    def select_confirms(self) -> None:
+        self._send(commands.Confirm.Select())
+        self._wait(commands.Confirm.SelectOk)
+
+    def publish(self, queue: str, content: bytes) -> None:
+        """Publishes one persistent message."""
+        properties = commands.Basic.Properties(delivery_mode=2)
+        method = frame.marshal(commands.Basic.Publish(routing_key=queue), 1)
+        head = frame.marshal(header.ContentHeader(body_size=len(content), properties=properties), 1)
+        self._socket.sendall(method + head + frame.marshal(body.ContentBody(content), 1))
+
+    def answers(self, timeout_s: float) -> Iterator[object]:
+        """The frames that are here, or else those that come with the next bytes in that time."""
+        if select.select([self._socket], [], [], timeout_s)[0]:
+            self._read()
+        while (received := self._parse()) is not None:
+            self._check(received)
+            yield received
+
     def _send(self, method: base.Frame, channel: int = 1) -> None:
         self._socket.sendall(frame.marshal(method, channel))
 
@@ -94,20 +125,32 @@ class Client:
             received = self._next()
             if isinstance(received, expected):
                 return received
-            if isinstance(received, commands.Channel.Close | commands.Connection.Close):
-                raise ClientError(f"{received.reply_code} {received.reply_text}")
+            self._check(received)
+
+    def _check(self, received: object) -> None:
+        if isinstance(received, commands.Channel.Close | commands.Connection.Close):
+            raise ClientError(f"{received.reply_code} {received.reply_text}")
 
     def _next(self) -> object:
         while True:
-            try:
-                size, _, received = frame.unmarshal(self._buffer)
-            except exceptions.UnmarshalingException:
-                size = 0
-            if size:
-                self._buffer = self._buffer[size:]
-                assert not isinstance(received, body.ContentBody) or size > 0
+            received = self._parse()
+            if received is not None:
                 return received
-            data = self._socket.recv(65536)
-            if not data:
-                raise ClientError("the broker hung up")
-            self._buffer += data
+            self._read()
+
+    def _parse(self) -> object | None:
+        """The next frame that is here whole."""
+        try:
+            size, _, received = frame.unmarshal(self._buffer)
+        except exceptions.UnmarshalingException:
+            return None
+        if not size:
+            return None
+        self._buffer = self._buffer[size:]
+        return received
+
+    def _read(self) -> None:
+        data = self._socket.recv(65536)
+        if not data:
+            raise ClientError("the broker hung up")
+        self._buffer += data

@@ -32,6 +32,13 @@ def port_mapper() -> Path | None:
     return found[-1] if found else None
 
 
+def map_ports(epmd: Path, port: int, log: Path) -> Session:
+    """Starts a port mapper; returns once it listens."""
+    session = Session("epmd", [str(epmd), "-address", "127.0.0.1", "-port", str(port)], port, log)
+    session.wait_listening(START_TIMEOUT_S)
+    return session
+
+
 class RabbitMq(Broker):
     fsync = "quorum queues sync, confirms of classic ones (all MQTT sessions) do not wait"
 
@@ -108,14 +115,15 @@ class RabbitMq(Broker):
         plugins = ",".join(f"rabbitmq_{plugin}" for plugin in self._plugins)
         (self.directory / "enabled_plugins").write_text(f"[{plugins}].\n")
         (self.directory / "rabbitmq.conf").write_text(self._config())
-        if self._port_mapper is None:
-            command = [str(epmd), "-address", "127.0.0.1", "-port", str(self.port - 1)]
-            self._port_mapper = Session("epmd", command, self.port - 1, self.directory / "epmd.log")
-            self._port_mapper.wait_listening(START_TIMEOUT_S)
+        self._start_port_mapper(epmd)
         command = [str(home / "sbin" / "rabbitmq-server")]
         # Listeners of plugins come last.
         ready = [self.port, *self._plugins.values()][-1]
         return Session(self.name, command, ready, self.directory / "output.log", self._environment(home))
+
+    def _start_port_mapper(self, epmd: Path) -> None:
+        if self._port_mapper is None:
+            self._port_mapper = map_ports(epmd, self.port - 1, self.directory / "epmd.log")
 
     def stop(self) -> None:
         super().stop()

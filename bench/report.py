@@ -10,17 +10,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 import kernel
 from bench.broker import Broker
 from bench.measure import Runs
 from bench.row import Figure, Options, Row
 
 HEAD = """\
-# Performance
+# {title}
 
-Written by `make bench` on {date}. Ratios are medians of us / medians of the peer from runs that took turns on one
-machine, which also ran the generator; nothing else about these numbers carries over to another machine. Every message
-of every run was checked: none lost, none twice, none out of order.
+Written by `{command}` on {date}. Ratios are medians of us / medians of the peer from runs that took turns on one
+machine, which also ran the generator; nothing else about these numbers carries over to another machine. {checked}
 
 | | |
 |---|---|
@@ -30,6 +31,16 @@ TABLE = """
 | load | figure | us | peer | its figure | us / peer | required | aim | |
 |---|---|--:|---|--:|--:|--:|--:|---|
 """
+
+
+class Heading(msgspec.Struct, frozen=True, kw_only=True):
+    """What a report says of itself: its title, what writes it, what was checked, and sizes to be told."""
+
+    title: str = "Performance"
+    command: str = "make bench"
+    module: str = "bench"
+    checked: str = "Every message\nof every run was checked: none lost, none twice, none out of order."
+    sizes: dict[str, str] = {}
 
 
 def number(value: float) -> str:
@@ -57,7 +68,7 @@ def memory_size() -> str:
     return f"{kib / (1 << 20):.0f} GiB"
 
 
-def facts(brokers: Sequence[Broker], options: Options, fsync_us: Sequence[float]) -> dict[str, str]:
+def facts(brokers: Sequence[Broker], options: Options, fsync_us: Sequence[float], heading: Heading) -> dict[str, str]:
     runs = f"median of {options.runs} (lowest - highest)"
     return {
         "machine": f"{processor()}, {memory_size()}, Linux {platform.release()}",
@@ -66,10 +77,8 @@ def facts(brokers: Sequence[Broker], options: Options, fsync_us: Sequence[float]
         "fsync": "; ".join(f"{'ours' if broker.is_ours else broker.name}: {broker.fsync}" for broker in brokers),
         "fdatasync of 4 KiB alone": f"p50 {spread(fsync_us)} us, in the same runs" if fsync_us else "not measured",
         "runs": f"{runs}, {options.duration_s:g} s each, {options.warmup_s:g} s to warm up",
-        "backlog": f"{options.backlog:,} messages",
-        "MQTT": f"{options.clients:,} idle clients, {options.retained:,} retained topics",
-        "WebSocket": f"{options.browsers:,} subscribers of one topic",
-        "command": "python -m bench " + " ".join(sys.argv[1:]),
+        **heading.sizes,
+        "command": f"python -m {heading.module} " + " ".join(sys.argv[1:]),
     }
 
 
@@ -120,13 +129,20 @@ def line(row: Row, figure: Figure, runs: Runs, ours: str) -> str:
 
 
 def write(
-    path: Path, rows: Sequence[Row], measured: dict[str, Runs], brokers: Sequence[Broker], options: Options
+    path: Path,
+    rows: Sequence[Row],
+    measured: dict[str, Runs],
+    brokers: Sequence[Broker],
+    options: Options,
+    heading: Heading,
 ) -> None:
     """Writes the report of the rows that were measured."""
     ours = next((broker.name for broker in brokers if broker.is_ours), "us")
     fsync_us = [value for runs in measured.values() for value in runs.fsync_us]
-    text = HEAD.format(date=time.strftime("%Y-%m-%d"))
-    text += "".join(f"| {name} | {value} |\n" for name, value in facts(brokers, options, fsync_us).items())
+    date = time.strftime("%Y-%m-%d")
+    text = HEAD.format(title=heading.title, command=heading.command, date=date, checked=heading.checked)
+    told = facts(brokers, options, fsync_us, heading)
+    text += "".join(f"| {name} | {value} |\n" for name, value in told.items())
     text += TABLE
     done = [row for row in rows if row.name in measured]
     for row in done:

@@ -18,7 +18,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How long and how much.  ``backlog`` is in messages, ``journal`` in bytes, times in seconds.
 
     ``connections`` are idle ones of AMQP, ``clients`` of MQTT; ``retained`` counts topics, ``browsers`` the
-    subscribers of one topic over WebSocket.
+    subscribers of one topic over WebSocket, ``queues`` those of an idle cluster.
     """
 
     duration_s: float = 5.0
@@ -30,6 +30,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     clients: int = 10_000
     retained: int = 1_000_000
     browsers: int = 2000
+    queues: int = 10_000
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):

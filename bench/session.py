@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 STOP_TIMEOUT_S = 60.0
 POLL_S = 0.002
@@ -28,6 +29,37 @@ def members(session: int) -> Iterator[str]:
                 fields = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()
                 if int(fields[3]) == session:
                     yield entry
+
+
+class Running(Protocol):
+    """What can be done with the processes of a broker, however many it has."""
+
+    def wait_listening(self, timeout_s: float) -> None:
+        """Returns once it accepts connections; BrokerError if it ends or doesn't in time."""
+
+    def check(self) -> None:
+        """BrokerError if something isn't running any more."""
+
+    def pids(self) -> list[int]:
+        """Of all its processes."""
+
+    def memory(self) -> int:
+        """Bytes of memory of all its processes, shared pages in proportion."""
+
+    def cpu_seconds(self) -> float:
+        """What all its threads have used until now."""
+
+    def pause(self) -> None:
+        """Stops it, so that its idle work isn't in another's figures."""
+
+    def resume(self) -> None:
+        """Lets it go on."""
+
+    def stop(self) -> None:
+        """Asks it to end, and ends it if it doesn't."""
+
+    def kill(self) -> None:
+        """Ends it at once, as kill -9 does."""
 
 
 class Session:
@@ -87,6 +119,15 @@ class Session:
                     if line.startswith("Pss:"):
                         total += int(line.split()[1]) * 1024
         return total
+
+    def cpu_seconds(self) -> float:
+        """What all its threads have used until now; those that have ended aren't counted."""
+        total = 0
+        for process in members(self._process.pid):
+            for schedule in Path("/proc", process, "task").glob("*/schedstat"):
+                with contextlib.suppress(OSError):
+                    total += int(schedule.read_text().split()[0])
+        return total / 1e9
 
     def pause(self) -> None:
         """Stops it, so that its idle work isn't in another's figures."""

@@ -8,7 +8,7 @@ import pytest
 
 from bench.__main__ import all_brokers
 from bench.measure import Runs
-from bench.report import line, number, spread, write
+from bench.report import Heading, line, number, spread, write
 from bench.row import Figure, Options, Row
 from bench.rows import all_rows
 from tests.bench.absent import Absent
@@ -198,7 +198,7 @@ def test_the_report_names_machine_versions_and_conditions(tmp_path: Path) -> Non
     loads = [row(THROUGHPUT)]
     measured = {"load": Runs("load", {"us": {"rate": [1600.0]}, "peer": {"rate": [100.0]}}, [230.0])}
     path = tmp_path / "docs" / "performance.md"
-    write(path, loads, measured, [Absent("peer"), Absent("us", is_ours=True)], Options())
+    write(path, loads, measured, [Absent("peer"), Absent("us", is_ours=True)], Options(), Heading())
     text = path.read_text()
     for words in ("peer 1, us 1", "kernel build", "p50 230 us", "fdatasync", "16.00x", "`ROW=load`", "machine"):
         assert words in text
@@ -207,7 +207,7 @@ def test_the_report_names_machine_versions_and_conditions(tmp_path: Path) -> Non
 def test_who_was_not_measured_and_why_is_said(tmp_path: Path) -> None:
     runs = Runs("load", {"peer": {"rate": [100.0]}}, [230.0], {"us": "us has no MQTT listener"})
     path = tmp_path / "performance.md"
-    write(path, [row(THROUGHPUT)], {"load": runs}, [Absent("peer"), Absent("us", is_ours=True)], Options())
+    write(path, [row(THROUGHPUT)], {"load": runs}, [Absent("peer"), Absent("us", is_ours=True)], Options(), Heading())
     text = path.read_text()
     assert "| not measured | peer | 100 | - |" in text
     assert "; not measured: us has no MQTT listener." in text

@@ -1,0 +1,1 @@
+"""Three nodes on this machine, measured beside clusters of three of the peers."""
