@@ -17,6 +17,7 @@ from broker.cluster.formation import Formation, Step
 from broker.cluster.frame import Frame
 from broker.cluster.frame_kinds import Channel, Kind
 from broker.cluster.hello import FRESH, Identity, PeerInfo
+from broker.cluster.lease import Lease
 from broker.cluster.member_words import Join, Joined, Lead, Refusing, ShardStatus
 from broker.cluster.membership import Membership
 from broker.cluster.peers import Peers, Receiver
@@ -75,6 +76,7 @@ class Cluster:
         self.forwarding: Forwarding | None = None
         self.membership: Membership | None = None
         self.replication: Replication | None = None
+        self.lease = Lease(self.peers.heard_us_at, identity.peer)
         self._broker: Broker | None = None
         self._up: dict[int, PeerInfo] = {}
         self._formation = Formation(identity.peer, settings.addresses)
@@ -195,8 +197,14 @@ class Cluster:
             self.replication.tick()
         self.membership.tick(now)
         self.replication.snapshots.look(now)
+        self._hold_lease(self._broker, now)
         self._follow_addresses(now)
         self._flush(now)
+
+    def _hold_lease(self, broker: Broker, now: float) -> None:
+        assert self.forwarding is not None
+        members = [row.peer for row in broker.back.topology.nodes()]
+        broker.isolated = not self.lease.update(members, now, broker.back.meta_index, self.forwarding.seen_index)
 
     def _flush(self, now: float) -> None:
         """After a step: what the groups say goes out."""

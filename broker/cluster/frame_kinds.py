@@ -89,8 +89,8 @@ KINDS: dict[Kind, KindRule] = {
     Kind.WELCOME: _handshake(Role.ACCEPTOR, bytes),
     # reason, words
     Kind.REJECT: _handshake(Role.ACCEPTOR, str, str),
-    # our clock in ms, the other's clock in ms as far as we know it (0: not yet), payload
-    Kind.HEARTBEAT: _ready(Channel.CONSENSUS, int, int, list),
+    # our clock in ms, the other's clock in ms as far as we know it (0: not yet), how long ago we heard it, payload
+    Kind.HEARTBEAT: _ready(Channel.CONSENSUS, int, int, int, list),
     # Raft's messages but appends and snapshots
     Kind.RAFT: _ready(Channel.CONSENSUS, int, body_size_max=4 * MIB),
     # Raft's appends and snapshots' announcements

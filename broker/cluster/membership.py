@@ -7,12 +7,19 @@ brings its group where its row says (``reconfiguration.py``), one step at a time
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from broker.cluster.member_words import Lead, ShardStatus
-from broker.cluster.placement import LeaderBalance, PlacedNode, PlacedShard, meta_learners, next_placement
+from broker.cluster.placement import (
+    LeaderBalance,
+    PlacedNode,
+    PlacedShard,
+    meta_learners,
+    next_drops,
+    next_placement,
+)
 from broker.cluster.reconfiguration import (
     ChangeConfiguration,
     Configuration,
@@ -22,8 +29,9 @@ from broker.cluster.reconfiguration import (
 )
 from broker.core.back import Back
 from broker.core.forwarding import META, Forwarding
+from broker.core.outcomes import Outcome
 from broker.core.replicated_shard import ReplicatedShard
-from broker.core.topology_commands import DropNode
+from broker.core.topology_commands import DropNode, PutShard
 from broker.model.names import PeerId, ShardId
 
 log = structlog.get_logger()
@@ -31,6 +39,8 @@ log = structlog.get_logger()
 LOOK_INTERVAL_S = 0.2
 """Between two looks at what is to be done."""
 STATUS_INTERVAL_S = 1.0
+EVEN_AFTER_S = 10.0
+"""After a node came or went, replicas are moved to even the load."""
 STATUS_AGE_MAX_S = 5.0
 """What was said of a shard longer ago says nothing any more."""
 
@@ -60,6 +70,9 @@ class Membership:
         self._statuses: dict[ShardId, tuple[float, int, ShardStatus]] = {}
         self._down_since: dict[int, float] = {}
         self._proposed = False
+        self._there: set[PeerId] = set()
+        self._quiet_at = -math.inf
+        """Nodes come in company: before this nothing is moved for evenness alone."""
 
     def tick(self, now: float) -> None:
         if now < self._look_at or self._back.topology.cluster() is None:
@@ -82,13 +95,14 @@ class Membership:
         status = shard.kernel.status()
         assert status is not None
         _, _, _, last_index, _, _, members = status
-        progress = {PeerId(peer): Progress(matched, active, snapshot) for peer, matched, active, snapshot in members}
+        alive = frozenset(map(PeerId, (*self._forwarding.live, self._own_peer)))
+        # A group that rests hears nothing from its members: their nodes' heartbeats stand for them.
+        progress = {PeerId(peer): Progress(matched, peer in alive, snapshot) for peer, matched, _, snapshot in members}
         configuration = Configuration(
             frozenset(map(PeerId, voters)),
             frozenset(map(PeerId, outgoing)),
             frozenset(map(PeerId, (*learners, *next_learners))),
         )
-        alive = frozenset(map(PeerId, (*self._forwarding.live, self._own_peer)))
         return Group(PeerId(self._own_peer), configuration, progress, last_index, alive)
 
     def _reconfigure(self, shard: ReplicatedShard) -> None:
@@ -166,10 +180,21 @@ class Membership:
             nodes.append(PlacedNode.of(row, dead_s))
         return nodes
 
+    def _is_for_evenness(self, command: PutShard | DropNode, nodes: Sequence[PlacedNode]) -> bool:
+        """It moves a replica off a node that could keep it."""
+        if not isinstance(command, PutShard) or len(command.old) != len(command.replicas):
+            return False
+        able = {node.peer for node in nodes if node.alive and not node.leaving}
+        return set(command.old) <= able
+
     def _plan(self, now: float) -> None:
         cluster = self._back.topology.cluster()
         assert cluster is not None
         nodes = self._nodes(now)
+        there = {node.peer for node in nodes}
+        if there != self._there:
+            self._there = there
+            self._quiet_at = now + EVEN_AFTER_S
         known = self.statuses(now)
         shards = []
         for row in self._back.topology.shard_rows():
@@ -183,13 +208,15 @@ class Membership:
             shards.append(placed)
         if self._proposed:
             return
-        commands = next_placement(nodes, shards, cluster.replication_factor, self._replace_dead_after_s)
+        commands: list[PutShard | DropNode] = []
+        commands += next_placement(nodes, shards, cluster.replication_factor, self._replace_dead_after_s)
+        if now < self._quiet_at:
+            commands = [command for command in commands if not self._is_for_evenness(command, nodes)]
+        commands = commands or [*next_drops(nodes, shards)]
         for command in commands:
             self._propose(command)
         if commands:
             return
-        if len(known) == len(shards):
-            self._drop_left(nodes, known.values())
         transfer = self._balance.next_transfer(nodes, shards, now)
         if transfer is not None:
             leader = known[transfer.shard][0]
@@ -198,20 +225,19 @@ class Membership:
             else:
                 self._send(leader, Lead(transfer.shard, transfer.to))
 
-    def _drop_left(self, nodes: Sequence[PlacedNode], known: Iterable[tuple[int, ShardStatus]]) -> None:
-        """Nodes that are leaving, and hold nothing any more."""
-        held = {peer for row in self._back.topology.shard_rows() for peer in row.replicas}
-        for _, status in known:
-            held |= {PeerId(peer) for peer in status.voters}
-        for node in nodes:
-            if node.leaving and node.peer not in held:
-                self._propose(DropNode(node.peer))
-
-    def _propose(self, command: object) -> None:
+    def _propose(self, command: PutShard | DropNode) -> None:
         self._proposed = True
 
-        def answer(outcome: object) -> None:
+        def answer(outcome: Outcome) -> None:
             self._proposed = False
 
-        log.info("placement", change=str(command))
-        self._back.submit(command, answer)  # type: ignore[arg-type]
+        log.info("placement", change=_told(command))
+        self._back.submit(command, answer)
+
+
+def _told(command: PutShard | DropNode) -> str:
+    """For people."""
+    if isinstance(command, DropNode):
+        return f"node {command.peer:016x} is dropped"
+    replicas = ", ".join(f"{peer:016x}" for peer in command.replicas)
+    return f"shard {command.shard} is to be on {replicas}"

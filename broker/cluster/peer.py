@@ -31,7 +31,7 @@ class PeerFigures(msgspec.Struct, frozen=True):
 class Peer:
     """Of one incarnation."""
 
-    __slots__ = ("accepted", "clock_at", "clock_ms", "dialed", "heard_at", "info", "round_trip_ms", "up")
+    __slots__ = ("accepted", "clock_at", "clock_ms", "dialed", "echoed_at", "heard_at", "info", "round_trip_ms", "up")
 
     def __init__(self, info: PeerInfo) -> None:
         self.info = info
@@ -45,6 +45,8 @@ class Peer:
         """What its last heartbeat gave as its time; 0: there was none."""
         self.clock_at = 0.0
         self.round_trip_ms: int | None = None
+        self.echoed_at = -math.inf
+        """When what it heard of us last was said, by our clock."""
 
     @property
     def complete(self) -> bool:
@@ -67,16 +69,21 @@ class Peer:
         del links[link.channel]
         return True
 
-    def receive_clock(self, clock_ms: int, echo_ms: int, now: float) -> None:
-        """Of a heartbeat: its time, and ours as it knows it."""
+    def receive_clock(self, clock_ms: int, echo_ms: int, held_ms: int, now: float) -> None:
+        """Of a heartbeat: its time, ours as it knows it, and how long ago it heard that."""
         self.heard_at = self.clock_at = now
         self.clock_ms = clock_ms
         if echo_ms:
+            self.echoed_at = max(self.echoed_at, min((echo_ms - held_ms) / 1000, now))
             self.round_trip_ms = max(0, int(now * 1000) - echo_ms)
 
     def echo_ms(self, now: float) -> int:
         """Its time as we know it: carried on by our clock, so that how long we held it is left out."""
         return self.clock_ms + int((now - self.clock_at) * 1000) if self.clock_ms else 0
+
+    def held_ms(self, now: float) -> int:
+        """How long ago its time was heard."""
+        return int((now - self.clock_at) * 1000) if self.clock_ms else 0
 
     def figures(self) -> PeerFigures:
         queued = {channel: link.queued_size for channel, link in self.dialed.items()}

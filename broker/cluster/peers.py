@@ -8,6 +8,7 @@ node is *up*.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Any, Protocol
@@ -109,6 +110,11 @@ class Peers:
         """Whether forward should be sent nothing more: too much waits, or there is no link to wait for."""
         link = self._dialed(peer, Channel.FORWARD)
         return link is None or link.queued_size >= QUEUE_SIZE_MAX[Channel.FORWARD]
+
+    def heard_us_at(self, peer: int) -> float:
+        """When we said what that node heard of us last, as far as we know: by our clock."""
+        known = self._peers.get(peer)
+        return -math.inf if known is None or not known.up else known.echoed_at
 
     def up(self) -> list[PeerInfo]:
         """Those that can be spoken with and heard, by peer id."""
@@ -354,14 +360,15 @@ class Peers:
             return
         payload = self._heartbeat_payload()
         for number in numbers:
-            echo_ms = self._peers[number].echo_ms(now)
-            self.send(number, Channel.CONSENSUS, [Frame(Kind.HEARTBEAT, [int(now * 1000), echo_ms, payload])])
+            echo_ms, held_ms = self._peers[number].echo_ms(now), self._peers[number].held_ms(now)
+            head = [int(now * 1000), echo_ms, held_ms, payload]
+            self.send(number, Channel.CONSENSUS, [Frame(Kind.HEARTBEAT, head)])
 
     def _receive_heartbeat(self, info: PeerInfo, head: list[Any], now: float) -> None:
-        clock_ms, echo_ms, payload = head
+        clock_ms, echo_ms, held_ms, payload = head
         peer = self._peers.get(info.peer)
         if peer is not None and peer.info.incarnation == info.incarnation:
-            peer.receive_clock(clock_ms, echo_ms, now)
+            peer.receive_clock(clock_ms, echo_ms, held_ms, now)
             self._look_up(peer, now)
             self._receiver.receive_heartbeat(info, payload, now)
 

@@ -53,10 +53,12 @@ class Broker:
         """Why publishers can't be served, if the journal says so."""
         self.after_step: Callable[[float], None] = lambda now: None
         """In a cluster: what the step made is to go to the other nodes."""
+        self.isolated = False
+        """In a cluster: most other nodes don't hear this one, which so routes nothing."""
         self._volatile_size_max = volatile_size_max
         self._ids = itertools.count((node_number << NODE_SHIFT) + 1)
         self._alarm: str | None = None
-        self._congested = False
+        self._congested = self._cut_off = False
 
     def replay(self) -> None:
         """Commands that the log holds beyond the rows, before anything begins."""
@@ -160,7 +162,7 @@ class Broker:
 
     @property
     def blocked(self) -> bool:
-        return self._congested or self._alarm is not None
+        return self._congested or self._cut_off or self._alarm is not None
 
     def _watch(self) -> None:
         """Back-pressure: stops publishers by their sockets, and says so where it may last."""
@@ -171,13 +173,13 @@ class Broker:
         limit = self._volatile_size_max
         if volatile_size > (limit - limit // 8 if self._alarm == LOW_ON_MEMORY else limit):
             alarm = LOW_ON_MEMORY
-        if congested == self._congested and alarm == self._alarm:
+        if congested == self._congested and alarm == self._alarm and self.isolated == self._cut_off:
             return
         if (alarm is None) != (self._alarm is None):
             reply: r.Reply = r.Unblock() if alarm is None else r.Block(alarm)
             for session in self.sessions.values():
                 session.say(reply)
-        self._congested, self._alarm = congested, alarm
+        self._congested, self._alarm, self._cut_off = congested, alarm, self.isolated
         for session in self.sessions.values():
             session.blocked = self.blocked
 

@@ -85,6 +85,11 @@ class Forwarding:
         self.front.flush()
 
     @property
+    def seen_index(self) -> int:
+        """The newest topology that any live node says it goes by."""
+        return self._visibility.seen_index
+
+    @property
     def next_deadline(self) -> float | None:
         """When claims are over."""
         deadlines = [shard.claim_deadline for shard in self._shards.values()]

@@ -7,7 +7,7 @@ what they are handed.  After a change of leader all of it is said again (log-and
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from broker.core import forward_words as w
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 ALLOWED_AGAIN = 2
 """A consumer is allowed more once less than one part in so many of what it was allowed is left."""
+WORD_SIZE_MAX = 1 << 20
+"""Bytes of commands in one word."""
 Claim: TypeAlias = tuple[int, int, int]
 Answered = Callable[[w.AskedReply, list[Claim]], None]
 Consuming = Callable[[Refused | None], None]
@@ -46,6 +48,20 @@ class FarLeader:
         self.shard = shard
         self.said.extend(numbered)
         self._due[self] = None
+
+
+def _parts(said: list[Numbered]) -> Iterator[list[Numbered]]:
+    """So much of it that a word is not too large, unless one command is."""
+    part: list[Numbered] = []
+    size = 0
+    for numbered in said:
+        if part and size + numbered.command.cost > WORD_SIZE_MAX:
+            yield part
+            part, size = [], 0
+        part.append(numbered)
+        size += numbered.command.cost
+    if part:
+        yield part
 
 
 class FrontConsumer:
@@ -199,8 +215,9 @@ class FrontEnd:
         self._due.clear()
         for link in due:
             said, link.said = link.said, []
-            if said and self._leaders.get(link.shard) == (link.peer, link.term):
-                self._send(link.peer, w.Commands(link.shard, link.term, said))
+            if self._leaders.get(link.shard) == (link.peer, link.term):
+                for part in _parts(said):
+                    self._send(link.peer, w.Commands(link.shard, link.term, part))
 
     # ---- consumers
 

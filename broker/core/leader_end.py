@@ -121,6 +121,7 @@ class LeaderEnd:
 
     def receive_attach(self, sender: SenderId, shard: ReplicatedShard, word: w.Attach) -> None:
         self._lose(shard, sender[0])
+        self._forget_senders(shard, sender)
         guest = self._guests[shard.id][sender[0]] = Guest(shard, sender, self._send)
         held = [claim for claim in word.claims if claim[0] in shard.queues]
         shard.receive_claims(sender[0], held)
@@ -131,6 +132,13 @@ class LeaderEnd:
             self._add(guest, spec)
         guest.told_through = shard.kernel.applied_through(*sender)
         self._send(sender[0], w.Attached(shard.id, shard.term, guest.told_through))
+
+    def _forget_senders(self, shard: ReplicatedShard, sender: SenderId) -> None:
+        """Of earlier starts of the node, which say nothing any more."""
+        if shard.logged:
+            for peer, incarnation in shard.kernel.senders():
+                if peer == sender[0] and incarnation < sender[1]:
+                    shard.kernel.forget_sender(peer, incarnation)
 
     def receive_peer_down(self, peer: int) -> None:
         self.relays.receive_peer_down(peer)

@@ -30,6 +30,11 @@ class Visibility:
         self._seen[peer] = max(self._seen.get(peer, 0), index)
         self._go_on()
 
+    @property
+    def seen_index(self) -> int:
+        """The newest that any of them knows."""
+        return max((self._seen.get(peer, 0) for peer in self._live), default=0)
+
     def receive_peer_down(self, peer: int) -> None:
         self._seen.pop(peer, None)
         self._go_on()

@@ -14,7 +14,7 @@ from tests.cluster.handshakes import acceptor, converse, dialer, kinds_of, terms
 
 GOLDEN = Path(__file__).parent / "golden"
 READY: dict[Kind, Frame] = {
-    Kind.HEARTBEAT: Frame(Kind.HEARTBEAT, [86_400_000, 86_399_950, [["applied", 3, 1_000_000], b"\x00\xff"]]),
+    Kind.HEARTBEAT: Frame(Kind.HEARTBEAT, [86_400_000, 86_399_950, 12, [["applied", 3, 1_000_000], b"\x00\xff"]]),
     Kind.RAFT: Frame(Kind.RAFT, [3], b"a vote"),
     Kind.APPEND: Frame(Kind.APPEND, [3], b"an entry"),
     Kind.SNAPSHOT_REQUEST: Frame(Kind.SNAPSHOT_REQUEST, [3, 77, 0]),

@@ -96,3 +96,27 @@ def test_a_leader_is_lost_and_nobody_sees_it() -> None:
     assert len(seen) == len({body for body, _ in seen}) == 6, "the lost node's clients held two, three were ready"
     assert sum(redelivered for _, redelivered in seen) >= 2
     assert {type(reply) for reply in first.take_replies()} <= {r.Deliver}
+
+
+def test_a_node_that_most_others_don_t_hear_routes_nothing_until_it_knows_what_they_know() -> None:
+    cluster = TestedCluster(3)
+    cluster.settle()
+    lonely = cluster.nodes["n3"]
+
+    def is_blocked() -> bool:
+        return lonely.core.blocked
+
+    session = lonely.session()
+    cluster.ask(session, declare("q"))
+    for other in ("n1", "n2"):
+        cluster.wire.cut("n3", other)
+    cluster.run(0.45)
+    assert is_blocked(), "before the others give it up"
+    assert "n3" in {info.node_name for info in cluster.nodes["n1"].cluster.up.values()}
+    cluster.run(2)
+    one = cluster.nodes["n1"].session()
+    assert isinstance(cluster.ask(one, declare("new"), seconds=1)[0], r.QueueDeclared), "the others go on"
+    cluster.wire.heal()
+    cluster.run(5)
+    assert not is_blocked()
+    assert cluster.ask(session, publish("m", key="new", tag=1), seconds=1) == [r.Confirm(CHANNEL, [(1, 1)])]

@@ -16,7 +16,7 @@ from broker.cluster.violation import Closing, Reason
 from tests.cluster.handshakes import acceptor, converse, dialer, taken, terms
 
 FRAMES = {
-    Channel.CONSENSUS: [Frame(Kind.HEARTBEAT, [5, 0, ["applied", 7]]), Frame(Kind.RAFT, [3], b"vote")],
+    Channel.CONSENSUS: [Frame(Kind.HEARTBEAT, [5, 0, 0, ["applied", 7]]), Frame(Kind.RAFT, [3], b"vote")],
     Channel.BULK: [Frame(Kind.APPEND, [3], b"e" * 70_000), Frame(Kind.SNAPSHOT_REQUEST, [3, 0, 0])],
     Channel.FORWARD: [Frame(Kind.WORD, [1, 1], b"c" * 500), Frame(Kind.WORD, [1, 1], b"r")],
 }

@@ -517,7 +517,7 @@ STEPS = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(STEPS, st.integers(0, 1000))
 def test_whatever_happens_they_are_up_when_it_is_over(steps: list[tuple[str, str, str, float]], seed: int) -> None:
     """And what is up goes down before it is up again, and frames come as they were sent, with gaps at most."""

@@ -1,0 +1,34 @@
+"""Whether a node may route: others wait for it, and so may it, only while most of them hear it.
+
+Who says that a change of topology took effect has waited for every node that it hears, and gives one up after
+``SUSPICION_S`` of silence.  So a node goes by its topology only as long as most others heard it less than ``LEASE_S``
+ago, by its own clock, and after a gap not before it knows what they know (log-and-shards.md section 11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from broker.cluster.peer import SUSPICION_S
+
+LEASE_S = 0.4
+"""Less than others' patience, by what clocks that run 10 % apart make of it."""
+assert LEASE_S < 0.9 * SUSPICION_S
+
+
+class Lease:
+    """One node's."""
+
+    def __init__(self, heard_us_at: Callable[[int], float], own_peer: int) -> None:
+        self._heard_us_at = heard_us_at
+        self._own_peer = own_peer
+        self.held = True
+        """It may route."""
+
+    def update(self, members: Collection[int], now: float, own_index: int, seen_index: int) -> bool:
+        """``members`` of the cluster; indexes of the meta shard that we, and any of those that we hear, go by."""
+        others = [peer for peer in members if peer != self._own_peer]
+        hearing = sum(self._heard_us_at(peer) + LEASE_S > now for peer in others)
+        majority = 2 * (hearing + 1) > len(others) + 1
+        self.held = majority and (self.held or own_index >= seen_index)
+        return self.held
