@@ -47,6 +47,8 @@ class Announcing:
         self._send = send
         self._told: dict[int, int] = {}
         """To each live peer: the last word that it has acknowledged."""
+        self._listening: set[int] = set()
+        """Those of them that were told all there is."""
         self._number = 0
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
         back.meta.when_announced = self.when_announced
@@ -59,7 +61,7 @@ class Announcing:
         for begin in range(0, len(changed), ROWS_MAX):
             self._number += 1
             word = self._word(changed[begin : begin + ROWS_MAX], whole=False)
-            for peer in self._told:
+            for peer in self._listening:
                 self._send(peer, word)
 
     def _word(self, rows: Iterable[tuple[bytes, Row | None]], whole: bool) -> w.Announce:
@@ -73,8 +75,13 @@ class Announcing:
         self._go_on()
 
     def receive_peer_up(self, peer: int) -> None:
-        self.flush()
+        """It is waited for from here on."""
         self._told[peer] = 0
+
+    def tell(self, peer: int) -> None:
+        """It listens, and knows nothing, or what it was told before."""
+        self.flush()
+        self._listening.add(peer)
         rows = self._tables.volatile.of(OWN)
         parts = [rows[begin : begin + ROWS_MAX] for begin in range(0, len(rows), ROWS_MAX)] or [[]]
         for part_number, part in enumerate(parts):
@@ -143,6 +150,7 @@ class Announcing:
         drop(self._tables, row)
 
     def receive_peer_down(self, peer: int) -> None:
+        self._listening.discard(peer)
         if self._told.pop(peer, None) is None:
             return
         self._forget(peer)

@@ -40,6 +40,16 @@ class ConsumerSpec(msgspec.Struct, frozen=True, gc=False, array_like=True):
     size: int
 
 
+class Greeting(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """You are up for me now; what you told me before is lost, so tell me what you lead and what there is.
+
+    ``answer``: it answers a greeting, and is one that comes second.
+    """
+
+    shard: ShardId
+    answer: bool
+
+
 class Leading(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
     """I lead the shard, and serve: attach."""
 
@@ -264,7 +274,8 @@ class RelayReplies(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=T
 
 
 ForwardWord: TypeAlias = (
-    Seen
+    Greeting
+    | Seen
     | Announce
     | Announced
     | Leading

@@ -40,6 +40,8 @@ class Forwarding:
             self.leader.begin(back.volatile)
         self.live: dict[int, int] = {}
         """Peers that can be spoken with, and their incarnations."""
+        self._told: set[int] = set()
+        """Those of them that know what there is and what is led here."""
         self._far: dict[ShardId, FarVolatileShard] = {}
         self._own_volatile = back.volatile
         self._visibility = Visibility(self.live)
@@ -54,12 +56,24 @@ class Forwarding:
             self.receive_peer_down(peer)
         self.live[peer] = incarnation
         self.announcing.receive_peer_up(peer)
+        self._send(peer, w.Greeting(META, answer=False))
+
+    def _receive_greeting(self, peer: int, shard: ReplicatedShard, word: w.Greeting) -> None:
+        """Two nodes seldom see each other come, or go, at the same time, and what comes from one that isn't up is
+        dropped: so each is told again what it may have missed, after it said that it listens."""
+        if not word.answer:
+            self._send(peer, w.Greeting(META, answer=True))
+        elif peer in self._told:
+            return
+        self._told.add(peer)
+        self.announcing.tell(peer)
         self._send(peer, w.Seen(META, self._told_index))
-        for shard in self._leading():
-            self._send(peer, w.Leading(shard.id, shard.term))
+        for led in self._leading():
+            self._send(peer, w.Leading(led.id, led.term))
 
     def receive_peer_down(self, peer: int) -> None:
         self.live.pop(peer, None)
+        self._told.discard(peer)
         self.front.receive_peer_down(peer, (*self._shards.values(), *self._far.values()))
         self.leader.receive_peer_down(peer)
         self._visibility.receive_peer_down(peer)
@@ -227,6 +241,7 @@ class Forwarding:
 
 
 RECEIVING: dict[type, Callable[[Forwarding, int, ReplicatedShard, Any], None]] = {
+    w.Greeting: Forwarding._receive_greeting,
     w.Seen: Forwarding._receive_seen,
     w.Announce: Forwarding._receive_announce,
     w.Announced: Forwarding._receive_announced,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+from broker.core.replicated_shard import ReplicatedShard
 from broker.model import commands as c
 from broker.model import replies as r
 from broker.model.names import DeliveryTag
 from broker.model.refusals import Refusal
-from tests.cluster.nodes import CHANNEL, TestedCluster
+from tests.cluster.nodes import CHANNEL, ClusterNode, TestedCluster
 from tests.core.node import confirmed, consume, declare, delivered, publish
 
 ALL_SO_FAR = DeliveryTag(0)
@@ -120,3 +123,39 @@ def test_a_node_that_most_others_don_t_hear_routes_nothing_until_it_knows_what_t
     cluster.run(5)
     assert not is_blocked()
     assert cluster.ask(session, publish("m", key="new", tag=1), seconds=1) == [r.Confirm(CHANNEL, [(1, 1)])]
+
+
+def unreachable(front: ClusterNode) -> list[int]:
+    """Shards whose leader a node can't find."""
+    shards = cast("list[ReplicatedShard]", front.core.back.shards[:3])
+    return [shard.id for shard in shards if not shard.reachable]
+
+
+def test_a_node_that_did_not_hear_a_leader_for_a_while_finds_it_again_though_that_noticed_nothing() -> None:
+    cluster = started()
+    leader = cluster.leader_of(1)
+    assert leader is not None
+    front = next(node for node in cluster.nodes.values() if node is not leader)
+    session = front.session()
+    cluster.ask(session, declare("q"), consume(credit=10))
+    cluster.wire.cut(leader.name, front.name)
+    cluster.run(0.8)
+    assert leader.cluster.identity.peer not in front.cluster.up
+    assert front.cluster.identity.peer in leader.cluster.up
+    cluster.wire.heal()
+    cluster.run(1.0)
+    assert not unreachable(front)
+    replies = cluster.ask(session, publish("a", tag=1), seconds=1.0)
+    assert r.Confirm(CHANNEL, [(1, 1)]) in replies
+    assert delivered(replies) == [("a", False)]
+
+
+def test_a_node_is_told_of_leaders_that_took_it_for_up_before_it_did_so_with_them() -> None:
+    cluster = started()
+    leader = cluster.leader_of(1)
+    assert leader is not None
+    front = next(node for node in cluster.nodes.values() if node is not leader)
+    for _ in range(20):  # the links' handshakes end in any order
+        cluster.wire.reset(leader.name, front.name)
+        cluster.run(0.5)
+        assert not unreachable(front)
