@@ -434,7 +434,7 @@ class Back:
     def _forget(self, shard: Shard) -> None:
         """What its leader's end remembers of it."""
         for key in [key for key in self._outboxes if key[0] is shard]:
-            del self._outboxes[key]
+            self._outboxes.pop(key).end()
         for vhost in [vhost for vhost, retained in self._retained.items() if retained.shard is shard]:
             del self._retained[vhost]
         shard.queues.clear()

@@ -59,6 +59,12 @@ class Outbox:
         else:
             self._watchers.append((through, finish))
 
+    def end(self) -> None:
+        """Its shard is led here no more: whoever leads it sends again what is under way."""
+        self._moving = None
+        self._waiting.clear()
+        self._watchers.clear()
+
     def dispatch(self, now_ms: int) -> None:
         """One run is under way at a time."""
         while self._moving is None:
