@@ -1258,6 +1258,11 @@ class Shard:
 
         ValueError: the import is not finished or of another shard.
         """
+    def resume_snapshot(self, message: bytes) -> bool | None:
+        """Steps a leader's message with a snapshot that the store has, or a later one: imported before, and not told.
+
+        None: it is to be fetched.  False: Raft had no use for it.  Raises Damage or OSError.
+        """
     @staticmethod
     def snapshot_in(message: bytes) -> tuple[int, int, int, bytes] | None:
         """Of a message with a snapshot: the leader, index, term, data; None: it carries none."""

@@ -190,6 +190,12 @@ class Snapshots:
             head = [shard.id, number, DONE]
             self._peers.send(leader, Channel.BULK, [Frame(Kind.SNAPSHOT_REQUEST, head)])
             return True
+        resumed = shard.kernel.resume_snapshot(message)
+        if resumed is not None:
+            head = [shard.id, number, DONE if resumed else FAILED]
+            self._peers.send(leader, Channel.BULK, [Frame(Kind.SNAPSHOT_REQUEST, head)])
+            self.stepped(shard)
+            return True
         there = self._fetches.get(shard.id)
         if there is not None:
             if (there.leader, there.number) == (leader, number):

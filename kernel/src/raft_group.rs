@@ -183,10 +183,16 @@ impl RaftGroup {
         self.run(|group| group.step_plain(data))
     }
 
-    /// A leader's message that carries a snapshot, which must be of `position`. Raft may ignore it all the
-    /// same; if not it is in the next ready.
-    pub fn step_snapshot(&mut self, data: &Bytes, position: Position) -> Outcome<()> {
-        self.run(|group| group.step_snapshot(data, position))
+    /// A leader's message that carries a snapshot, for which `position` is what the state machine comes to: the
+    /// snapshot's own, or a later one, of which `conf` is the configuration. Raft may ignore it all the same; if not
+    /// it is in the next ready, at `position`.
+    pub fn step_snapshot(
+        &mut self,
+        data: &Bytes,
+        position: Position,
+        conf: Option<&Conf>,
+    ) -> Outcome<()> {
+        self.run(|group| group.step_snapshot(data, position, conf))
     }
 
     /// Time went by. Says whether there may be something ready.

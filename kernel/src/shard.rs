@@ -28,7 +28,7 @@ mod replica;
 mod restore;
 mod waves;
 
-pub use replica::Asked;
+pub use replica::{Asked, Stepped};
 pub use restore::{replay, Restored};
 
 /// What happened since it was last asked, for the core.

@@ -1,10 +1,13 @@
 //! A logged shard from its store: the newest checkpoint and the journal around and after it.
 
+use bytes::Bytes;
+
 use crate::damage::{Damage, StoreResult};
 use crate::file_header::REMEDY_COPY;
 use crate::raft_conf::Conf;
 use crate::raft_log::TAIL_SIZE_MAX;
-use crate::shard::{Restored, Shard};
+use crate::raft_ready::ReceivedSnapshot;
+use crate::shard::{Restored, Shard, Stepped};
 use crate::store::Store;
 use crate::store_open::RecoveredGroup;
 use crate::wave::Sender;
@@ -88,4 +91,23 @@ pub fn open_shard(
     let mut shard = shard.map_err(senseless)?;
     shard.sealed_through = store.sealed_through(id);
     Ok(shard)
+}
+
+/// A leader's message with a snapshot, where the store holds the group as of there or later already: an import was
+/// finished, and Raft was not told in time. None: it does not, so the snapshot is to be fetched.
+pub fn resume_snapshot(
+    store: &Store,
+    shard: &mut Shard,
+    message: &Bytes,
+) -> StoreResult<Option<Stepped>> {
+    let Some((_, snapshot)) = ReceivedSnapshot::in_message(message) else {
+        return Ok(None);
+    };
+    let checkpoint = store.checkpoint_index(shard.id);
+    if checkpoint < snapshot.position.index || checkpoint <= shard.state().applied_index {
+        return Ok(None);
+    }
+    let RecoveredGroup { state, conf, .. } = store.checkpointed(shard.id)?;
+    let conf = Conf::decode(&conf).unwrap_or_default();
+    Ok(Some(shard.step_snapshot(message, state, Some(&conf))))
 }

@@ -47,11 +47,19 @@ impl Store {
         opened
     }
 
-    /// A group's state as of the newest checkpoint, read from the disk; empty if there is none.
-    pub fn checkpointed(&self, group: u32) -> StoreResult<ShardState> {
+    /// A group as of the newest checkpoint, read from the disk; empty if there is none.
+    pub fn checkpointed(&self, group: u32) -> StoreResult<RecoveredGroup> {
         let manifest = self.inside().manifest.clone();
         let mut groups = restore(&*self.disk, &self.identity, &manifest)?;
-        Ok(groups.remove(&group).unwrap_or_default().state)
+        Ok(groups.remove(&group).unwrap_or_default())
+    }
+
+    /// Where the newest checkpoint of a group stands; 0: there is none.
+    pub fn checkpoint_index(&self, group: u32) -> u64 {
+        let inside = self.inside();
+        let mut marks = inside.manifest.groups.iter();
+        let mark = marks.find(|mark| mark.group == group);
+        mark.map_or(0, |mark| mark.applied_index)
     }
 
     fn open_locked(

@@ -7,14 +7,14 @@ mod replica_cluster;
 
 use replica_cluster::{Cluster, Counts};
 
-const DURATION_MS: u64 = 20_000;
+const DURATION_MS: u64 = 14_000;
 
 fn seeds() -> std::ops::Range<u64> {
     let asked = std::env::var("REPLICA_SEEDS").unwrap_or_default();
     let parsed = asked
         .split_once("..")
         .and_then(|(first, last)| Some(first.parse::<u64>().ok()?..last.parse::<u64>().ok()?));
-    parsed.unwrap_or(0..12)
+    parsed.unwrap_or(0..8)
 }
 
 fn run(seed: u64, lies: bool) -> Result<Counts, String> {
@@ -30,10 +30,11 @@ fn replicas_agree_and_every_command_is_applied_once() {
         let counts = run(seed, false).unwrap_or_else(|what| panic!("seed {seed}: {what}"));
         sum.add(&counts);
     }
-    assert!(sum.crashes > 20 && sum.terms_served > 50, "{sum:?}");
-    assert!(sum.acknowledged > 5_000 && sum.again > 50, "{sum:?}");
+    assert!(sum.crashes > 20 && sum.terms_served > 10, "{sum:?}");
+    assert!(sum.acknowledged > 1_000 && sum.again > 10, "{sum:?}");
     assert!(sum.reads > 20 && sum.checkpoints > 20, "{sum:?}");
-    assert!(sum.conf_changes > 10 && sum.redelivered > 50, "{sum:?}");
+    assert!(sum.conf_changes > 4 && sum.redelivered > 20, "{sum:?}");
+    assert!(sum.snapshots > 4, "{sum:?}");
 }
 
 #[test]

@@ -105,7 +105,7 @@ impl PyJournal {
         let mut state = if reaches_back {
             ShardState::default()
         } else {
-            self.store.checkpointed(id).map_err(store_error)?
+            self.store.checkpointed(id).map_err(store_error)?.state
         };
         while state.applied_index < through {
             let first = state.applied_index + 1;

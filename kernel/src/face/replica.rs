@@ -6,10 +6,12 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
+use crate::face::journal::store_error;
 use crate::face::shard::PyShard;
 use crate::raft_conf::ConfChange;
 use crate::raft_ready::{ReceivedSnapshot, Role};
 use crate::shard::ReplicaEffects;
+use crate::shard_open::resume_snapshot;
 
 /// (sender's peer, incarnation, number).
 type Applied = Vec<(u64, u64, u64)>;
@@ -165,6 +167,20 @@ impl PyShard {
     /// The peer for which a newer snapshot must be offered; asked once.
     fn wants_snapshot(&self) -> Option<u64> {
         self.lock().wants_snapshot()
+    }
+
+    /// A leader's message with a snapshot that was imported before, or a later one was. None: it is to be fetched;
+    /// false: Raft had no use for it.
+    fn resume_snapshot(&self, message: &[u8]) -> PyResult<Option<bool>> {
+        let message = Bytes::copy_from_slice(message);
+        let Some(store) = self.store() else {
+            return Ok(None);
+        };
+        let mut shard = self.lock();
+        match resume_snapshot(store, &mut shard, &message).map_err(store_error)? {
+            Some(stepped) => self.receive_stepped(&mut shard, stepped).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Of a message with a snapshot: (the leader, index, term, data); None: it carries none.

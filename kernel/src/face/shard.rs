@@ -16,7 +16,7 @@ use crate::face::route::{targets, PyRoute};
 use crate::group_record::GroupRecord;
 use crate::raft_group::GroupError;
 use crate::raft_ready::SnapshotMark;
-use crate::shard::{Asked, Shard};
+use crate::shard::{Asked, Shard, Stepped};
 use crate::shard_open::ShardOptions;
 use crate::shard_ready::Taken;
 use crate::shard_state::ShardState;
@@ -90,7 +90,12 @@ impl PyShard {
     /// Steps a leader's snapshot whose `state` is durable here. False: it was refused, or of no use.
     pub fn step_snapshot(&self, message: &Bytes, state: ShardState) -> PyResult<bool> {
         let mut shard = self.lock();
-        let (installed, record) = match shard.step_snapshot(message, state) {
+        let stepped = shard.step_snapshot(message, state, None);
+        self.receive_stepped(&mut shard, stepped)
+    }
+
+    pub fn receive_stepped(&self, shard: &mut Shard, stepped: Stepped) -> PyResult<bool> {
+        let (installed, record) = match stepped {
             Ok(outcome) => outcome,
             Err(GroupError::Dead(reason)) => return Err(RaftDead::new_err(reason)),
             Err(_) => return Ok(false),
@@ -98,7 +103,7 @@ impl PyShard {
         if let (true, Some(store)) = (installed, &self.store) {
             shard.sealed_through = store.sealed_through(shard.id);
         }
-        self.write(&mut shard, record)?;
+        self.write(shard, record)?;
         Ok(installed)
     }
 

@@ -82,15 +82,29 @@ impl Group {
         self.step_message(message)
     }
 
-    pub(super) fn step_snapshot(&mut self, data: &Bytes, position: Position) -> Outcome<()> {
-        let message = raft_guard::decode(data).map_err(GroupError::Refused)?;
-        let metadata = message.get_snapshot().get_metadata();
-        let named = Position {
-            index: metadata.index,
-            term: metadata.term,
-        };
-        if message.get_msg_type() != MessageType::MsgSnapshot || named != position {
-            return Err(GroupError::Refused("a state of another snapshot"));
+    pub(super) fn step_snapshot(
+        &mut self,
+        data: &Bytes,
+        position: Position,
+        conf: Option<&Conf>,
+    ) -> Outcome<()> {
+        let mut message = raft_guard::decode(data).map_err(GroupError::Refused)?;
+        if message.get_msg_type() != MessageType::MsgSnapshot {
+            return Err(GroupError::Refused("not a snapshot"));
+        }
+        let metadata = message.mut_snapshot().mut_metadata();
+        if position.index < metadata.index || position.term < metadata.term {
+            return Err(GroupError::Refused("a state before the snapshot's"));
+        }
+        if position.index == metadata.index && position.term != metadata.term {
+            return Err(GroupError::Refused("a state of another log"));
+        }
+        // What was committed later is as good: who leads has it in its log.
+        if position.index > metadata.index {
+            let conf = conf.ok_or(GroupError::Refused("a state of another snapshot"))?;
+            metadata.index = position.index;
+            metadata.term = position.term;
+            metadata.set_conf_state(conf.to_state());
         }
         self.step_message(message)
     }

@@ -17,6 +17,9 @@ use crate::shard_state::ShardState;
 /// What came of asking a group: the record to be written, for the journal, if there is one.
 pub type Asked = Result<Option<GroupRecord>, GroupError>;
 
+/// The same of a snapshot, and whether it took the state's place.
+pub type Stepped = Result<(bool, Option<GroupRecord>), GroupError>;
+
 const VOLATILE: GroupError = GroupError::Refused("a volatile shard has no group");
 
 impl Shard {
@@ -204,19 +207,21 @@ impl Shard {
 
     // ---- snapshots
 
-    /// A leader's message with a snapshot whose `state` is durable here already. False: Raft had no use for it, and
-    /// the state is dropped.
+    /// A leader's message with a snapshot; `state`, which is durable here already, is what it brought, or a later one
+    /// that an earlier message had brought; then `conf` is the configuration there. False: Raft had no use for it, and the
+    /// state is dropped.
     pub fn step_snapshot(
         &mut self,
         message: &Bytes,
         state: ShardState,
-    ) -> Result<(bool, Option<GroupRecord>), GroupError> {
+        conf: Option<&Conf>,
+    ) -> Stepped {
         let position = position(&state);
         if position.index <= self.state.applied_index {
             return Err(GroupError::Refused("a snapshot of what is applied"));
         }
         let group = self.group.as_mut().ok_or(VOLATILE)?;
-        group.step_snapshot(message, position)?;
+        group.step_snapshot(message, position, conf)?;
         self.arriving = Some(state);
         let record = self.take_record();
         let installed = self.arriving.take().is_none();

@@ -5,19 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use _kernel::group_record::GroupRecord;
 use _kernel::raft_conf::ConfChange;
+use _kernel::raft_ready::{ReceivedSnapshot, Status};
 use _kernel::sim_disk::SplitMix;
 use _kernel::wave::{Outcome, Sender};
 use bytes::Bytes;
 
 mod front;
 mod node;
+mod snapshots;
 
 use front::{run_of, to, Front};
 use node::Node;
+use snapshots::Offer;
 
 pub const GROUP: u32 = 3;
 pub const QUEUES: [u64; 2] = [11, 12];
-const PEERS: [u64; 3] = [101, 202, 303];
+/// Those that found the group, and one that is taken in later.
+const FOUNDERS: [u64; 3] = [101, 202, 303];
+const NEWCOMER: u64 = 404;
+const PEERS: [u64; 4] = [101, 202, 303, NEWCOMER];
 const TICK_MS: u64 = 50;
 /// The last part of a run is without faults and new commands: everything must come together again.
 const HEALED_MS: u64 = 6_000;
@@ -35,6 +41,9 @@ pub struct Counts {
     pub checkpoints: u64,
     pub conf_changes: u64,
     pub redelivered: u64,
+    pub snapshots: u64,
+    /// Imported before, and told to Raft by a later message.
+    pub resumed: u64,
     pub hash: u64,
 }
 
@@ -48,6 +57,8 @@ impl Counts {
         self.checkpoints += other.checkpoints;
         self.conf_changes += other.conf_changes;
         self.redelivered += other.redelivered;
+        self.snapshots += other.snapshots;
+        self.resumed += other.resumed;
     }
 }
 
@@ -64,6 +75,9 @@ pub struct Cluster {
     wire: BTreeMap<(u64, u64), (u64, Vec<u8>)>,
     sent: u64,
     cut: BTreeSet<(u64, u64)>,
+    offers: Vec<Offer>,
+    /// Messages with snapshots that did not arrive, and whom they were for.
+    lost: Vec<(u64, Bytes)>,
     founded: bool,
     healed: bool,
     /// Hash of the state at each applied index.
@@ -94,6 +108,8 @@ impl Cluster {
             wire: BTreeMap::new(),
             sent: 0,
             cut: BTreeSet::new(),
+            offers: Vec::new(),
+            lost: Vec::new(),
             founded: false,
             healed: false,
             hashes: BTreeMap::new(),
@@ -103,7 +119,7 @@ impl Cluster {
             counts: Counts::default(),
         };
         for peer in PEERS {
-            cluster.node(peer).start(&PEERS).unwrap();
+            cluster.node(peer).start(voters_of(peer)).unwrap();
         }
         cluster
     }
@@ -113,7 +129,7 @@ impl Cluster {
     }
 
     fn any_peer(&mut self) -> u64 {
-        PEERS[self.random.below(3) as usize]
+        PEERS[self.random.below(4) as usize]
     }
 
     pub fn run(&mut self, duration_ms: u64) -> Law {
@@ -137,6 +153,7 @@ impl Cluster {
             let (to, data) = entry.remove();
             self.deliver(to, data)?;
         }
+        self.report_lost()?;
         for peer in PEERS {
             let due = (self.now + peer) % TICK_MS == 0;
             let random = self.random.next_u64();
@@ -145,13 +162,14 @@ impl Cluster {
                     self.act(peer, |node| node.shard().tick())?;
                 }
                 self.disk(peer, random)?;
+                self.offer(peer)?;
                 self.work(peer, random >> 16)?;
             } else if self.now >= self.nodes[&peer].restart_at {
                 self.restart(peer)?;
             }
         }
-        // Who has nothing could need a snapshot.
-        self.founded = self.founded || self.nodes.values().all(|node| node.applied().0 > 1);
+        let founded = |peer: &u64| self.nodes[peer].applied().0 > 1;
+        self.founded = self.founded || FOUNDERS.iter().all(founded);
         if self.founded && !self.healed && self.random.chance(400) {
             self.fault()?;
         }
@@ -160,9 +178,13 @@ impl Cluster {
 
     fn deliver(&mut self, to: u64, data: Vec<u8>) -> Law {
         if !self.nodes[&to].is_up() {
+            self.lose(to, data);
             return Ok(());
         }
         let message = Bytes::from(data);
+        if ReceivedSnapshot::in_message(&message).is_some() {
+            return self.receive_snapshot(to, &message);
+        }
         self.act(to, |node| node.shard().step(&message).unwrap_or(None))
     }
 
@@ -212,6 +234,7 @@ impl Cluster {
     fn send(&mut self, from: u64, to: u64, data: Vec<u8>) {
         let lost = self.cut.contains(&(from, to)) || (!self.healed && self.random.chance(30));
         if lost {
+            self.lose(to, data);
             return;
         }
         let late = if self.random.chance(100) { 300 } else { 0 };
@@ -236,12 +259,10 @@ impl Cluster {
         self.cycle(peer, random)
     }
 
-    /// Checkpoints and sealing, as long as no other node would need a snapshot for it.
+    /// Checkpoints and sealing.
     fn cycle(&mut self, peer: u64, random: u64) -> Law {
-        let (index, term) = self.nodes[&peer].applied();
-        let all_have_it = self.nodes.values().all(|node| node.holds(index, term));
         let node = self.node(peer);
-        if all_have_it && random % 300 == 7 {
+        if random % 300 == 7 {
             node.begin_cycle();
         }
         let finished = node.cycle_step()?;
@@ -251,7 +272,7 @@ impl Cluster {
 
     /// What fronts and consumers do.
     fn work(&mut self, peer: u64, random: u64) -> Law {
-        if !self.healed && random % 12 == 0 {
+        if !self.healed && random % 40 == 0 {
             let queue = QUEUES[(random >> 8) as usize % 2];
             let size = (random >> 10) as usize % 600;
             self.fronts.get_mut(&peer).unwrap().publish(queue, size);
@@ -259,7 +280,7 @@ impl Cluster {
         if !self.nodes[&peer].is_serving() {
             return Ok(());
         }
-        let from = PEERS[(random >> 24) as usize % 3];
+        let from = PEERS[(random >> 24) as usize % 4];
         if self.has_queues(peer) {
             self.forward(from, peer);
         }
@@ -388,12 +409,14 @@ impl Cluster {
         up.map(|(peer, _)| *peer).collect::<Vec<_>>().into_iter()
     }
 
-    /// Makes a voter a learner, or a learner a voter.
+    /// Makes a voter a learner, or a learner a voter; takes the newcomer in.
     fn change_conf(&mut self, peer: u64) -> Law {
         for leader in self.serving() {
             let conf = self.node(leader).shard().conf().unwrap();
+            let newcomer = !conf.voters.contains(&NEWCOMER);
             let change = match conf.learners.first() {
                 Some(learner) => ConfChange::AddVoter(*learner),
+                None if newcomer => ConfChange::AddLearner(NEWCOMER),
                 None => ConfChange::AddLearner(peer),
             };
             let mut changed = false;
@@ -422,7 +445,7 @@ impl Cluster {
     }
 
     fn restart(&mut self, peer: u64) -> Law {
-        self.node(peer).start(&PEERS)?;
+        self.node(peer).start(voters_of(peer))?;
         self.listen(peer)
     }
 
@@ -469,26 +492,27 @@ impl Cluster {
     }
 
     fn check_end(&mut self) -> Law {
+        let serving: Vec<u64> = self.serving().collect();
+        let [leader] = serving[..] else {
+            return Err(format!("{serving:?} serve"));
+        };
+        let conf = self.node(leader).shard().conf().unwrap();
+        let members: Vec<u64> = conf.voters.into_iter().chain(conf.learners).collect();
         let mut states = BTreeSet::new();
-        for peer in PEERS {
-            let front = &self.fronts[&peer];
-            if !front.waiting.is_empty() {
-                let waiting = front.waiting.len();
-                let each = self.nodes.values_mut().map(|node| node.shard().status());
-                let each: Vec<_> = each.collect();
-                return Err(format!("{peer} waits for {waiting}: {each:#?}"));
+        for peer in members {
+            let waiting = self.fronts[&peer].waiting.len();
+            if waiting > 0 {
+                return Err(format!(
+                    "{peer} waits for {waiting}: {:#?}",
+                    self.statuses()
+                ));
             }
-            let node = self.nodes.get_mut(&peer).unwrap();
-            let state = node.shard().state();
+            let state = self.node(peer).shard().state();
             states.insert((state.applied_index, state.hash()));
         }
         if states.len() != 1 {
             return Err(format!("not the same everywhere: {states:?}"));
         }
-        let serving: Vec<u64> = self.serving().collect();
-        let [leader] = serving[..] else {
-            return Err(format!("{serving:?} serve"));
-        };
         self.drain(leader)?;
         let bodies: BTreeSet<&String> = self.delivered.values().collect();
         if bodies.len() != self.delivered.len() {
@@ -504,6 +528,11 @@ impl Cluster {
             return Err(format!("{all} messages, {} seen", self.delivered.len()));
         }
         Ok(())
+    }
+
+    fn statuses(&mut self) -> Vec<Option<Status>> {
+        let nodes = self.nodes.values_mut();
+        nodes.map(|node| node.shard().status()).collect()
     }
 
     /// The last leader hands out all that is left.
@@ -533,4 +562,12 @@ impl Cluster {
 /// A front of this start of a node.
 fn sender_of(peer: u64, incarnation: u64) -> Sender {
     Sender { peer, incarnation }
+}
+
+fn voters_of(peer: u64) -> &'static [u64] {
+    if peer == NEWCOMER {
+        &[]
+    } else {
+        &FOUNDERS
+    }
 }

@@ -20,7 +20,7 @@ const CACHE_SIZE: usize = 192 << 10;
 pub struct Node {
     peer: u64,
     disk: SimDisk,
-    store: Option<Arc<Store>>,
+    pub store: Option<Arc<Store>>,
     pub shard: Option<Shard>,
     pub incarnation: u64,
     pub restart_at: u64,
