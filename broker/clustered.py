@@ -27,6 +27,8 @@ from broker.config.problem import ConfigError
 from broker.config.schema import Cluster as ClusterSection
 from broker.core.broker import Broker
 from broker.core.replicated_shard import ReplicatedShard
+from broker.core.session import Session
+from broker.server.engine import Engine
 from broker.server.serve import now_ms
 from kernel import Counters
 from kernel import Shard as KernelShard
@@ -169,9 +171,10 @@ class ClusteredNode:
 
     # ---- at work
 
-    def receive_ring(self, ring: Callable[[], None]) -> None:
-        """The server is there, and makes rounds when it is asked to."""
-        self._ring = ring
+    def receive_engine(self, engine: Engine[Session]) -> None:
+        """The server is there: it makes rounds when it is asked to, and reads the links in them."""
+        self._ring = engine.ring
+        self.transport.read_by(engine)
 
     def ring(self) -> None:
         """The links brought something."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from broker.clustered import ClusteredNode
     from broker.config.schema import Listener
     from broker.server.buffers import Buffers
+    from broker.server.engine import Engine
     from broker.server.figures import ServerFigures
     from broker.server.listener import Endpoint, Protocol
     from broker.server.node import Node, NodeSettings
@@ -131,7 +132,7 @@ async def serve_node(config: Config, data: Path) -> None:
             if clustered is not None:
                 await clustered.come_in(keeping, stored, core_settings(config), counters)
                 keeping.start_soon(clustered.tick)
-                begun = clustered.receive_ring
+                begun = clustered.receive_engine
             keeping.start_soon(keep_house, node)
             async with trio.open_nursery() as nursery:
                 serving = await nursery.start(
@@ -172,7 +173,7 @@ def _keep_what_is_loaded() -> None:
     gc.set_threshold(YOUNG_OBJECTS_MAX, 20, 100)
 
 
-def nothing(ring: Callable[[], None]) -> None:
+def nothing(engine: Engine[Any]) -> None:
     """A node alone asks for no rounds."""
 
 

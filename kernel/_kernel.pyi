@@ -1361,6 +1361,8 @@ class Poller:
         """Closes it, whatever is left to be written."""
     def watch(self, fd: int) -> int:
         """Each change of ``fd`` to readable (an eventfd's need not be read) comes with the token returned: -1, ..."""
+    def unwatch(self, token: int) -> None:
+        """Reports no more of it; what is told already may still name it."""
     def accept(self, token: int) -> tuple[int, str, int]:
         """The next connection that waits at the watched listener ``token``: descriptor, the peer's address, its port.
 

@@ -18,7 +18,7 @@ import trio
 from broker.cluster.frame import Frame
 from broker.cluster.frame_kinds import Channel, Role
 from broker.cluster.hello import NONCE_SIZE, PeerInfo, Terms
-from broker.cluster.link_stream import LinkStream, closing_of, set_options
+from broker.cluster.link_stream import LinkStream, Watcher, closing_of, set_options
 from broker.cluster.peer_link import HANDSHAKE_TIMEOUT_S, PeerLink
 from broker.cluster.peers import Peers, Receiver
 from broker.cluster.tls import TlsContexts
@@ -84,6 +84,7 @@ class Transport:
         self._ring = ring
         self._tls = tls
         self._streams: dict[PeerLink, LinkStream] = {}
+        self._watcher: Watcher | None = None
         self._handshakes = _Handshakes()
         self._troubles = _Troubles()
         self._stopping = trio.Event()
@@ -106,6 +107,12 @@ class Transport:
         """This node is in a cluster now."""
         self.peers.set_cluster_id(cluster_id, trio.current_time())
         self._served()
+
+    def read_by(self, watcher: Watcher) -> None:
+        """Links are read in its rounds from now on."""
+        self._watcher = watcher
+        for stream in list(self._streams.values()):
+            stream.read_by(watcher)
 
     def flush(self) -> None:
         """Lets out what was sent; it waits for nothing."""
@@ -225,7 +232,7 @@ class Transport:
                 proved()
             self._served(room)
 
-        self._streams[link] = LinkStream(link, stream, self.peers, served)
+        self._streams[link] = LinkStream(link, stream, self.peers, served, self._watcher)
         try:
             await self._streams[link].run()
         finally:

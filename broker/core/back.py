@@ -29,7 +29,7 @@ from broker.core.shard import Shard
 from broker.core.sys_topics import PREFIX as SYS_PREFIX
 from broker.core.sys_topics import Figures, SysTopics
 from broker.core.topology import Topology
-from broker.core.topology_commands import DeleteQueue, TopologyCommand
+from broker.core.topology_commands import DeleteQueue, TopologyCommand, Touch
 from broker.core.topology_rows import QueueRow
 from broker.core.traffic import Traffic
 from broker.core.transaction_states import is_transaction_command
@@ -405,6 +405,8 @@ class Back:
         self.transactions.lead_shard(shard)
         self._open_outboxes(shard)
         self.forget_all_routes()
+        # What was deleted, but for the last step, is only known to be so by the newest topology.
+        self.submit(Touch(), lambda outcome: self._drop_orphans(shard))
 
     def receive_foreign_queue(self, row: QueueRow) -> None:
         """Another node has it, in memory."""
@@ -413,8 +415,9 @@ class Back:
     def receive_foreign_gone(self, queue_id: QueueId) -> None:
         self._drop(queue_id)
 
-    def drop_orphans(self, shard: Shard) -> None:
-        """Queues that were deleted, but for the last step.  Only for whoever knows the newest topology."""
+    def _drop_orphans(self, shard: Shard) -> None:
+        if not shard.leading:
+            return
         known = {row.queue_id for row in self.topology.queues()} | {row.queue_id for row in self.topology.sessions()}
         for id in shard.kernel.queue_ids():
             if id < OUTBOX_BASE and id not in known:

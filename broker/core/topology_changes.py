@@ -33,6 +33,7 @@ from broker.core.topology_commands import (
     PutSubscriptions,
     PutUser,
     TopologyCommand,
+    Touch,
     Unbind,
 )
 from broker.core.topology_rows import ClientSessionRow, ExchangeRow, PermissionRow, QueueRow, UserRow, VhostRow
@@ -302,6 +303,10 @@ def _check_ends(vhost: Vhost, command: Bind | Unbind) -> Refused | None:
     return declarations.check_owner(row, command.session)
 
 
+def touch(tables: TopologyTables, command: Touch, now_ms: int) -> Outcome:
+    return Applied(changed=False)
+
+
 CHANGES: dict[type[TopologyCommand], Callable[[TopologyTables, Any, int], Outcome]] = {
     CreateVhost: create_vhost,
     DeleteVhost: delete_vhost,
@@ -324,4 +329,5 @@ CHANGES: dict[type[TopologyCommand], Callable[[TopologyTables, Any, int], Outcom
     MarkLeaving: membership.mark_leaving,
     DropNode: membership.drop_node,
     PutShard: membership.put_shard,
+    Touch: touch,
 }

@@ -230,6 +230,10 @@ class PutShard(msgspec.Struct, frozen=True, tag=True):
     replicas: tuple[PeerId, ...]
 
 
+class Touch(msgspec.Struct, frozen=True, tag=True):
+    """Changes nothing; whoever asked knows, once it is applied, all that was committed before."""
+
+
 TopologyCommand: TypeAlias = (
     CreateVhost
     | DeleteVhost
@@ -252,6 +256,7 @@ TopologyCommand: TypeAlias = (
     | MarkLeaving
     | DropNode
     | PutShard
+    | Touch
 )
 
 _decoder = arguments_decoder(TopologyCommand)

@@ -86,6 +86,7 @@ class Engine(Generic[SessionT]):
         self._memory_short = False
         self._journal_spoke = True
         self._watched: dict[int, Callable[[], None]] = {}
+        self._watched_again: dict[int, None] = {}
 
     # ---- between rounds
 
@@ -115,6 +116,17 @@ class Engine(Generic[SessionT]):
         token = self.poller.watch(fd)
         self._watched[token] = receive_readable
         return token
+
+    def watch_again(self, token: int) -> None:
+        """More can be read from it than was: it is told in the next round too."""
+        self._watched_again[token] = None
+        self.ring()
+
+    def unwatch(self, token: int) -> None:
+        """It is told no more."""
+        assert self.poller is not None
+        del self._watched[token]
+        self.poller.unwatch(token)
 
     def receive_journal(self) -> None:
         """The journal has something to say."""
@@ -178,6 +190,9 @@ class Engine(Generic[SessionT]):
         touched: dict[Connection[SessionT], None] = dict.fromkeys(self._opened)
         self._opened.clear()
         received, self._inbox = self._inbox, []
+        if self._watched_again:
+            received += [(token, None) for token in self._watched_again]
+            self._watched_again.clear()
         if self.poller is not None:
             received += self.poller.round()
             for token, left in self.poller.take_unblocked():
@@ -199,7 +214,7 @@ class Engine(Generic[SessionT]):
             if token in self._watched:
                 self._watched[token]()
             elif connection is None:
-                continue  # ended in this round
+                continue  # ended in this round, or watched no more
             elif frames is None:
                 self._end(connection, now)
             elif connection.flow.state is FlowState.OPEN:

@@ -61,12 +61,12 @@ async def serve(
     limits: ConnectionLimits | None = None,
     buffers: Buffers | None = None,
     figures: ServerFigures | None = None,
-    begun: Callable[[Callable[[], None]], None] = lambda ring: None,
+    begun: Callable[[Engine[SessionT]], None] = lambda engine: None,
     task_status: trio.TaskStatus[Serving] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serves ``core``, which has begun, until SIGTERM or SIGINT; then says goodbye and writes what was taken in.
 
-    ``begun`` is told how to ask for a round.
+    ``begun`` is given the engine, which others ask for rounds, and to watch what they read from.
 
     Returns with every connection closed and the journal synced; its clean close is the caller's.  Raises
     AddressUnavailable before anything else happens.
@@ -79,7 +79,7 @@ async def serve(
     figures = figures or ServerFigures()
     figures.adapters = lambda: [connection.adapter for connection in engine.connections.values()]
     engine.watch(journal.fileno(), engine.receive_journal)
-    begun(engine.ring)
+    begun(engine)
     names = [each.getsockname() for each in listening]
     serving = Serving([(e.name, name[0], name[1]) for e, name in zip(endpoints, names, strict=True)])
     listeners = [Listener(endpoint, each, engine) for endpoint, each in zip(endpoints, listening, strict=True)]

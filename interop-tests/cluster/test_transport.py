@@ -139,7 +139,7 @@ async def test_three_find_each_other_and_one_is_killed_and_comes_back() -> None:
         meet(a, b, c)
         for node in (a, b, c):
             await rings.wait(sees(node, *{"a", "b", "c"} - {node.name}))
-        frame = Frame(Kind.WORD, [1, "x"], b"body")
+        frame = Frame(Kind.WORD, [1, 3], b"body")
         assert a.peers.send(ord("b"), Channel.FORWARD, [frame] * 3)
         a.transport.flush()
         await rings.wait(lambda: len(b.heard.frames) == 3)

@@ -9,7 +9,7 @@
 //! Tokens are the owner's numbers; give each once. What the peer causes is never an error here.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -64,7 +64,8 @@ pub struct Poller {
     epoll: OwnedFd,
     connections: HashMap<i64, Connection>,
     /// Watched descriptor number n has token -1 - n.
-    watched: Vec<OwnedFd>,
+    watched: BTreeMap<i64, OwnedFd>,
+    watch_count: i64,
     /// Readable, but the last round had no room for them; they come first in the next, so that those
     /// behind in epoll's list get their turn however many are before them.
     deferred: VecDeque<i64>,
@@ -88,7 +89,8 @@ impl Poller {
         Ok(Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             connections: HashMap::new(),
-            watched: Vec::new(),
+            watched: BTreeMap::new(),
+            watch_count: 0,
             deferred: VecDeque::new(),
             scratch: vec![0; READ_SIZE_MAX].into_boxed_slice(),
             woken: Vec::new(),
@@ -152,15 +154,26 @@ impl Poller {
     /// Reports each change of `fd` to readable by the token that is returned. It may be an eventfd that
     /// nobody reads.
     pub fn watch(&mut self, fd: OwnedFd) -> Result<i64> {
-        let token = -1 - self.watched.len() as i64;
+        self.watch_count += 1;
+        let token = -self.watch_count;
         epoll::add(
             &self.epoll,
             &fd,
             data_of(token),
             EventFlags::IN | EventFlags::ET,
         )?;
-        self.watched.push(fd);
+        self.watched.insert(token, fd);
         Ok(token)
+    }
+
+    /// Reports nothing more of it; it may still be among what is ready in this round.
+    pub fn unwatch(&mut self, token: i64) {
+        let fd = self
+            .watched
+            .remove(&token)
+            .expect("a token that is watched");
+        // Whoever watches has the descriptor too, so that closing ours leaves it in the epoll.
+        epoll::delete(&self.epoll, &fd).expect("it was added");
     }
 
     /// The next connection that waits at a watched listener, and whom it is with.
@@ -168,7 +181,7 @@ impl Poller {
     /// # Errors
     /// accept(2)'s: AGAIN where nobody waits.
     pub fn accept(&self, token: i64) -> Result<(OwnedFd, Option<SocketAddr>)> {
-        let listener = &self.watched[(-1 - token) as usize];
+        let listener = &self.watched[&token];
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let (fd, address) = acceptfrom_with(listener, flags)?;
         // One that the peer has reset since is told by its first read.

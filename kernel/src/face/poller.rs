@@ -92,6 +92,10 @@ impl PyPoller {
         self.lock().watch(fd).map_err(os_error)
     }
 
+    fn unwatch(&self, token: i64) {
+        self.lock().unwatch(token);
+    }
+
     fn accept(&self, token: i64) -> PyResult<(RawFd, String, u16)> {
         let (fd, address) = self.lock().accept(token).map_err(os_error)?;
         let address = address.ok_or_else(|| os_error(Errno::CONNABORTED))?;
