@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::{Effects, ReplicaEffects, Shard, Standing};
+use crate::frame_cache::FrameCache;
 use crate::group_record::GroupRecord;
+use crate::pending_wave::PendingWave;
 use crate::queue_leader::QueueLeader;
 use crate::queue_state::QueueState;
 use crate::raft_conf::{Conf, ConfChange};
 use crate::raft_group::{GroupError, RaftGroup};
 use crate::raft_log::Position;
 use crate::raft_ready::{PeerMessage, SnapshotMark, Status};
-use crate::shard_state::ShardState;
+use crate::shard_state::{Changes, ShardState};
 
 /// What came of asking a group: the record to be written, for the journal, if there is one.
 pub type Asked = Result<Option<GroupRecord>, GroupError>;
@@ -195,7 +197,7 @@ impl Shard {
     fn stop_serving(&mut self) {
         self.served = None;
         self.queues = BTreeMap::new();
-        self.pending = Default::default();
+        self.pending = PendingWave::default();
         self.stalled.clear();
         self.under_way.clear();
         self.under_way_size = 0;
@@ -236,8 +238,8 @@ impl Shard {
         };
         self.stop_serving();
         self.state = state;
-        self.changes = Default::default();
-        self.cache = Default::default();
+        self.changes = Changes::default();
+        self.cache = FrameCache::default();
         self.effects = Effects::default();
         self.has_effects = true;
         self.released = 0;

@@ -38,7 +38,7 @@ impl Shard {
         waves.extend(self.pending.take(self.last_time_ms));
         while let Some(wave) = waves.pop_front() {
             if let Err(wave) = self.propose_wave(wave) {
-                waves.push_front(wave);
+                waves.push_front(*wave);
                 break;
             }
         }
@@ -47,7 +47,7 @@ impl Shard {
     }
 
     /// Gives the wave back if Raft has no room for it.
-    fn propose_wave(&mut self, mut wave: Wave) -> Result<(), Wave> {
+    fn propose_wave(&mut self, mut wave: Wave) -> Result<(), Box<Wave>> {
         let mut out = Vec::with_capacity(self.encoded_size_hint);
         let time_ms = wave.time_ms as i64;
         let mut layouts = Vec::with_capacity(wave.frames.len());
@@ -61,7 +61,7 @@ impl Shard {
         let data = Bytes::from(out);
         let group = self.group.as_mut().expect("a logged shard");
         let Ok(position) = group.propose(data.clone()) else {
-            return Err(wave);
+            return Err(Box::new(wave));
         };
         for (frame, layout) in wave.frames.iter_mut().zip(layouts) {
             let origin = frame
@@ -149,9 +149,9 @@ impl Shard {
             return;
         };
         // What the journal and the frame cache have no follower needs from memory, if there is none.
-        match group.on_applied(index).and_then(|()| group.trim()) {
-            Err(GroupError::Refused(what)) => self.fail(format!("entry {index}: {what}")),
-            _ => {}
+        let told = group.on_applied(index).and_then(|()| group.trim());
+        if let Err(GroupError::Refused(what)) = told {
+            self.fail(format!("entry {index}: {what}"));
         }
     }
 
