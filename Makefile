@@ -3,10 +3,10 @@ PYTHON ?= python3
 ARGS ?=
 ROW ?=
 
-.PHONY: help run build test test-long lint interop bench bench-cluster lock clean setup-%
+.PHONY: help run build test test-long lint interop rig bench bench-cluster lock clean setup-%
 
 help:
-	@echo "make run | build | test | test-long | lint | interop | bench [ROW=...] | bench-cluster [ROW=...] | lock | clean"
+	@echo "make run | build | test | test-long | lint | interop | rig | bench [ROW=...] | bench-cluster [ROW=...] | lock | clean"
 
 run: setup-runtime
 	@exec .venv/bin/dragoman run $(ARGS)
@@ -18,6 +18,10 @@ lint test test-long: setup-test
 
 interop: setup-interop
 	@.venv/bin/python tools/check.py interop
+
+# 20 rounds of kill -9 and 5 of SIGSTOP under load, against three nodes; ARGS="--kills 3" and the like.
+rig: setup-runtime
+	@.venv/bin/python -m tests.rig $(ARGS)
 
 bench: setup-runtime
 	@.venv/bin/python -m bench $(if $(ROW),--row $(ROW)) $(ARGS)
