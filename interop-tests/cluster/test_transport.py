@@ -177,7 +177,7 @@ async def test_a_stop_lets_out_what_was_sent() -> None:
         a, b = [await start(name) for name in "ab"]
         meet(a, b)
         await rings.wait(lambda: a.heard.up and b.heard.up)
-        assert a.peers.send(ord("b"), Channel.BULK, [Frame(Kind.APPEND, [], bytes(4 << 20))])
+        assert a.peers.send(ord("b"), Channel.BULK, [Frame(Kind.APPEND, [0], bytes(4 << 20))])
         a.transport.stop()
         with trio.fail_after(TIMEOUT_S):
             await a.ended.wait()
