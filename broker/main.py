@@ -198,6 +198,7 @@ def node_settings(config: Config) -> NodeSettings:
     from broker.core.back import ClientSettings
     from broker.core.retained import RetainedLimits
     from broker.model.names import UserName
+    from broker.model.queue_settings import CONFIRM_LEVELS
     from broker.server.node import NodeSettings
 
     return NodeSettings(
@@ -210,6 +211,7 @@ def node_settings(config: Config) -> NodeSettings:
         version=VERSION,
         clients=ClientSettings(
             sticky_shares=config.broker.mqtt.shared_subscriptions == "sticky",
+            default_confirm=CONFIRM_LEVELS[config.cluster.default_confirm],
             retained=RetainedLimits(config.broker.mqtt.max_retained_messages, config.broker.mqtt.max_retained_bytes),
         ),
     )

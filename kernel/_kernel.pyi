@@ -1241,8 +1241,18 @@ class Shard:
         """
     def take_replica_effects(
         self,
-    ) -> tuple[list[tuple[int, int, int]], list[tuple[int, int]], tuple[bool, int, int] | None, bool] | None:
-        """[(peer, incarnation, applied through)], [(context, index)] of reads, (serving, leader, term), restored.
+    ) -> (
+        tuple[
+            list[tuple[int, int, int]],
+            list[tuple[int, int]],
+            tuple[bool, int, int] | None,
+            bool,
+            list[tuple[int, int, int]],
+        ]
+        | None
+    ):
+        """[(peer, incarnation, applied through)], [(context, index)] of reads, (serving, leader, term), restored, and
+        as the first, what is on this leader's disk.
 
         The third: as it is now, if it changed.  The fourth: a snapshot took the place of the state, and what
         ``take_effects`` tells is later.

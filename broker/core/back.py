@@ -38,6 +38,7 @@ from broker.core.volatile_shards import volatile_shard_id
 from broker.model.client_sessions import SubscriptionSpec
 from broker.model.commands import Outcome as Settled
 from broker.model.names import NODE_SHIFT, QueueId, SessionId, ShardId, VhostName
+from broker.model.queue_settings import ConfirmLevel
 from kernel import MessageRun, any_urgent, busy_shards, under_way_size, wanting_shards
 
 if TYPE_CHECKING:
@@ -46,10 +47,12 @@ if TYPE_CHECKING:
 
 
 class ClientSettings(msgspec.Struct, frozen=True):
-    """What clients with sessions share."""
+    """What clients share."""
 
     sticky_shares: bool = False
     retained: RetainedLimits = RetainedLimits()
+    default_confirm: ConfirmLevel = ConfirmLevel.QUORUM
+    """Of queues that don't say."""
 
 
 RowKey = tuple[VhostName, str]
@@ -141,6 +144,7 @@ class Back:
                 ClientDirectory(self),
                 lambda: self.retained_queue(vhost),
                 self._client_settings.sticky_shares,
+                self._client_settings.default_confirm,
             )
             self._route_tables[vhost] = table
         return table
@@ -511,9 +515,11 @@ class Back:
             effects = shard.kernel.take_replica_effects()
             if effects is None:
                 continue
-            applied, _, standing, restored = effects
+            applied, _, standing, restored, synced = effects
             if restored:
                 self._restore(shard)
+            if synced and shard.leading and self.forwarding is not None:
+                self.forwarding.receive_synced(shard, synced)
             self.replica_changed(shard, applied, standing, now)
         self.meta.receive_index(self.meta_shard.kernel.applied_index)
 

@@ -91,6 +91,15 @@ class Applied(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
     rejected: Sequence[tuple[int, Sequence[int]]] = ()
 
 
+class Synced(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """All that you said through this number is on my disk, less what queues rejected."""
+
+    shard: ShardId
+    term: int
+    through: int
+    rejected: Sequence[tuple[int, Sequence[int]]] = ()
+
+
 class Consume(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
     """A new consumer -> Consuming."""
 
@@ -283,6 +292,7 @@ ForwardWord: TypeAlias = (
     | Attached
     | Commands
     | Applied
+    | Synced
     | Consume
     | Consuming
     | Allow

@@ -187,6 +187,11 @@ class Forwarding:
         if self._leads(peer, shard, word):
             shard.receive_applied(word.through, word.rejected)
 
+    def _receive_synced(self, peer: int, shard: ReplicatedShard, word: w.Synced) -> None:
+        if self._leads(peer, shard, word):
+            shard.receive_rejected(word.rejected)
+            shard.receive_synced_through(word.through)
+
     def _receive_consume(self, peer: int, shard: ReplicatedShard, word: w.Consume) -> None:
         if self._led(shard, word):
             self.leader.receive_consume(peer, shard, word.consumer)
@@ -239,6 +244,13 @@ class Forwarding:
         """At its leader: (peer, incarnation, through)."""
         self.leader.receive_applied(shard, applied)
 
+    def receive_synced(self, shard: ReplicatedShard, synced: Iterable[tuple[int, int, int]]) -> None:
+        """At its leader, whose disk has it: the same."""
+        for peer, incarnation, through in synced:
+            if (peer, incarnation) == shard.sender:
+                shard.receive_synced_through(through)
+        self.leader.receive_synced(shard, synced)
+
 
 RECEIVING: dict[type, Callable[[Forwarding, int, ReplicatedShard, Any], None]] = {
     w.Greeting: Forwarding._receive_greeting,
@@ -250,6 +262,7 @@ RECEIVING: dict[type, Callable[[Forwarding, int, ReplicatedShard, Any], None]] =
     w.Attached: Forwarding._receive_attached,
     w.Commands: Forwarding._receive_commands,
     w.Applied: Forwarding._receive_applied,
+    w.Synced: Forwarding._receive_synced,
     w.Consume: Forwarding._receive_consume,
     w.Consuming: Forwarding._receive_consuming,
     w.Allow: Forwarding._receive_allow,

@@ -75,6 +75,8 @@ class Guest:
         self.consumers: dict[int, ForeignConsumer] = {}
         self.held = HeldRanges()
         self.told_through = 0
+        self.early = False
+        """Something was said whose publisher is to be told when it is on the disk here."""
         self.send = send
 
     @property
@@ -178,7 +180,9 @@ class LeaderEnd:
             return
         numbered = tuple(numbered)
         for _, command in numbered:
-            if type(command) is SettleRange:
+            if type(command) is PublishRun:
+                guest.early |= command.early
+            elif type(command) is SettleRange:
                 guest.held.remove(command.queue_id, command.first, command.last)
         if not shard.logged:
             self._open_queues(shard, numbered)
@@ -202,6 +206,15 @@ class LeaderEnd:
                 guest.told_through = through
                 rejected = shard.take_rejected(guest.sender, through)
                 self._send(peer, w.Applied(shard.id, shard.term, through, rejected))
+
+    def receive_synced(self, shard: ReplicatedShard, synced: Iterable[tuple[int, int, int]]) -> None:
+        """The same of what is on the disk here, to whoever asked for it."""
+        for peer, incarnation, through in synced:
+            guest = self._guest(shard, peer)
+            if guest is not None and guest.early and guest.sender == (peer, incarnation):
+                guest.early = False
+                rejected = shard.take_rejected(guest.sender, through)
+                self._send(peer, w.Synced(shard.id, shard.term, through, rejected))
 
     def tell_volatile(self, shard: Shard) -> None:
         """A volatile shard applies as it proposes, and tells nobody by itself."""

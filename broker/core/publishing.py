@@ -12,6 +12,7 @@ from broker.core.queue import Queue
 from broker.core.shard import Shard
 from broker.core.sharing import members_of
 from broker.model.names import ClientSessionId, VhostName
+from broker.model.queue_settings import ConfirmLevel
 from kernel import FLAG_RETAIN, MessageRun, Route
 from routing.route_cache import Key
 from routing.router import Router
@@ -37,18 +38,24 @@ class Clients(Protocol):
 class Destination:
     """Where a key leads: in each shard, one route."""
 
-    __slots__ = ("only", "routes", "shares", "targets", "turn")
+    __slots__ = ("lowered", "only", "routes", "shares", "targets", "turn")
 
-    def __init__(self, targets: dict[Shard, list[Target]], fixed: bool, turn: int) -> None:
-        """``fixed``: no queue of it rejects, so that it is good for more than one run."""
+    def __init__(
+        self, targets: dict[Shard, list[Target]], fixed: bool, turn: int, lowered: dict[Shard, ConfirmLevel]
+    ) -> None:
+        """``fixed``: no queue of it rejects, so that it is good for more than one run.
+
+        ``lowered``: shards in which all of its queues ask for less than a quorum, and for what.
+        """
         self.targets = targets
+        self.lowered = lowered
         self.routes = tuple((shard, Route(of_shard)) for shard, of_shard in targets.items())
         self.shares = any(target[4] is not None for of_shard in targets.values() for target in of_shard)
         self.turn = turn
         """Of those who share, whose it is."""
         self.only: tuple[Shard, tuple[Route]] | None = None
         """The shard and its route, if it is a logged one and the only one."""
-        if fixed and not self.shares and len(self.routes) == 1 and self.routes[0][0].logged:
+        if fixed and not self.shares and not lowered and len(self.routes) == 1 and self.routes[0][0].logged:
             self.only = (self.routes[0][0], (self.routes[0][1],))
 
     def take_turns(self, count: int) -> int:
@@ -70,6 +77,7 @@ class RouteTable:
         clients: Clients,
         retained_queue: Callable[[], tuple[Shard, int]],
         sticky_shares: bool = False,
+        default_confirm: ConfirmLevel = ConfirmLevel.QUORUM,
     ) -> None:
         """``retained_queue``: where the vhost's retained messages go, made if need be.
 
@@ -81,6 +89,7 @@ class RouteTable:
         self._clients = clients
         self._retained_queue = retained_queue
         self._sticky_shares = sticky_shares
+        self._default_confirm = default_confirm
         self._destinations: dict[Key, Destination] = {}
         self._turns = itertools.count()
 
@@ -114,6 +123,7 @@ class RouteTable:
         if reach is None:
             return None
         targets: dict[Shard, list[Target]] = {}
+        levels: dict[Shard, ConfirmLevel] = {}
         fixed = not without and publisher is None
         for queue_id in reach.queues:
             found = self._queues.get(queue_id)
@@ -124,9 +134,14 @@ class RouteTable:
             if queue.rejects_when_full:
                 room, fixed = queue.room() if bounded else None, False
             targets.setdefault(shard, []).append((queue_id, queue.settings.message_ttl_ms, room, ALL, None))
+            asked = queue.settings.confirm
+            level = self._default_confirm if asked is None else asked
+            levels[shard] = max(levels.get(shard, level), level)
         if reach.subscriptions:
             self._add_clients(targets, reach.subscriptions, publisher)
-        destination = Destination(targets, fixed, next(self._turns))
+            levels.clear()  # what clients are sent, a quorum has
+        lowered = {shard: level for shard, level in levels.items() if level < ConfirmLevel.QUORUM}
+        destination = Destination(targets, fixed, next(self._turns), lowered)
         if fixed:
             if len(self._destinations) >= DESTINATIONS_MAX:
                 self._destinations.clear()
@@ -217,6 +232,17 @@ class RouteTable:
         reaches = [self._router.reach(key) for key in keys]
         reached = {id for reach in reaches if reach is not None for id in reach.queues if id in queues}
         return frozenset(id for id in reached if messages.cycling(queues[id][1].name.encode()))
+
+
+def confirm_levels(destinations: Sequence[Destination]) -> Mapping[Shard, ConfirmLevel]:
+    """For each shard the most that a queue of it asks for; empty: a quorum everywhere."""
+    levels: dict[Shard, ConfirmLevel] = {}
+    if any(destination.lowered for destination in destinations):
+        for destination in destinations:
+            for shard in destination.targets:
+                level = destination.lowered.get(shard, ConfirmLevel.QUORUM)
+                levels[shard] = max(levels.get(shard, level), level)
+    return levels
 
 
 def tags_left(first_tag: int, count: int, rejected: list[tuple[int, int]]) -> list[tuple[int, int]]:

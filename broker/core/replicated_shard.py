@@ -64,6 +64,8 @@ class ReplicatedShard(Shard):
         self._link: LeaderLink | None = None
         self._here = False
         """Its leader is here and has heard all that was said."""
+        self._early: deque[tuple[int, Completion]] = deque()
+        """Who waits for the leader's disk alone."""
         self._rejecting: dict[int, Publication] = {}
         self._rejected: dict[SenderId, dict[int, list[int]]] = {}
         """At the leader: what queues rejected, until it is answered."""
@@ -87,9 +89,9 @@ class ReplicatedShard(Shard):
         return self._number, rejected
 
     def publish(
-        self, messages: MessageRun, routes: Sequence[Route], turns: Sequence[int] = ()
+        self, messages: MessageRun, routes: Sequence[Route], turns: Sequence[int] = (), early: bool = False
     ) -> tuple[int, list[int] | None]:
-        return self._say(PublishRun(messages, routes, turns))
+        return self._say(PublishRun(messages, routes, turns, early))
 
     def barrier(self, urgent: bool = True) -> int:
         return self._say(Barrier(urgent))[0]
@@ -132,18 +134,34 @@ class ReplicatedShard(Shard):
         if type(completion) is Publication:
             self._rejecting[number] = completion
 
+    def when_synced(self, number: int, completion: Completion) -> None:
+        self._early.append((number, completion))
+        if type(completion) is Publication:
+            self._rejecting[number] = completion
+
+    def receive_synced_through(self, through: int) -> None:
+        """All that this node said through this number is on the leader's disk."""
+        early = self._early
+        while early and early[0][0] <= through:
+            early.popleft()[1].applied()
+
     def complete(self, through: int) -> None:
+        self.receive_synced_through(through)
         window = self._window
         while window and window[0].number <= through:
             self.window_size -= window.popleft().command.cost
         super().complete(through)
 
-    def receive_applied(self, through: int, rejected: Iterable[tuple[int, Sequence[int]]]) -> None:
-        """A leader elsewhere has applied all through this number, less these records."""
+    def receive_rejected(self, rejected: Iterable[tuple[int, Sequence[int]]]) -> None:
+        """Of these publishes queues rejected these records."""
         for number, records in rejected:
             completion = self._rejecting.pop(number, None)
             if completion is not None:
                 completion.reject(records)
+
+    def receive_applied(self, through: int, rejected: Iterable[tuple[int, Sequence[int]]]) -> None:
+        """A leader elsewhere has applied all through this number, less these records."""
+        self.receive_rejected(rejected)
         self.complete(through)
         for number in [number for number in self._rejecting if number <= through]:
             del self._rejecting[number]

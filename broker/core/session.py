@@ -19,12 +19,12 @@ from broker.core.consumer import UNBOUNDED, Consumer
 from broker.core.front import Finish, end_consumer
 from broker.core.outcomes import Refused
 from broker.core.permissions import Principal
-from broker.core.publishing import Destination, RouteTable, tags_left
+from broker.core.publishing import Destination, RouteTable, confirm_levels, tags_left
 from broker.core.relaying import RELAYED, Relay
 from broker.core.replicated_shard import ReplicatedShard
 from broker.core.resources import exchange_resource
 from broker.core.scram import ScramExchange
-from broker.core.shard import Shard
+from broker.core.shard import Completion, Shard
 from broker.core.sys_topics import PREFIX as SYS_PREFIX
 from broker.core.waiter import Waiter
 from broker.model import client_sessions as cs
@@ -32,10 +32,14 @@ from broker.model import commands as c
 from broker.model import replies as r
 from broker.model.names import Channel as ChannelNumber
 from broker.model.names import DeliveryTag, ExchangeName, SessionId, VhostName
+from broker.model.queue_settings import ConfirmLevel
 from broker.model.refusals import Refusal
 from kernel import FLAG_PERSISTENT, FLAG_RETAIN, DeliveryRun, MessageRun, Route
 from routing.route_cache import Key
 
+LEADER, QUORUM = ConfirmLevel.LEADER, ConfirmLevel.QUORUM
+Awaited = tuple[Callable[[int, Completion], None], int]
+"""Who tells when a publish is safe, and its number there."""
 ROOM = 1 << 20
 """Bytes of deliveries that may wait for a connection's output to drain."""
 HELD_COUNT_MAX = 1024
@@ -284,8 +288,8 @@ class Session:
         shard.when_applied(number, Publication(self, channel, tags, 1))
         return True
 
-    def _send(self, messages: MessageRun, destinations: list[Destination]) -> tuple[list[tuple[Shard, int]], list[int]]:
-        """Hands the run to its shards; the logged ones' numbers, and the records that some queue rejected."""
+    def _send(self, messages: MessageRun, destinations: list[Destination]) -> tuple[list[Awaited], list[int]]:
+        """Hands the run to its shards; what of them is to be waited for, and the records that some queue rejected."""
         turns: Sequence[int] = ()
         if len(destinations) == 1 and not messages.flags & FLAG_RETAIN:
             destination = destinations[0]
@@ -295,20 +299,22 @@ class Session:
         else:
             assert self._routes is not None
             spread, turns = self._routes.spread(messages, publisher=self._publisher)
-        numbers = []
+        numbers: list[Awaited] = []
         rejected: set[int] = set()
+        levels = confirm_levels(destinations)
         for shard, shard_routes in spread:
-            number, refused = shard.publish(messages, shard_routes, turns)
-            if shard.logged:
-                numbers.append((shard, number))
+            level = levels.get(shard, QUORUM) if levels else QUORUM
+            number, refused = shard.publish(messages, shard_routes, turns, level is LEADER)
+            if shard.logged and level:
+                numbers.append((shard.when_applied if level is QUORUM else shard.when_synced, number))
             if refused is not None:
                 rejected.update(refused)
         return numbers, sorted(rejected)
 
     def _promise(
-        self, channel: Channel, first_tag: int, count: int, numbers: list[tuple[Shard, int]], rejected: list[int]
+        self, channel: Channel, first_tag: int, count: int, numbers: list[Awaited], rejected: list[int]
     ) -> None:
-        """Owes the run's tags, once every shard has committed its part."""
+        """Owes the run's tags, once every shard has its part as safe as its queues ask for."""
         tags = [(first_tag, first_tag + count - 1)]
         if rejected:
             refused = tag_ranges(first_tag, rejected)
@@ -323,8 +329,8 @@ class Session:
             return
         publication = Publication(self, channel, tags, len(numbers), first_tag)
         self.unconfirmed += 1
-        for shard, number in numbers:
-            shard.when_applied(number, publication)
+        for when_safe, number in numbers:
+            when_safe(number, publication)
 
     @property
     def _publisher(self) -> ClientSession | None:
@@ -515,9 +521,8 @@ class Session:
 
     def lose_consumer(self, consumer: Consumer) -> None:
         """The queue is gone."""
-        channel = self.channels[consumer.channel]
-        del channel.consumers[consumer.tag]
-        self.say(r.ConsumerLost(channel.number, consumer.tag))
+        del self.channels[consumer.channel].consumers[consumer.tag]
+        self.say(r.ConsumerLost(ChannelNumber(consumer.channel), consumer.tag))
 
     def begin_relay(self, shard: ReplicatedShard, command: cs.AttachSession) -> None:
         """Its client's session is, or will be, in a shard that another node leads."""

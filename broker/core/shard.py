@@ -57,9 +57,12 @@ class Shard:
     # ---- what fronts say; all that is numbered answers its number
 
     def publish(
-        self, messages: MessageRun, routes: Sequence[Route], turns: Sequence[int] = ()
+        self, messages: MessageRun, routes: Sequence[Route], turns: Sequence[int] = (), early: bool = False
     ) -> tuple[int, list[int] | None]:
-        """A route for each of the run's keys; the records that some queue rejected, as far as that is known yet."""
+        """A route for each of the run's keys; the records that some queue rejected, as far as that is known yet.
+
+        ``early``: somebody asks ``when_synced`` of it.
+        """
         return self.kernel.publish(messages, routes, turns)
 
     def barrier(self, urgent: bool = True) -> int:
@@ -123,6 +126,10 @@ class Shard:
     def when_applied(self, number: int, completion: Completion) -> None:
         """Numbers must not go back."""
         self._completions.append((number, completion))
+
+    def when_synced(self, number: int, completion: Completion) -> None:
+        """Once it is on the leader's disk.  Alone that is when it is applied."""
+        self.when_applied(number, completion)
 
     def complete(self, through: int) -> None:
         """All that this node's fronts said through this number is applied."""

@@ -18,12 +18,16 @@ COMMAND_COST = 64
 
 
 class PublishRun(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
-    """Messages for queues of the shard: a route for each key of the run, and whose turn it is for each."""
+    """Messages for queues of the shard: a route for each key of the run, and whose turn it is for each.
+
+    ``early``: its publisher is to be told when it is on the leader's disk.
+    """
 
     urgent: ClassVar[bool] = True
     messages: MessageRun
     routes: Sequence[Route]
     turns: Sequence[int] = ()
+    early: bool = False
 
     @property
     def cost(self) -> int:

@@ -35,7 +35,7 @@ class VolatileShard(ReplicatedShard):
         self.term = sender[1]
 
     def publish(
-        self, messages: MessageRun, routes: Sequence[Route], turns: Sequence[int] = ()
+        self, messages: MessageRun, routes: Sequence[Route], turns: Sequence[int] = (), early: bool = False
     ) -> tuple[int, list[int] | None]:
         return self.kernel.publish(messages, routes, turns)
 

@@ -25,6 +25,20 @@ class Overflow(enum.Enum):
     REJECT_PUBLISH_DLX = "reject-publish-dlx"
 
 
+class ConfirmLevel(enum.IntEnum):
+    """When a publish of a persistent message is confirmed (log-and-shards.md section 7)."""
+
+    NONE = 0
+    """When it is taken in: a crash may lose it."""
+    LEADER = 1
+    """When it is on the leader's disk: the loss of one node may lose it."""
+    QUORUM = 2
+    """When it is committed: on the disks of a majority."""
+
+
+CONFIRM_LEVELS = {level.name.lower(): level for level in ConfirmLevel}
+
+
 class QueueSettings(msgspec.Struct, frozen=True, gc=False):
     """None: no bound.  ``length_max`` counts ready messages, ``size_max`` the bytes of their bodies."""
 
@@ -35,6 +49,8 @@ class QueueSettings(msgspec.Struct, frozen=True, gc=False):
     overflow: Overflow = Overflow.DROP_HEAD
     dead_letter_exchange: ExchangeName | None = None
     dead_letter_routing_key: RoutingKey | None = None
+    confirm: ConfirmLevel | None = None
+    """None: as the cluster's default says."""
 
 
 class InvalidArgument(msgspec.Struct, frozen=True):
@@ -59,6 +75,7 @@ COMPARED = (
     "x-overflow",
     "x-dead-letter-exchange",
     "x-dead-letter-routing-key",
+    "x-confirm",
 )
 """A redeclaration must agree in these."""
 
@@ -152,6 +169,11 @@ def _routing_key(value: Any, arguments: Arguments) -> Problem:
     return _text(value, arguments) or (None if there else "routing_key_but_no_dlx_defined")
 
 
+def _confirm(value: Any, arguments: Arguments) -> Problem:
+    known = value in CONFIRM_LEVELS if isinstance(value, str) else True
+    return _text(value, arguments) or (None if known else "one of 'quorum', 'leader' and 'none' is wanted")
+
+
 def _queue_type(value: Any, arguments: Arguments) -> Problem:
     return _text(value, arguments) or (None if value in QUEUE_TYPES else f"unsupported queue type '{value}'")
 
@@ -161,6 +183,7 @@ def _strategy(value: Any, arguments: Arguments) -> Problem:
 
 
 CHECKS: dict[str, Check] = {
+    "x-confirm": _confirm,
     "x-message-ttl": _integer_from(0, DURATION_MS_MAX),
     "x-expires": _integer_from(1, DURATION_MS_MAX),
     "x-max-length": _integer_from(0),
@@ -188,4 +211,5 @@ def read_queue_arguments(arguments: Arguments) -> QueueSettings | InvalidArgumen
         overflow=Overflow(arguments.get("x-overflow", Overflow.DROP_HEAD.value)),
         dead_letter_exchange=arguments.get("x-dead-letter-exchange"),
         dead_letter_routing_key=arguments.get("x-dead-letter-routing-key"),
+        confirm=CONFIRM_LEVELS.get(arguments.get("x-confirm", "")),
     )

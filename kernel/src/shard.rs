@@ -48,6 +48,8 @@ pub struct Effects {
 pub struct ReplicaEffects {
     /// Each sender's commands that were applied, through this number.
     pub applied: BTreeMap<Sender, u64>,
+    /// Each sender's commands that are on this leader's disk, through this number.
+    pub synced: BTreeMap<Sender, u64>,
     pub reads: Vec<Read>,
     /// As it is now, if it changed.
     pub standing: Option<Standing>,
@@ -116,6 +118,8 @@ pub struct Shard {
     outbox: Vec<PeerMessage>,
     replica_effects: Option<ReplicaEffects>,
     told: Standing,
+    /// Entries through here are among what was told as synced.
+    synced_index: u64,
     /// A snapshot's state while its message is stepped.
     arriving: Option<ShardState>,
     /// A snapshot through here replaced the state and is not durable yet.
@@ -170,6 +174,7 @@ impl Shard {
             outbox: Vec::new(),
             replica_effects: None,
             told: Standing::default(),
+            synced_index: 0,
             arriving: None,
             installing: None,
             fault: None,

@@ -1,5 +1,7 @@
 //! `Shard` for Python: what only the host of a replica asks and is told.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -12,12 +14,26 @@ use crate::raft_conf::ConfChange;
 use crate::raft_ready::{ReceivedSnapshot, Role};
 use crate::shard::ReplicaEffects;
 use crate::shard_open::resume_snapshot;
+use crate::wave::Sender;
 
 /// (sender's peer, incarnation, number).
 type Applied = Vec<(u64, u64, u64)>;
 
-/// (applied, [(context, index)] of reads, (serving, leader, term) if that changed, restored from a snapshot).
-type PyReplicaEffects = (Applied, Vec<(u64, u64)>, Option<(bool, u64, u64)>, bool);
+/// (applied, [(context, index)] of reads, (serving, leader, term) if that changed, restored from a snapshot, synced).
+type PyReplicaEffects = (
+    Applied,
+    Vec<(u64, u64)>,
+    Option<(bool, u64, u64)>,
+    bool,
+    Applied,
+);
+
+fn by_sender(through: BTreeMap<Sender, u64>) -> Applied {
+    let through = through.into_iter();
+    through
+        .map(|(sender, through)| (sender.peer, sender.incarnation, through))
+        .collect()
+}
 
 /// (voters, voters that are being left, learners, next learners).
 type PyConf = (Vec<u64>, Vec<u64>, Vec<u64>, Vec<u64>);
@@ -148,19 +164,18 @@ impl PyShard {
         let effects = self.lock().take_replica_effects()?;
         let ReplicaEffects {
             applied,
+            synced,
             reads,
             standing,
             restored,
         } = effects;
-        let applied = applied.into_iter();
         let standing = standing.map(|now| (now.serving, now.leader, now.term));
         Some((
-            applied
-                .map(|(sender, through)| (sender.peer, sender.incarnation, through))
-                .collect(),
+            by_sender(applied),
             reads.into_iter().map(|r| (r.context, r.index)).collect(),
             standing,
             restored,
+            by_sender(synced),
         ))
     }
 

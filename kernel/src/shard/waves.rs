@@ -195,7 +195,30 @@ impl Shard {
             self.installing = None;
             self.note_applied(index);
         }
+        self.note_synced(persisted);
         self.take_record()
+    }
+
+    /// A replica tells who asks for no more than that it is on the leader's disk.
+    fn note_synced(&mut self, persisted: u64) {
+        if !self.is_replica {
+            return;
+        }
+        let told = std::mem::replace(&mut self.synced_index, persisted);
+        let fresh = self
+            .under_way
+            .iter()
+            .skip_while(|under_way| under_way.position.index <= told)
+            .take_while(|under_way| under_way.position.index <= persisted);
+        for under_way in fresh {
+            if under_way.wave.senders.is_empty() {
+                continue;
+            }
+            let effects = self.replica_effects.get_or_insert_default();
+            effects
+                .synced
+                .extend(under_way.wave.senders.iter().copied());
+        }
     }
 
     fn apply_committed(&mut self, entry: LogEntry) {
