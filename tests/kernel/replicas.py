@@ -38,7 +38,7 @@ class Member:
         effects = self.shard.take_replica_effects()
         if effects is None:
             return
-        applied, reads, standing, _ = effects
+        applied, reads, standing, _, _ = effects
         for peer, incarnation, through in applied:
             self.applied[peer, incarnation] = through
         self.reads += reads
