@@ -3,15 +3,19 @@ PYTHON ?= python3
 ARGS ?=
 ROW ?=
 
-.PHONY: help run build test test-long lint interop rig bench bench-cluster lock clean setup-%
+.PHONY: help run build cluster test test-long lint interop rig bench bench-cluster lock clean setup-%
 
 help:
-	@echo "make run | build | test | test-long | lint | interop | rig | bench [ROW=...] | bench-cluster [ROW=...] | lock | clean"
+	@echo "make run | build | cluster | test | test-long | lint | interop | rig | bench [ROW=...] | bench-cluster [ROW=...] | lock | clean"
 
 run: setup-runtime
 	@exec .venv/bin/dragoman run $(ARGS)
 
 build: setup-runtime
+
+# Three nodes on this machine under load, and what becomes of them: keys kill and stop nodes.
+cluster: setup-runtime
+	@exec .venv/bin/python -m broker.demo.cluster $(ARGS)
 
 lint test test-long: setup-test
 	@.venv/bin/python tools/check.py $@

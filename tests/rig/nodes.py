@@ -87,5 +87,6 @@ class Nodes:
 
     def kill(self) -> None:
         for node in self.all:
-            if node.running:
-                node.kill()
+            node.shoot()
+        for node in self.all:
+            node.kill()

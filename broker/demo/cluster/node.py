@@ -119,12 +119,16 @@ class Node:
             )
 
     def kill(self) -> None:
+        """kill -9; returns when it is gone."""
+        self.shoot()
+        if self._process is not None:
+            self._process.wait()
+
+    def shoot(self) -> None:
         """kill -9."""
-        self._wanted = False
+        self._wanted = self.paused = False
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
-        self.paused = False
 
     def pause(self) -> None:
         """SIGSTOP."""
