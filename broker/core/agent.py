@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.core.channel import Channel
 from broker.core.consumer import UNBOUNDED, Consumer
+from broker.core.forward_words import AskedCommand, LookUpRetained, RetainedPage
 from broker.core.front import Finish
 from broker.core.outcomes import Refused
 from broker.core.permissions import Principal
@@ -14,7 +15,6 @@ from broker.core.scram import ScramExchange
 from broker.core.shard import Shard
 from broker.core.traffic import Traffic
 from broker.core.waiter import Waiter
-from broker.model import commands as c
 from broker.model import replies as r
 from broker.model.names import Channel as ChannelNumber
 from broker.model.names import SessionId, UserName, VhostName
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 Answered = Callable[[Any, list[tuple[int, int, int]]], None]
 """The reply, and what was got: (queue, first, last)."""
-DOING: dict[type[c.Command], Callable[[Any, Channel, Any], None]] = {}
-"""What may be asked of a leader; ``session.py`` fills it."""
+DOING: dict[type[AskedCommand], Callable[[Any, Channel, Any], None]] = {}
+"""What may be asked of a leader; what sessions do as well ``session.py`` puts there."""
 
 
 class Agent:
@@ -45,11 +45,11 @@ class Agent:
         self._answer = answer
         self._channel: Channel | None = None
 
-    def do(self, command: c.Command) -> None:
+    def do(self, command: AskedCommand) -> None:
         self._channel = Channel(ChannelNumber(getattr(command, "channel", 0)))
         DOING[type(command)](self, self._channel, command)
 
-    def say(self, reply: r.Reply) -> None:
+    def say(self, reply: r.Reply | RetainedPage) -> None:
         assert self._channel is not None
         got = [(queue_id, first, last) for _, queue_id, first, last in self._channel.unsettled.take_all()]
         self._answer(reply, got)
@@ -80,3 +80,12 @@ class Agent:
 
     def channel_credit(self, consumer: Consumer) -> int:
         return UNBOUNDED
+
+
+def look_up_retained(agent: Agent, channel: Channel, command: LookUpRetained) -> None:
+    """A page of a vhost's retained messages, for another node's lookup (``far_retained.py``)."""
+    assert agent.vhost is not None
+    agent.back.retained.of(agent.vhost).look_up_page(command.filter.encode(), command.place, agent.say)
+
+
+DOING[LookUpRetained] = look_up_retained

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from broker.core import forward_words as w
+from broker.core.topology_changes import reap
 from broker.core.topology_restoring import DROPS
 from broker.core.topology_rows import (
+    BindingRow,
     ClientSessionRow,
     ExchangeRow,
     QueueRow,
@@ -25,7 +27,8 @@ from broker.core.topology_rows import (
 )
 from broker.core.topology_tables import RESTORES, TopologyTables
 from broker.core.volatile_rows import OWN
-from broker.model.names import ShardId
+from broker.model.names import ShardId, VhostName
+from routing.bindings import Binding
 
 if TYPE_CHECKING:
     from broker.core.back import Back
@@ -51,6 +54,11 @@ class Announcing:
         """Those of them that were told all there is."""
         self._number = 0
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
+        self._unplaced: dict[int, dict[bytes, Row]] = {}
+        """Of others, what has no place here yet: its name is taken, or what it hangs on is another's and unknown."""
+        self._removed: dict[VhostName, list[Binding]] = {}
+        self.changed: Callable[[], None] = lambda: None
+        """Told when others' things became others."""
         back.meta.when_announced = self.when_announced
 
     # ---- ours
@@ -58,6 +66,9 @@ class Announcing:
     def flush(self) -> None:
         """Tells what changed in a round; whatever is there: a word is numbered for all peers alike."""
         changed = self._tables.volatile.take_changed()
+        if changed and any(self._unplaced.values()):
+            self._place_again()
+            self._back.forget_all_routes()
         for begin in range(0, len(changed), ROWS_MAX):
             self._number += 1
             word = self._word(changed[begin : begin + ROWS_MAX], whole=False)
@@ -109,55 +120,112 @@ class Announcing:
         if word.whole:
             self._forget(peer)
         volatile = self._tables.volatile
-        volatile.owner = peer
+        unplaced = self._unplaced.setdefault(peer, {})
         for key, value in word.rows:
+            unplaced.pop(key, None)
             there = volatile.find(peer, key)
             if there is not None:
                 self._drop(there)
             if value is not None:
-                self._put(decode_row(key, value))
-        volatile.owner = OWN
-        self._back.forget_all_routes()
+                row = decode_row(key, value)
+                if not self._put(peer, row):
+                    unplaced[key] = row
+        self._end_change()
         self._send(peer, w.Announced(NO_SHARD, word.number))
 
-    def _put(self, row: Row) -> None:
-        if self._is_taken(row):
-            log.warning("a name is taken on two nodes", name=row.key().decode(errors="replace"))
-            return
+    def _end_change(self) -> None:
+        """What had no place may have one now, and exchanges may go with their last bindings."""
+        removed, self._removed = self._removed, {}
+        for name, bindings in removed.items():
+            vhost = self._tables.vhosts.get(name)
+            if vhost is None:
+                continue
+            for command in reap(self._tables, vhost, bindings):
+                if self._back.meta_shard.leading:
+                    self._back.submit(command)
+        self._place_again()
+        self._back.forget_all_routes()
+        self.changed()
+
+    def _place_again(self) -> None:
+        again = any(self._unplaced.values())
+        while again:
+            again = False
+            for peer, rows in self._unplaced.items():
+                for key, row in list(rows.items()):
+                    if self._put(peer, row):
+                        rows.pop(key, None)
+                        again = True
+
+    def _put(self, peer: int, row: Row) -> bool:
+        """False: there is something else of its name, or what it hangs on is not there."""
+        there = self._taken_by(row)
+        if there is not None and not self._give_way(row, there):
+            return False
+        volatile = self._tables.volatile
+        volatile.owner = peer
         try:
             RESTORES[type(row)](self._tables, row)
         except KeyError:
-            return  # what it hangs on was deleted meanwhile, and with it this
+            return False
+        finally:
+            volatile.owner = OWN
         if isinstance(row, QueueRow):
             self._back.receive_foreign_queue(row)
+        return True
 
-    def _is_taken(self, row: Row) -> bool:
+    def _taken_by(self, row: Row) -> Row | None:
+        """What has its name."""
         vhost = self._tables.vhosts.get(getattr(row, "vhost", None))  # type: ignore[arg-type]
         if vhost is None:
-            return False
+            return None
         if isinstance(row, QueueRow):
-            return row.spec.name in vhost.queues
+            return vhost.queues.get(row.spec.name)
         if isinstance(row, ExchangeRow):
-            return row.spec.name in vhost.exchanges
-        return isinstance(row, ClientSessionRow) and row.client_id in vhost.sessions
+            return vhost.exchanges.get(row.spec.name)
+        return vhost.sessions.get(row.client_id) if isinstance(row, ClientSessionRow) else None
+
+    def _give_way(self, row: Row, there: Row) -> bool:
+        """Of one client's sessions at two nodes the one with the higher id stays, as every node finds."""
+        if not isinstance(row, ClientSessionRow) or not isinstance(there, ClientSessionRow):
+            log.warning("a name is taken on two nodes", name=row.key().decode(errors="replace"))
+            return False
+        if there.durable or there.session_id > row.session_id:
+            return False
+        volatile = self._tables.volatile
+        owner = volatile.owner_of(there.key())
+        if owner == OWN:
+            self._back.clients.let_go(there.session_id)
+        else:
+            subscriptions = self._tables.vhosts[there.vhost].router.subscriptions.of_session(there.session_id)
+            rows: list[Row] = [there, *(SubscriptionRow(there.vhost, each) for each in subscriptions)]
+            self._drop(there)
+            self._unplaced.setdefault(owner, {}).update({each.key(): each for each in rows})
+        return self._taken_by(row) is None
 
     def _drop(self, row: Row) -> None:
         if isinstance(row, QueueRow | ClientSessionRow):
             self._back.receive_foreign_gone(row.queue_id)
-        drop: Callable[[TopologyTables, Any], object] = DROPS[type(row)]
         if isinstance(row, SubscriptionRow) and row.subscription.session not in self._tables.sessions:
             return
-        drop(self._tables, row)
+        drop: Callable[[TopologyTables, Any], object] = DROPS[type(row)]
+        gone = drop(self._tables, row)
+        if isinstance(row, BindingRow):
+            self._removed.setdefault(row.vhost, []).append(row.binding)
+        elif isinstance(row, QueueRow | ExchangeRow):
+            assert isinstance(gone, list)
+            self._removed.setdefault(row.vhost, []).extend(gone)
 
     def receive_peer_down(self, peer: int) -> None:
         self._listening.discard(peer)
         if self._told.pop(peer, None) is None:
             return
         self._forget(peer)
-        self._back.forget_all_routes()
+        self._end_change()
         self._go_on()
 
     def _forget(self, peer: int) -> None:
+        self._unplaced.pop(peer, None)
         volatile = self._tables.volatile
         for row in reversed(volatile.of(peer)):
             if volatile.find(peer, row.key()) is row:  # what hung on another went with it

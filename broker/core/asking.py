@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from broker.core.channel import Channel
-from broker.core.forward_words import AskedCommand, AskedReply
+from broker.core.forward_words import AskedCommand, AskedReply, RetainedPage
 from broker.core.front import Front
 from broker.core.outcomes import Refused
 from broker.core.replicated_shard import ReplicatedShard
@@ -48,6 +48,7 @@ def ask_leader(front: Front, channel: Channel, shard: Shard, command: AskedComma
 def _pass_on(
     front: Front, channel: Channel, command: AskedCommand, reply: AskedReply, got: list[tuple[int, int, int]]
 ) -> None:
+    assert not isinstance(reply, RetainedPage)
     if isinstance(reply, r.Refuse):
         front.refuse(channel, Refused(reply.refusal, reply.detail))
     elif isinstance(reply, r.Got) and isinstance(command, c.Get):

@@ -95,27 +95,49 @@ class Attaching:
             if client.durable:
                 self._resume(client)
                 return
-        self._create()
+        self._create_alone()
+
+    def _create_alone(self) -> None:
+        """Once no other node has the client."""
+        back = self._front.back
+        row = back.clients.find_afar(self.key)
+        if row is None:
+            self._create()
+        elif row.user != self._principal.user:
+            self._refuse(Refused(Refusal.CLIENT_ID_TAKEN, f"client id '{self.key[1]}' is another user's"))
+        else:
+            assert back.forwarding is not None
+            back.forwarding.taking_over.take_over(row, self._create_alone)
 
     def _create(self) -> None:
+        back = self._front.back
         durable = self._command.expiry_s > 0
-        create = self._front.back.clients.create_command(self.key, self._principal.user, durable)
-        self._front.back.submit(create, self._receive_created)
+        if durable and not any(shard.leading for shard in back.logged):
+            self._come_again()  # it was led here a moment ago
+            return
+        create = back.clients.create_command(self.key, self._principal.user, durable)
+        back.submit(create, self._receive_created)
 
     def _receive_created(self, outcome: Outcome) -> None:
         if isinstance(outcome, Refused):
-            self._refuse(outcome)
+            row = self._front.back.topology.find_session(*self.key)
+            if outcome.refusal is Refusal.CLIENT_ID_TAKEN and row is not None and row.user == self._principal.user:
+                self._attach_anew()  # the same client, at another node, was faster
+            else:
+                self._refuse(outcome)
             return
         assert outcome.session is not None
-        client = self._front.back.clients.sessions[outcome.session.session_id]
-        if client.durable:
+        client = self._front.back.clients.sessions.get(outcome.session.session_id)
+        if client is None:
+            self._come_again()
+        elif client.durable:
             self._log(client)
         else:
             client.will = self._command.will
             self._finish(client)
 
     def _resume(self, client: ClientSession) -> None:
-        self._present = True
+        self._present = client.told or self._front.back.clients.state(client) is not None
         self._log(client)
 
     def _log(self, client: ClientSession) -> None:
@@ -123,16 +145,20 @@ class Attaching:
         will, delay_s = will_of(self._command.will)
         command = self._command
         number = client.propose(s.Attached(client.id, command.expiry_s, will, delay_s, command.queue_length_max))
-        client.shard.when_applied(number, Waiter(lambda: self._finish(client)))
+        client.shard.when_applied(number, Waiter(lambda: self._finish(client)))  # also if that was lost
 
     def _finish(self, client: ClientSession) -> None:
         front, back, command = self._front, self._front.back, self._command
-        if client.id not in back.clients.sessions:  # its vhost was deleted meanwhile
-            self._refuse(Refused(Refusal.NOT_FOUND, "the session is gone"))
+        if back.clients.sessions.get(client.id) is not client:
+            if back.topology.open_vhost(self._principal, self.key[0]) is None:
+                self._come_again()
+            else:  # its vhost was deleted meanwhile
+                self._refuse(Refused(Refusal.NOT_FOUND, "the session is gone"))
             return
         client.bound_queue(command.queue_length_max)
         attachment = Attachment(client, front, command.receive_max)
         client.attachment = attachment
+        client.told = True
         if front.closed:
             back.clients.detach(client, send_will=True)
             back.clients.end_turn(self.key)
@@ -153,6 +179,18 @@ class Attaching:
         owed = client.inflight.owed()
         if len(owed):
             self._front.say(ReleaseDue(owed, NO_IDS))
+
+    def _attach_anew(self) -> None:
+        """Somebody else made the session meanwhile."""
+        front, channel = self._front, self._channel
+        front.back.clients.end_turn(self.key)
+        command = msgspec.structs.replace(self._command, client_id=self.key[1])
+        front.go_on(channel, lambda: attach(front, channel, command))
+
+    def _come_again(self) -> None:
+        """The session is led elsewhere by now, or somebody else's."""
+        self._front.back.clients.end_turn(self.key)
+        self._front.go_on(self._channel, self._front.lose_client_leader)
 
     def _refuse(self, refused: Refused) -> None:
         self._front.back.clients.end_turn(self.key)

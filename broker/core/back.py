@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from broker.core.client_directory import ClientDirectory
-from broker.core.client_session import ClientSession
 from broker.core.clients import Clients
 from broker.core.consumer import Consumer
 from broker.core.meta import Answer, Meta
@@ -23,10 +22,10 @@ from broker.core.outcomes import Applied, Outcome
 from broker.core.publishing import RouteTable
 from broker.core.queue import Queue
 from broker.core.replicated_shard import ReplicatedShard
-from broker.core.retained import RETAINED_BASE, Retained, RetainedLimits
+from broker.core.retained import RetainedLimits
+from broker.core.retained_messages import RetainedMessages
 from broker.core.scram import DECOY_SECRET_SIZE
 from broker.core.shard import Shard
-from broker.core.sys_topics import PREFIX as SYS_PREFIX
 from broker.core.sys_topics import Figures, SysTopics
 from broker.core.topology import Topology
 from broker.core.topology_commands import DeleteQueue, TopologyCommand, Touch
@@ -35,7 +34,6 @@ from broker.core.traffic import Traffic
 from broker.core.transaction_states import is_transaction_command
 from broker.core.transactions import Transactions
 from broker.core.volatile_shards import volatile_shard_id
-from broker.model.client_sessions import SubscriptionSpec
 from broker.model.commands import Outcome as Settled
 from broker.model.names import NODE_SHIFT, QueueId, SessionId, ShardId, VhostName
 from broker.model.queue_settings import ConfirmLevel
@@ -128,7 +126,7 @@ class Back:
         """Of nobody's protocol."""
         self.traffic_by_protocol: dict[str, Traffic] = {}
         self.sys_topics = SysTopics(self, version, figures)
-        self._retained: dict[VhostName, Retained] = {}
+        self.retained = RetainedMessages(self, self._client_settings.retained)
 
     # ---- finding
 
@@ -142,7 +140,7 @@ class Back:
                 router,
                 self.queues,
                 ClientDirectory(self),
-                lambda: self.retained_queue(vhost),
+                lambda: self.retained.queue(vhost),
                 self._client_settings.sticky_shares,
                 self._client_settings.default_confirm,
             )
@@ -173,21 +171,6 @@ class Back:
         for shard, routes in spread:
             shard.publish(messages, routes, turns)
 
-    def retained(self, vhost: VhostName) -> Retained:
-        """A vhost's retained messages, which lie in the shard that its row says."""
-        retained = self._retained.get(vhost)
-        if retained is None:
-            id = RETAINED_BASE + self.topology.vhost_id(vhost)
-            shard = self.logged_shard(self.topology.retained_shard(vhost))
-            if shard.leading and not shard.kernel.has_queue(id):
-                shard.create_queue(id)
-            retained = Retained(
-                shard, id, self._client_settings.retained, lambda deadline_ms: self.schedule(deadline_ms, shard, id)
-            )
-            shard.queues[id] = self._retained[vhost] = retained
-            shard.dirty[id] = None
-        return retained
-
     def traffic_of(self, protocol: str) -> Traffic:
         return self.traffic_by_protocol.setdefault(protocol, Traffic())
 
@@ -195,23 +178,9 @@ class Back:
         """Of all protocols together."""
         return Traffic.sum_of([self.traffic, *self.traffic_by_protocol.values()])
 
-    def retained_count(self) -> int:
-        return sum(retained.count for retained in self._retained.values())
-
     def stored_size(self) -> int:
         """Bytes of messages in memory."""
         return sum(shard.kernel.memory_size for shard in self.shards)
-
-    def retained_queue(self, vhost: VhostName) -> tuple[Shard, int]:
-        retained = self.retained(vhost)
-        return retained.shard, retained.id
-
-    def replay_retained(self, client: ClientSession, spec: SubscriptionSpec) -> None:
-        """Sends what is retained for a new subscription."""
-        if spec.filter.startswith(SYS_PREFIX):
-            self.sys_topics.replay(client, spec)
-            return
-        self.retained(client.row.vhost).look_up(client, spec)
 
     @property
     def kept_size(self) -> int:
@@ -258,6 +227,7 @@ class Back:
             self.clients.receive_deleted(session)
         if outcome.session is not None:
             self.clients.receive_created(outcome.session)
+        self.retained.look_for_vhosts()
         for command in outcome.follow_ups:
             if self.meta_shard.leading or self.topology.is_volatile(command):
                 self.submit(command)
@@ -382,8 +352,7 @@ class Back:
             for base in OUTBOX_BASES:
                 if shard.kernel.has_queue(base + self.topology.vhost_id(vhost)):
                     self.outbox(shard, vhost, base)
-            if shard.kernel.has_queue(RETAINED_BASE + self.topology.vhost_id(vhost)):
-                self.retained(vhost)
+        self.retained.open(shard)
 
     # ---- in a cluster
 
@@ -408,9 +377,10 @@ class Back:
         self.clients.lead_shard(shard)
         self.transactions.lead_shard(shard)
         self._open_outboxes(shard)
+        self.retained.lead(shard)
         self.forget_all_routes()
         # What was deleted, but for the last step, is only known to be so by the newest topology.
-        self.submit(Touch(), lambda outcome: self._drop_orphans(shard))
+        self.submit(Touch(), lambda outcome: self._receive_topology(shard))
 
     def receive_foreign_queue(self, row: QueueRow) -> None:
         """Another node has it, in memory."""
@@ -419,9 +389,10 @@ class Back:
     def receive_foreign_gone(self, queue_id: QueueId) -> None:
         self._drop(queue_id)
 
-    def _drop_orphans(self, shard: Shard) -> None:
+    def _receive_topology(self, shard: Shard) -> None:
         if not shard.leading:
             return
+        self.clients.receive_topology(shard)
         known = {row.queue_id for row in self.topology.queues()} | {row.queue_id for row in self.topology.sessions()}
         for id in shard.kernel.queue_ids():
             if id < OUTBOX_BASE and id not in known:
@@ -442,8 +413,7 @@ class Back:
         """What its leader's end remembers of it."""
         for key in [key for key in self._outboxes if key[0] is shard]:
             self._outboxes.pop(key).end()
-        for vhost in [vhost for vhost, retained in self._retained.items() if retained.shard is shard]:
-            del self._retained[vhost]
+        self.retained.forget(shard)
         shard.queues.clear()
         shard.dirty.clear()
 

@@ -117,6 +117,9 @@ class Broker:
                     found = queues.get(queue_id)
                     if found is not None and found[0] is shard:
                         held.append((queue_id, first, last))
+        for client in self.back.clients.sessions.values():
+            if client.attachment is not None and client.attachment.held is not None:
+                held += [each for each in client.attachment.held if each[0] in shard.queues]
         return held
 
     def receive_synced(self, write: int) -> None:

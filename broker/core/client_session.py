@@ -9,16 +9,17 @@ they are the same after a crash.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from broker.core.client_states import ClientCommand, PacketIdState, encode_client_command
 from broker.core.queue import ACCEPTED, Queue
 from broker.core.shard import Shard
 from broker.core.topology_rows import ClientSessionRow
+from broker.core.waiter import Waiter
 from broker.model.client_sessions import Will
 from broker.model.queue_settings import QueueSettings
-from kernel import Grant, Inflight, PacketIds, TopicTrie, filter_levels, routing_key_of_topic
+from kernel import Grant, Inflight, MessageRun, PacketIds, TopicTrie, filter_levels, routing_key_of_topic
 from routing.subscriptions import Subscription
 from routing.topic import name_levels
 
@@ -108,6 +109,7 @@ class ClientSession:
         "id",
         "inflight",
         "length_max",
+        "lost",
         "no_local",
         "over",
         "queue",
@@ -116,6 +118,7 @@ class ClientSession:
         "shard",
         "shares",
         "taken",
+        "told",
         "transient",
         "will",
     )
@@ -139,6 +142,10 @@ class ClientSession:
         """Of a session that is not durable."""
         self.over = False
         """Its client left, and it was to last no longer."""
+        self.lost = False
+        """Its shard is led elsewhere: what is proposed of it here comes to nothing."""
+        self.told = False
+        """A client was attached to it since it is led here."""
         self.shares = False
         self.no_local = False
         self.grants = NO_GRANTS
@@ -189,8 +196,16 @@ class ClientSession:
         self.inflight.restore_owed(PacketIds.of(list(ids.owed)))
 
     def propose(self, command: ClientCommand) -> int:
-        """Into the log of its shard; the command's number."""
-        return self.shard.propose_command(encode_client_command(command))
+        """Into the log of its shard; a number for ``when_logged``.  Another leader never hears of it."""
+        return self.shard.decide(encode_client_command(command))
+
+    def accept(self, messages: MessageRun, outbox: int, command: ClientCommand) -> int:
+        """The same, with messages that go into an outbox of its shard in one wave with it."""
+        return self.shard.decide_with(messages, outbox, encode_client_command(command))
+
+    def when_logged(self, number: int, finish: Callable[[], None]) -> None:
+        """Finishes once the log has what was proposed under this number; never, if it was lost with the leadership."""
+        self.shard.when_applied(number, Waiter(lambda: None if self.lost else finish()))
 
     def settle(self, ranges: Sequence[tuple[int, int]]) -> None:
         """The client has these."""
@@ -200,6 +215,7 @@ class ClientSession:
     def come_back(self) -> list[tuple[int, int, int]]:
         """What was sent and not acknowledged is to be sent again, flagged; (queue, first, last) of other queues."""
         sent, foreign = self.inflight.take_sent()
-        for first, last in sent:
-            self.shard.kernel.give_back(self.row.queue_id, first, last)
+        if not self.lost:
+            for first, last in sent:
+                self.shard.kernel.give_back(self.row.queue_id, first, last)
         return foreign

@@ -20,7 +20,12 @@ from broker.core.outcomes import Outcome
 from broker.core.permissions import Principal
 from broker.core.queue import Queue
 from broker.core.shard import Shard
-from broker.core.topology_commands import CreateClientSession, DeleteClientSession, DropSubscriptions, PutSubscriptions
+from broker.core.topology_commands import (
+    CreateClientSession,
+    DeleteClientSession,
+    DropSubscriptions,
+    PutSubscriptions,
+)
 from broker.core.topology_rows import ClientSessionRow
 from broker.core.transaction_states import is_transaction_row
 from broker.model.client_sessions import NEVER, Will
@@ -71,6 +76,25 @@ class Clients:
         state = self.state(client) if client.durable else None
         return state is not None and not state.attached and 0 < state.expires_at_ms <= self._back.now_ms
 
+    def find_afar(self, key: ClientKey) -> ClientSessionRow | None:
+        """One of another node that goes with its connection."""
+        row = self._back.topology.find_session(*key)
+        if row is None or row.durable or self._back.forwarding is None or row.session_id in self.sessions:
+            return None
+        return row
+
+    def let_go(self, session: ClientSessionId) -> None:
+        """The client of a volatile session came to another node."""
+        client = self.sessions.get(session)
+        if client is None or client.durable:
+            return
+        if client.attachment is None:  # it is only coming
+            self.delete(client)
+            return
+        taken = client.attachment.front
+        self.detach(client, send_will=True)
+        taken.lose_client()
+
     # ---- one after the other
 
     def take_turn(self, key: ClientKey, begin: Callable[[], None]) -> None:
@@ -92,12 +116,15 @@ class Clients:
     # ---- coming and going
 
     def create_command(self, key: ClientKey, user: UserName, durable: bool) -> CreateClientSession:
-        return CreateClientSession(*key, user, self._back.next_led_shard(), durable)
+        shard = self._back.next_led_shard() if durable else self._back.next_shard()
+        return CreateClientSession(*key, user, shard, durable)
 
     def receive_created(self, row: ClientSessionRow) -> None:
         """A session that is new.  Only where its shard is led is it anybody's."""
-        if not row.durable or self._back.logged_shard(row.shard).leading:
+        if not row.durable:
             self.lead(row)
+        elif self._back.logged_shard(row.shard).leading:
+            self._take_up(row)
 
     def lead(self, row: ClientSessionRow) -> ClientSession:
         """A session that is new, or found at the start."""
@@ -229,8 +256,10 @@ class Clients:
         if self._by_key.get((row.vhost, row.client_id)) is client:
             del self._by_key[row.vhost, row.client_id]
         attachment = client.attachment
-        if attachment is not None:  # its vhost was deleted
+        if attachment is not None:  # its vhost was deleted; or a session that lasts was made at another node
             client.attachment = None
+            if client.will is not None and row.vhost in self._back.topology.vhosts():
+                self.send_will(client, client.will.messages)
             self._leave_queues(client, attachment)
             attachment.front.lose_client()
         if client.transient is not None:
@@ -263,7 +292,7 @@ class Clients:
             client.propose(sent)
             return
         outbox = self._back.outbox(client.shard, client.row.vhost, CLIENT_OUTBOX_BASE)
-        client.shard.accept(messages, outbox, s.encode_client_command(sent))
+        client.accept(messages, outbox, sent)
 
     # ---- the log
 
@@ -292,6 +321,8 @@ class Clients:
     def end_shard(self, shard: Shard) -> None:
         """Another node leads it, or will: clients of its sessions are to come again."""
         for client in [client for client in self.sessions.values() if client.shard is shard]:
+            client.lost = True
+            self._sending_wills.discard(client.id)
             del self.sessions[client.id]
             self._by_key.pop((client.row.vhost, client.row.client_id), None)
             if client.queue is not None:
@@ -300,32 +331,51 @@ class Clients:
             if attachment is not None:
                 if client.transient is not None:
                     self._close(self._back.volatile, client.transient)
-                attachment.stop_all()
+                self._leave_queues(client, attachment)
                 attachment.front.lose_client_leader()
 
     def lead_shard(self, shard: Shard) -> None:
         """The sessions of a shard that is led here from now on: every client is gone, since when nobody knows."""
-        rows = [row for row in self._back.topology.sessions() if row.durable and row.shard == shard.id]
+        rows = self._rows_of(shard)
         for row in rows:
-            client = self.lead(row)
-            states = self._states[client.shard]
-            state = states.states.get(client.id)
-            client.receive_subscriptions(self._back.topology.subscriptions(row))
-            if state is None:
+            client = self._take_up(row)
+            if self.state(client) is None:
                 client.over = True  # died before anybody was attached
                 self.delete(client)
-                continue
-            client.restore_ids(states.ids[client.id])
-            client.bound_queue(state.queue_length_max)
-            if state.attached:
-                client.propose(s.Detached(client.id, True, None))
-            else:
-                self._watch(client.id, states)
+        if self._back.forwarding is None:
+            self._forget_ended(shard, {row.session_id for row in rows})
+
+    def _rows_of(self, shard: Shard) -> list[ClientSessionRow]:
+        return [row for row in self._back.topology.sessions() if row.durable and row.shard == shard.id]
+
+    def _take_up(self, row: ClientSessionRow) -> ClientSession:
+        """One that may have been led elsewhere before."""
+        client = self.lead(row)
+        states = self._states[client.shard]
+        state = states.states.get(client.id)
+        client.receive_subscriptions(self._back.topology.subscriptions(row))
+        if state is None:
+            return client
+        client.restore_ids(states.ids[client.id])
+        client.bound_queue(state.queue_length_max)
+        if state.attached:
+            client.propose(s.Detached(client.id, True, None))
+        else:
+            self._watch(client.id, states)
+        return client
+
+    def receive_topology(self, shard: Shard) -> None:
+        """When the shard began to be led here this node may not have known all rows of its sessions: it does now."""
+        rows = self._rows_of(shard)
+        for row in rows:
+            client = self.sessions.get(row.session_id)
+            if client is not None:
+                client.receive_subscriptions(self._back.topology.subscriptions(row))
         self._forget_ended(shard, {row.session_id for row in rows})
 
     def _forget_ended(self, shard: Shard, known: set[ClientSessionId]) -> None:
         for session in self._states[shard].states.keys() - known:
-            shard.propose_command(s.encode_client_command(s.Ended(session)))
+            shard.decide(s.encode_client_command(s.Ended(session)))
 
     # ---- time
 

@@ -15,7 +15,6 @@ from broker.core.channel import Channel, Publication
 from broker.core.client_session import PUBACK, PUBREC, ClientSession
 from broker.core.front import ClientFront
 from broker.core.outbox import CLIENT_OUTBOX_BASE
-from broker.core.waiter import Waiter
 from broker.model import commands as c
 from broker.model.client_sessions import NO_IDS, Acknowledge, PublishOnce, Release, Released, ReleaseDue
 from broker.model.replies import Reject, TagRange
@@ -66,8 +65,7 @@ def _take(
             client.propose(s.TakenIn(client.id, ids))
         return
     outbox = front.back.outbox(client.shard, client.row.vhost, CLIENT_OUTBOX_BASE)
-    command = s.encode_client_command(s.TakenIn(client.id, ids))
-    number = client.shard.accept(messages, outbox, command)
+    number = client.accept(messages, outbox, s.TakenIn(client.id, ids))
     _owe(front, channel, client, number, (first_tag, first_tag + len(ids) - 1))
 
 
@@ -82,7 +80,7 @@ def _confirm_when_safe(front: ClientFront, channel: Channel, client: ClientSessi
 
 def _owe(front: ClientFront, channel: Channel, client: ClientSession, number: int, tags: TagRange) -> None:
     front.unconfirmed += 1
-    client.shard.when_applied(number, Publication(front, channel, [tags], 1))
+    client.when_logged(number, Publication(front, channel, [tags], 1).applied)
 
 
 def release(front: ClientFront, channel: Channel, command: Release) -> None:
@@ -100,7 +98,7 @@ def release(front: ClientFront, channel: Channel, command: Release) -> None:
         return
     # What is unknown may be on its way to be released: PUBCOMP says that the id is free, also after a crash.
     number = client.propose(s.Released(client.id, known)) if known else client.shard.barrier()
-    client.shard.when_applied(number, Waiter(lambda: front.say(reply)))
+    client.when_logged(number, lambda: front.say(reply))
 
 
 def acknowledge(front: ClientFront, channel: Channel, command: Acknowledge) -> None:
@@ -112,6 +110,7 @@ def acknowledge(front: ClientFront, channel: Channel, command: Acknowledge) -> N
     outcome = c.Outcome.REJECTED if command.refused else c.Outcome.ACCEPTED
     for queue_id, first, last in foreign:
         front.back.settle(queue_id, first, last, outcome)
+        client.attachment.settled(queue_id, first, last)
     if command.kind == PUBREC:
         _receive(front, client, command.packet_ids, ranges, unknown)
     elif command.kind == PUBACK:
@@ -139,4 +138,4 @@ def _receive(
         front.say(reply)
         return
     number = client.propose(s.Received(client.id, received.to_list()))
-    client.shard.when_applied(number, Waiter(lambda: front.say(reply)))
+    client.when_logged(number, lambda: front.say(reply))

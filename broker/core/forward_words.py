@@ -17,12 +17,29 @@ from broker.core.replicated_shard import Numbered
 from broker.model import client_sessions as cs
 from broker.model import commands as c
 from broker.model import replies as r
-from broker.model.names import SessionId, ShardId, UserName, VhostName
-from kernel import DeliveryRun, Grant, PacketIds
+from broker.model.names import ClientSessionId, SessionId, ShardId, UserName, VhostName
+from kernel import DeliveryRun, Grant, MessageRun, PacketIds
 
-AskedCommand: TypeAlias = c.DeclareQueue | c.DeleteQueue | c.PurgeQueue | c.Get
+
+class LookUpRetained(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """A page of the retained messages whose topics match, from a place on -> RetainedPage."""
+
+    filter: str
+    place: bytes
+
+
+class RetainedPage(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """``place``: where to go on; None: that was all."""
+
+    runs: Sequence[MessageRun]
+    place: bytes | None
+
+
+AskedCommand: TypeAlias = c.DeclareQueue | c.DeleteQueue | c.PurgeQueue | c.Get | LookUpRetained
 """What a session may ask of the leader of a queue's shard; of declarations the passive ones."""
-AskedReply: TypeAlias = r.QueueDeclared | r.QueueDeleted | r.QueuePurged | r.Got | r.GotNothing | r.Refuse
+AskedReply: TypeAlias = (
+    r.QueueDeclared | r.QueueDeleted | r.QueuePurged | r.Got | r.GotNothing | r.Refuse | RetainedPage
+)
 
 
 class ConsumerSpec(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -197,6 +214,14 @@ class Announced(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True
     number: int
 
 
+class LetGo(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """A client of this volatile session of yours came to me: end it."""
+
+    shard: ShardId
+    term: int
+    session: ClientSessionId
+
+
 class RelayOpen(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
     """A client of mine has, or is to have, its session in your shard."""
 
@@ -300,6 +325,7 @@ ForwardWord: TypeAlias = (
     | Delivered
     | Ask
     | Answer
+    | LetGo
     | RelayOpen
     | RelaySay
     | RelayDrained

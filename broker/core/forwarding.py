@@ -10,9 +10,10 @@ from broker.core.announcing import Announcing
 from broker.core.front_end import Claim, FrontEnd
 from broker.core.leader_end import LeaderEnd, Send
 from broker.core.replicated_shard import ReplicatedShard
+from broker.core.taking_over import TakingOver
 from broker.core.visibility import Visibility
 from broker.core.volatile_shards import VOLATILE_SHARD_BASE, FarVolatileShard
-from broker.model.names import PeerId, ShardId
+from broker.model.names import ShardId
 
 if TYPE_CHECKING:
     from broker.core.back import Back
@@ -47,6 +48,8 @@ class Forwarding:
         self._visibility = Visibility(self.live)
         self._told_index = 0
         self.announcing = Announcing(back, back.topology.tables, send)
+        self.taking_over = TakingOver(back, self.front, send)
+        self.announcing.changed = self.taking_over.look
         back.meta.when_visible = self._visibility.when_visible
 
     # ---- peers
@@ -78,6 +81,7 @@ class Forwarding:
         self.leader.receive_peer_down(peer)
         self._visibility.receive_peer_down(peer)
         self.announcing.receive_peer_down(peer)
+        self.taking_over.look()
 
     def _leading(self) -> list[ReplicatedShard]:
         """What is led here, the volatile shard too."""
@@ -151,8 +155,8 @@ class Forwarding:
 
     def volatile_shard_of_leader(self, shard: ReplicatedShard) -> ReplicatedShard | None:
         """That of the node which leads a shard now; None: nobody is known to."""
-        node = self._back.topology.node(PeerId(self.front.leader(shard)))
-        return None if node is None else self.volatile_shard(ShardId(VOLATILE_SHARD_BASE + node.number))
+        peer = self.front.leader(shard)
+        return next((far for far in self._far.values() if peer and self.front.leader(far) == peer), None)
 
     def _led(self, shard: ReplicatedShard, word: Any) -> bool:
         return shard.leading and shard.term == word.term
@@ -178,6 +182,7 @@ class Forwarding:
 
     def _receive_attached(self, peer: int, shard: ReplicatedShard, word: w.Attached) -> None:
         self.front.receive_attached(peer, shard, word)
+        self.taking_over.receive_attached(shard)
 
     def _receive_commands(self, peer: int, shard: ReplicatedShard, word: w.Commands) -> None:
         if self._led(shard, word):
@@ -219,6 +224,10 @@ class Forwarding:
     def _receive_answer(self, peer: int, shard: ReplicatedShard, word: w.Answer) -> None:
         if self._leads(peer, shard, word):
             self.front.receive_answer(shard, word)
+
+    def _receive_let_go(self, peer: int, shard: ReplicatedShard, word: w.LetGo) -> None:
+        if self._led(shard, word):
+            self._back.clients.let_go(word.session)
 
     def _receive_relay_open(self, peer: int, shard: ReplicatedShard, word: w.RelayOpen) -> None:
         if self._led(shard, word):
@@ -270,6 +279,7 @@ RECEIVING: dict[type, Callable[[Forwarding, int, ReplicatedShard, Any], None]] =
     w.Delivered: Forwarding._receive_delivered,
     w.Ask: Forwarding._receive_ask,
     w.Answer: Forwarding._receive_answer,
+    w.LetGo: Forwarding._receive_let_go,
     w.RelayOpen: Forwarding._receive_relay_open,
     w.RelaySay: Forwarding._receive_relay_say,
     w.RelayDrained: Forwarding._receive_relay_drained,

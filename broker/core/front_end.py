@@ -158,6 +158,9 @@ class FrontEnd:
         """The peer that leads it; 0: none is known."""
         return self._leaders.get(shard.id, (0, 0))[0]
 
+    def leader_and_term(self, shard: ReplicatedShard) -> tuple[int, int] | None:
+        return self._leaders.get(shard.id)
+
     def is_leader(self, peer: int, shard: ReplicatedShard, term: int) -> bool:
         return self._leaders.get(shard.id) == (peer, term)
 
@@ -187,6 +190,7 @@ class FrontEnd:
     def lead_here(self, shard: ReplicatedShard) -> None:
         """Its queues are new, and know nobody yet."""
         self._leaders.pop(shard.id, None)
+        self.relays.lose_leader(shard)
         for first in (*self._claims(shard), *((e.queue_id, e.first, e.last) for e in shard.unsettled_words)):
             shard.kernel.hold(*first)
         shard.attach_here()

@@ -132,7 +132,8 @@ class LeaderEnd:
             guest.held.add(queue_id, first, last)
         for spec in word.consumers:
             self._add(guest, spec)
-        guest.told_through = shard.kernel.applied_through(*sender)
+        kernel = shard.kernel
+        guest.told_through = kernel.applied_through(*sender) if shard.logged else kernel.accepted_through(*sender)
         self._send(sender[0], w.Attached(shard.id, shard.term, guest.told_through))
 
     def _forget_senders(self, shard: ReplicatedShard, sender: SenderId) -> None:

@@ -101,7 +101,7 @@ class RouteTable:
         """What find would answer, if it was asked before and nothing changed."""
         return self._destinations.get(key)
 
-    def find(self, key: Key, publisher: ClientSession | None = None) -> Destination | None:
+    def find(self, key: Key, publisher: ClientSessionId | None = None) -> Destination | None:
         """None: there is no such exchange.  ``publisher``: one with subscriptions that want nothing of its own."""
         if publisher is not None:
             return self._resolve(key, publisher=publisher)
@@ -116,7 +116,7 @@ class RouteTable:
         self,
         key: Key,
         without: frozenset[int] = frozenset(),
-        publisher: ClientSession | None = None,
+        publisher: ClientSessionId | None = None,
         bounded: bool = True,
     ) -> Destination | None:
         reach = self._router.reach(key)
@@ -149,7 +149,10 @@ class RouteTable:
         return destination
 
     def _add_clients(
-        self, targets: dict[Shard, list[Target]], subscriptions: Sequence[Subscription], publisher: ClientSession | None
+        self,
+        targets: dict[Shard, list[Target]],
+        subscriptions: Sequence[Subscription],
+        publisher: ClientSessionId | None,
     ) -> None:
         """A session gets one copy, at the highest QoS that any of its subscriptions grants (MQTT 5 3.3.4)."""
         granted: dict[ClientSessionId, int] = {}
@@ -158,7 +161,7 @@ class RouteTable:
             session = subscription.session
             if subscription.share is not None:
                 shared.append(subscription)
-            elif not (subscription.no_local and publisher is not None and publisher.id == session):
+            elif not (subscription.no_local and publisher == session):
                 granted[session] = max(granted.get(session, 0), subscription.qos)
         for session, qos in granted.items():
             self._add_client(targets, session, qos, None)
@@ -190,7 +193,7 @@ class RouteTable:
         self,
         messages: MessageRun,
         without: frozenset[int] = frozenset(),
-        publisher: ClientSession | None = None,
+        publisher: ClientSessionId | None = None,
         bounded: bool = True,
     ) -> tuple[Spread, list[int]]:
         """For each shard that a run reaches, a route for each of its keys, and whose turn it is for each key.

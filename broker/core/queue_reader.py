@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from broker.core.consumer import UNBOUNDED, Consumer
 from broker.model.client_sessions import DeliverPublishes
 from broker.model.names import ConsumerTag
-from kernel import DeliveryRun, Grant, PacketIds
+from kernel import DeliveryRun, Grant
 from routing.subscriptions import Subscription
 
 if TYPE_CHECKING:
@@ -20,14 +20,14 @@ QOS_MAX = 1
 class QueueReader:
     """While the client is connected and subscribed.  QoS 0: what is sent counts as acknowledged."""
 
-    __slots__ = ("_attachment", "_grant", "consumer", "subscription")
+    __slots__ = ("_attachment", "consumer", "grant", "subscription")
 
     def __init__(self, attachment: Attachment, subscription: Subscription, queue_id: int) -> None:
         self._attachment = attachment
         self.subscription = subscription
         qos = min(subscription.qos, QOS_MAX)
         ids = [subscription.id] if subscription.id else []
-        self._grant = Grant(qos, subscription.retain_as_published, ids)
+        self.grant = Grant(qos, subscription.retain_as_published, ids)
         self.consumer = Consumer(self, 0, 0, NO_TAG, queue_id, qos == 0, False, None)
 
     @property
@@ -38,11 +38,10 @@ class QueueReader:
         self, consumer: Consumer, deliveries: DeliveryRun, sequences: list[tuple[int, int]], count: int, size: int
     ) -> None:
         attachment = self._attachment
-        packet_ids: PacketIds | None = None
-        if not consumer.no_ack:
-            inflight = attachment.client.inflight
-            packet_ids = inflight.push_foreign(consumer.queue_id, sequences, attachment.next_sequence)
-        attachment.send(DeliverPublishes(deliveries, packet_ids, self._grant), count, size)
+        if consumer.no_ack:
+            attachment.send(DeliverPublishes(deliveries, None, self.grant), count, size)
+        else:
+            attachment.receive_shared(self, deliveries, sequences, size)
 
     def starve(self, consumer: Consumer) -> None:
         self._attachment.starve(consumer)

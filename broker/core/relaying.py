@@ -16,7 +16,7 @@ from broker.core.replicated_shard import ReplicatedShard
 from broker.model import client_sessions as cs
 from broker.model import commands as c
 from broker.model import replies as r
-from broker.model.names import ClientId, SessionId, ShardId, UserName, VhostName
+from broker.model.names import ClientId, ClientSessionId, SessionId, ShardId, UserName, VhostName
 
 if TYPE_CHECKING:
     from broker.core.back import Back
@@ -47,7 +47,7 @@ class RelayedFront(Protocol):
 class Relay:
     """The front's end."""
 
-    __slots__ = ("_ends", "front", "held", "number", "open", "shard", "user", "vhost")
+    __slots__ = ("_client_id", "_ends", "front", "held", "no_local", "number", "open", "shard", "user", "vhost")
 
     def __init__(
         self,
@@ -67,10 +67,22 @@ class Relay:
         self.open = False
         self.held: list[c.Command] = []
         """Said before there was a leader to hear it."""
+        self.no_local: ClientSessionId | None = None
+        """The client's session, if it has subscriptions that want nothing of its own."""
+        self._client_id: ClientId | None = None
 
     def say(self, command: c.Command) -> None:
         self.held.append(command)
         self._ends.due[self] = None
+
+    def receive_reply(self, reply: w.RelayedReply) -> None:
+        """Subscriptions that the client is told of are known here."""
+        if isinstance(reply, cs.SessionAttached):
+            self._client_id = reply.client_id
+        elif not isinstance(reply, cs.Subscribed | cs.Unsubscribed):
+            return
+        if self._client_id is not None:
+            self.no_local = self._ends.no_local(self.vhost, self._client_id)
 
     def receive_drained(self) -> None:
         """What was delivered has left."""
@@ -125,11 +137,20 @@ class RelayFronts:
         if relay is None:
             return
         for reply in word.replies:
+            relay.receive_reply(reply)
             if isinstance(reply, w.RelayedDeliveries):
                 grants = reply.grants[0] if reply.one else reply.grants
                 relay.front.receive_relayed(cs.DeliverPublishes(reply.deliveries, reply.packet_ids, grants))
             else:
                 relay.front.receive_relayed(reply)
+
+    def no_local(self, vhost: VhostName, client_id: ClientId) -> ClientSessionId | None:
+        """The client's session, if it has such a subscription."""
+        topology = self._back.topology
+        row = topology.find_session(vhost, client_id)
+        if row is not None and any(each.no_local for each in topology.subscriptions(row)):
+            return row.session_id
+        return None
 
     def lose_leader(self, shard: ReplicatedShard) -> None:
         for relay in [relay for relay in self._relays.values() if relay.shard is shard and relay.open]:

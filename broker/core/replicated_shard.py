@@ -105,6 +105,16 @@ class ReplicatedShard(Shard):
     def accept(self, messages: MessageRun, outbox: int, command: bytes) -> int:
         return self._say(AcceptRun(messages, outbox, command))[0]
 
+    def decide(self, command: bytes) -> int:
+        if self.leading:
+            self.kernel.note_command(command)
+        return self.barrier()
+
+    def decide_with(self, messages: MessageRun, outbox: int, command: bytes) -> int:
+        if self.leading:
+            self.kernel.append_with_command(messages, outbox, command)
+        return self.barrier()
+
     def commit(
         self,
         messages: MessageRun | None,

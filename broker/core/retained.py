@@ -13,6 +13,7 @@ from collections.abc import Callable
 import msgspec
 
 from broker.core.client_session import ClientSession
+from broker.core.forward_words import RetainedPage
 from broker.core.publishing import ALL, PERSISTENT, TRANSIENT
 from broker.core.shard import Shard
 from broker.core.waiter import Waiter
@@ -30,8 +31,15 @@ PAGE = 1024
 """Messages fetched in one go."""
 QUEUED_MAX = 64
 """Messages that wait in a session's queue when its next page is fetched."""
+ASKED_COUNT = 256
+"""Topics in a page for another node, at most."""
+ASKED_SIZE = 1 << 20
+"""Bytes beyond which such a page has fewer."""
 PACE_MS = 5
 """How long a lookup waits that found its session's queues full."""
+
+
+Answer = Callable[[RetainedPage], None]
 
 
 class RetainedLimits(msgspec.Struct, frozen=True):
@@ -58,6 +66,33 @@ class Lookup:
         self.fetched = 0
 
 
+class PageRequest:
+    """A page that another node asks for, of a lookup of its own."""
+
+    def __init__(self, filter: bytes, place: bytes, answer: Answer) -> None:
+        self.filter = filter
+        self.place = place
+        self.answer = answer
+        self.count = ASKED_COUNT
+        self.sequences: list[int] | None = None
+        """Found, in the order of the log; None: not yet."""
+        self.next: bytes | None = None
+        self.runs: list[MessageRun] = []
+        self.fetched = 0
+
+    @property
+    def too_large(self) -> bool:
+        return self.count > 1 and sum(run.size for run in self.runs) > ASKED_SIZE
+
+    def shrink(self) -> None:
+        """Begins again with fewer topics."""
+        self.count = max(self.count // 4, 1)
+        self.sequences, self.runs, self.fetched = None, [], 0
+
+    def page(self) -> RetainedPage:
+        return RetainedPage([run for run in self.runs if run.count], self.next)
+
+
 class Retained:
     """Those of one vhost.  The shard tells it of changes as it tells a queue."""
 
@@ -71,6 +106,7 @@ class Retained:
         self._schedule = schedule
         self._timer_ms = 0
         self._lookups: deque[Lookup] = deque()
+        self._requests: deque[PageRequest] = deque()
 
     @property
     def count(self) -> int:
@@ -81,16 +117,27 @@ class Retained:
 
         What was published before and is on its way is waited for: its route did not lead to the client.
         """
+        self._when_arrived(lambda: self._lookups.append(Lookup(client, spec)))
+
+    def look_up_page(self, filter: bytes, place: bytes, answer: Answer) -> None:
+        """The same for a session that another node leads, a page at a time."""
+        self._when_arrived(lambda: self._requests.append(PageRequest(filter, place, answer)))
+
+    def take_lookups(self) -> list[Lookup]:
+        """Those that are not over, to be begun again where it is led next."""
+        lookups, self._lookups = list(self._lookups), deque()
+        return lookups
+
+    def _when_arrived(self, begin: Callable[[], None]) -> None:
+        def arrived() -> None:
+            begin()
+            self.shard.dirty[self.id] = None
+
         kernel = self.shard.kernel
         if not kernel.has_queue(self.id) or kernel.counts(self.id)[2]:
-            waiter = Waiter(lambda: self._begin(client, spec))
-            self.shard.when_applied(self.shard.barrier(), waiter)
+            self.shard.when_applied(self.shard.barrier(), Waiter(arrived))
         else:
-            self._begin(client, spec)
-
-    def _begin(self, client: ClientSession, spec: SubscriptionSpec) -> None:
-        self._lookups.append(Lookup(client, spec))
-        self.shard.dirty[self.id] = None
+            arrived()
 
     def dispatch(self, now_ms: int) -> None:
         if not self._collect():
@@ -99,6 +146,8 @@ class Retained:
             self.index.expire(self.shard.kernel, now_ms)
         if self._lookups:
             self._go_on(now_ms)
+        while self._requests and self._answer(self._requests[0], now_ms):
+            self._requests.popleft()
         self._set_timer(now_ms)
 
     def _collect(self) -> bool:
@@ -163,6 +212,24 @@ class Retained:
         if messages.count:
             send_to(lookup.client, messages, lookup.qos)
         return count > 0
+
+    def _answer(self, request: PageRequest, now_ms: int) -> bool:
+        """False: something must be read first, and the queue changes when it was."""
+        while True:
+            if request.sequences is None:
+                found, request.next = self.index.page(request.filter, request.place, request.count)
+                request.sequences = sorted(found)
+            wanted = request.sequences[request.fetched :]
+            if not wanted:
+                request.answer(request.page())
+                return True
+            messages, count = self.index.fetch(self.shard.kernel, wanted, now_ms)
+            if not count:
+                return False
+            request.runs.append(messages)
+            request.fetched += count
+            if request.too_large:
+                request.shrink()
 
     def _set_timer(self, now_ms: int) -> None:
         expires_ms = self.index.expires_ms

@@ -31,7 +31,7 @@ from broker.model import client_sessions as cs
 from broker.model import commands as c
 from broker.model import replies as r
 from broker.model.names import Channel as ChannelNumber
-from broker.model.names import DeliveryTag, ExchangeName, SessionId, VhostName
+from broker.model.names import ClientSessionId, DeliveryTag, ExchangeName, SessionId, VhostName
 from broker.model.queue_settings import ConfirmLevel
 from broker.model.refusals import Refusal
 from kernel import FLAG_PERSISTENT, FLAG_RETAIN, DeliveryRun, MessageRun, Route
@@ -333,10 +333,12 @@ class Session:
             when_safe(number, publication)
 
     @property
-    def _publisher(self) -> ClientSession | None:
-        """The client, if it has subscriptions that want nothing of its own."""
+    def _publisher(self) -> ClientSessionId | None:
+        """The client's session, if it has subscriptions that want nothing of its own."""
+        if self._relay is not None:
+            return self._relay.no_local
         client = self.client
-        return client if client is not None and client.no_local else None
+        return client.id if client is not None and client.no_local else None
 
     def admit_keys(self, messages: MessageRun) -> Refused | None:
         """Why some of these may not be published; None: all may."""
@@ -590,11 +592,4 @@ HANDLERS: dict[type, Handler] = {
     cs.Release: exactly_once.release,
     cs.Acknowledge: exactly_once.acknowledge,
 }
-DOING.update(
-    {
-        c.DeclareQueue: declaring.declare_queue,
-        c.DeleteQueue: declaring.delete_queue,
-        c.PurgeQueue: declaring.purge_queue,
-        c.Get: consuming.get,
-    }
-)
+DOING.update({kind: HANDLERS[kind] for kind in (c.DeclareQueue, c.DeleteQueue, c.PurgeQueue, c.Get)})

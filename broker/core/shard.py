@@ -78,6 +78,14 @@ class Shard:
     def accept(self, messages: MessageRun, outbox: int, command: bytes) -> int:
         return self.kernel.accept(messages, outbox, command)
 
+    def decide(self, command: bytes) -> int:
+        """What the leader says of its own, which dies with its leadership: the number is applied then all the same."""
+        return self.propose_command(command)
+
+    def decide_with(self, messages: MessageRun, outbox: int, command: bytes) -> int:
+        """The same, with messages that go into an outbox in one wave with it."""
+        return self.accept(messages, outbox, command)
+
     def commit(
         self,
         messages: MessageRun | None,

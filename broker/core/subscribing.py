@@ -5,6 +5,9 @@ One to ``$queue/<name>`` is remembered as any other, and consumes while the clie
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from broker.core.channel import Channel
 from broker.core.client_session import ClientSession
 from broker.core.declaring import look_up_queue, vhost_of
@@ -36,11 +39,15 @@ def subscribe(front: ClientFront, channel: Channel, command: Subscribe) -> None:
     def answer(outcome: Outcome) -> None:
         client.receive_subscriptions(table.of_session(client.id))
         if front.client is client:
-            _begin_consuming(front, client, command, refusals)
+            _begin_consuming(front, client, command, refusals, done)
+        else:
+            done()
+
+    def done() -> None:
         front.go_on(channel, lambda: front.say(Subscribed(refusals)))
         if front.client is client:
             for spec in replayed:
-                front.back.replay_retained(client, spec)
+                front.back.retained.replay(client, spec)
 
     channel.waiting = True
     if subscriptions:
@@ -83,40 +90,56 @@ def _queue_to_consume(front: ClientFront, name: QueueName) -> tuple[Shard, Queue
 
 
 def _begin_consuming(
-    front: ClientFront, client: ClientSession, command: Subscribe, refusals: list[Refusal | None]
+    front: ClientFront,
+    client: ClientSession,
+    command: Subscribe,
+    refusals: list[Refusal | None],
+    done: Callable[[], None],
 ) -> None:
     """From the queues among the new subscriptions; ``refusals`` get those that went meanwhile."""
     asked = {spec.filter: index for index, spec in enumerate(command.subscriptions) if refusals[index] is None}
-    for subscription in client.queue_subscriptions:
-        index = asked.get(subscription.filter)
-        if index is None:
-            continue
-        refused = _consume(front, client, subscription)
-        if refused is not None:
-            refusals[index] = refused.refusal
+    new = [each for each in client.queue_subscriptions if each.filter in asked]
+    left = len(new) + 1
+
+    def answer(subscription: Subscription | None, refused: Refused | None) -> None:
+        nonlocal left
+        if subscription is not None and refused is not None:
+            refusals[asked[subscription.filter]] = refused.refusal
             if client.attachment is not None:
                 client.attachment.stop(subscription.filter)
             front.back.clients.drop_subscription(client, subscription)
+        left -= 1
+        if not left:
+            done()
+
+    for subscription in new:
+        _consume(front, client, subscription, partial(answer, subscription))
+    answer(None, None)
 
 
 def resume_consuming(front: ClientFront, client: ClientSession) -> None:
     """The client is attached again.  With a queue that is gone its subscription goes; where its user may not consume
     now it waits for the next time."""
-    for subscription in client.queue_subscriptions:
-        refused = _consume(front, client, subscription)
+
+    def answer(subscription: Subscription, refused: Refused | None) -> None:
         if refused is not None and refused.refusal is Refusal.NOT_FOUND:
             front.back.clients.drop_subscription(client, subscription)
 
+    for subscription in client.queue_subscriptions:
+        _consume(front, client, subscription, partial(answer, subscription))
 
-def _consume(front: ClientFront, client: ClientSession, subscription: Subscription) -> Refused | None:
+
+def _consume(
+    front: ClientFront, client: ClientSession, subscription: Subscription, answer: Callable[[Refused | None], None]
+) -> None:
     queue = subscription.queue
     assert queue is not None
     assert client.attachment is not None
     found = _queue_to_consume(front, queue)
     if isinstance(found, Refused):
-        return found
-    client.attachment.start(subscription, *found)
-    return None
+        answer(found)
+    else:
+        client.attachment.start(subscription, *found, answer)
 
 
 def unsubscribe(front: ClientFront, channel: Channel, command: Unsubscribe) -> None:

@@ -111,7 +111,7 @@ class SysTopics:
             "clients/inactive": len(sessions) - connected,
             "clients/maximum": self._most_clients,
             "clients/expired": traffic.expired,
-            "retained messages/count": self._back.retained_count(),
+            "retained messages/count": self._back.retained.count,
             "subscriptions/count": sum(map(len, tables)),
             "shared_subscriptions/count": sum(table.shared_count for table in tables),
             "store/messages/count": sum(client.queue.ready_count for client in sessions if client.queue is not None),

@@ -38,6 +38,7 @@ from broker.core.topology_commands import (
 )
 from broker.core.topology_rows import ClientSessionRow, ExchangeRow, PermissionRow, QueueRow, UserRow, VhostRow
 from broker.core.topology_tables import TopologyTables, Vhost
+from broker.core.volatile_rows import OWN
 from broker.model.names import NO_SESSION, ClientSessionId, ExchangeName, QueueId, QueueName, UserName, VhostName
 from broker.model.refusals import Refusal
 from broker.model.topology import ExchangeSpec
@@ -272,6 +273,7 @@ def reap(tables: TopologyTables, vhost: Vhost, removed: Iterable[Binding]) -> tu
     """After these bindings went: drops volatile auto-delete exchanges that nothing is bound from any more.
 
     For logged ones that is a decision of the leader's, because volatile bindings count too: returned, to be proposed.
+    A volatile one of another node is that node's to drop.
     """
     due: dict[ExchangeName, TopologyCommand] = {}
     waiting = [binding.source for binding in removed]
@@ -280,7 +282,8 @@ def reap(tables: TopologyTables, vhost: Vhost, removed: Iterable[Binding]) -> tu
         if row is None or not row.spec.auto_delete or vhost.router.bindings.has_source(row.spec.name):
             continue
         if row.volatile:
-            waiting += [binding.source for binding in tables.drop_exchange(row)]
+            if tables.volatile.find(OWN, row.key()) is not None:
+                waiting += [binding.source for binding in tables.drop_exchange(row)]
         else:
             due[row.spec.name] = DeleteExchange(row.vhost, row.spec.name, True, row.exchange_id)
     return tuple(due[name] for name in sorted(due))

@@ -262,8 +262,9 @@ class TopologyTables:
         self._drop(row, not row.durable)
 
     def put_subscription(self, vhost: VhostName, subscription: Subscription) -> None:
+        durable = self.sessions[subscription.session].durable
         self.vhosts[vhost].router.put_subscription(subscription)
-        self._put(SubscriptionRow(vhost, subscription), not self.sessions[subscription.session].durable)
+        self._put(SubscriptionRow(vhost, subscription), not durable)
 
     def drop_subscription(self, vhost: VhostName, subscription: Subscription) -> bool:
         """False if there was none."""

@@ -35,6 +35,10 @@ class VolatileRows:
     def find(self, owner: int, key: bytes) -> Row | None:
         return self._by_owner.get(owner, {}).get(key)
 
+    def owner_of(self, key: bytes) -> int:
+        """Whose a row is that is there."""
+        return next(owner for owner, rows in self._by_owner.items() if key in rows)
+
     def forget(self, owner: int) -> None:
         """Its rows are dropped."""
         self._by_owner.pop(owner, None)

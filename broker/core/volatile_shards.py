@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from broker.core.replicated_shard import ReplicatedShard, SenderId
-from broker.core.shard import Shard
+from broker.core.replicated_shard import LeaderLink, ReplicatedShard, SenderId
+from broker.core.shard import Completion, Shard
 from broker.core.shard_commands import ShardCommand
 from broker.core.topology_tables import VOLATILE_ID_FIRST
 from broker.model.commands import Outcome
@@ -77,6 +77,17 @@ class FarVolatileShard(ReplicatedShard):
         if not self.reachable:
             self.complete(said[0])
         return said
+
+    def attach(self, link: LeaderLink, through: int) -> None:
+        """What it was said before and did not take in is lost: the next command has the number after ``through``."""
+        self.complete(self._number)
+        self._number = through
+        super().attach(link, through)
+
+    def when_applied(self, number: int, completion: Completion) -> None:
+        super().when_applied(number, completion)
+        if not self.reachable:
+            self.complete(number)
 
     def lose_leader(self) -> None:
         super().lose_leader()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
+from broker.core.broker import Broker
 from broker.core.session import Session
 from broker.model import client_sessions as cs
 from broker.model import commands as c
 from broker.model import replies as r
 from broker.model.names import ClientId, UserName, VhostName
 from kernel import FLAG_EXACTLY_ONCE, FLAG_PERSISTENT, FLAG_RETAIN, ORIGIN_MQTT, MessageRun, PacketIds
-from tests.core.node import Node
 
 PUBACK, PUBREC, PUBCOMP = 4, 5, 7
 FLAGS = (0, FLAG_PERSISTENT, FLAG_PERSISTENT | FLAG_EXACTLY_ONCE)
@@ -22,10 +24,20 @@ def published(
     return MessageRun.of(0, rows, ORIGIN_MQTT)
 
 
+class Home(Protocol):
+    """A node that clients connect to."""
+
+    @property
+    def broker(self) -> Broker: ...
+
+    def run(self) -> None:
+        """Until nothing more comes of what was said."""
+
+
 class Client:
     """One connection of a client."""
 
-    def __init__(self, node: Node, client_id: str = "c", user: str = "guest") -> None:
+    def __init__(self, node: Home, client_id: str = "c", user: str = "guest") -> None:
         self.node = node
         self.client_id = ClientId(client_id)
         self.session: Session = node.broker.open_session()

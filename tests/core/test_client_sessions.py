@@ -397,7 +397,7 @@ def test_a_retained_message_expires_from_its_arrival_on(node: Node) -> None:
     second = attached(node, "t")
     second.subscribe("a")
     assert second.bodies() == []
-    assert node.broker.back.retained(_VHOST).count == 0
+    assert node.broker.back.retained.of(_VHOST).count == 0
 
 
 def test_many_retained_messages_come_by_pages_and_delay_nobody(node: Node) -> None:
@@ -479,7 +479,7 @@ def test_what_is_over_the_limits_is_not_retained_and_what_is_replaces(tmp_path: 
     subscriber = attached(node, "s")
     subscriber.subscribe("#")
     assert sorted(subscriber.bodies()) == ["new b", "old a"]
-    assert node.broker.back.retained(_VHOST).refused_count == 1
+    assert node.broker.back.retained.of(_VHOST).refused_count == 1
     publisher.publish("", topic="a", retain=True)
     publisher.publish("c at last", topic="c", retain=True)
     late = attached(node, "l")
