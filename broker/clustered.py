@@ -44,7 +44,7 @@ class ClusterUnavailable(Exception):
 
 STARTING_TURN_S = 0.005
 """Between two rounds while the node finds its cluster; afterwards the server makes them."""
-TICK_S = 0.05
+TICK_S, IDLE_TICK_S = 0.05, 0.1
 WAITING_LINE_S = 10.0
 """After which somebody who waits for a cluster is told again what for."""
 
@@ -183,11 +183,16 @@ class ClusteredNode:
 
     async def tick(self) -> None:
         """Time for the cluster.  Never returns."""
+        busy = True
         while True:
-            await trio.sleep(TICK_S)
-            self.cluster.tick(trio.current_time())
+            await trio.sleep(TICK_S if busy else IDLE_TICK_S)
+            cluster = self.cluster
+            busy = cluster.tick(trio.current_time())
             self._begin_jobs()
-            self._ring()
+            assert cluster.forwarding is not None
+            if cluster.stirring or cluster.forwarding.has_words or self.broker.pending:
+                cluster.stirring = False
+                self._ring()
 
 
 async def open_clustered(path: Path, section: ClusterSection, journal_file_size: int) -> tuple[ClusteredNode, Stored]:

@@ -69,6 +69,8 @@ class Cluster:
         self.peers.set_addresses(settings.addresses, now)
         self.flushed: Callable[[], None] = lambda: None
         """What was sent is to leave."""
+        self.stirring = False
+        """A step of the core would do something that it doesn't know of itself."""
         self.place = Place.SEEKING if identity.cluster_id == FRESH else Place.MEMBER
         self.joined: Joined | None = None
         """What a fresh node was told when it was taken in."""
@@ -182,29 +184,33 @@ class Cluster:
 
     # ---- time and rounds
 
-    def tick(self, now: float) -> None:
-        """Called every ``TICK_S`` or so; a step of the core follows."""
+    def tick(self, now: float) -> bool:
+        """Called every ``TICK_S`` or so, and half as often while it answers False: all groups rest."""
         self._now = now
         if self._broker is None:
             self._seek(now)
             self.flushed()
-            return
+            return True
         assert self.replication is not None
         assert self.membership is not None
+        busy = False
         while self._ticked_at + TICK_S <= now:
             # Who stood still does not make up for it.
             self._ticked_at = max(self._ticked_at + TICK_S, now - TICK_S)
-            self.replication.tick()
+            busy |= self.replication.tick()
         self.membership.tick(now)
         self.replication.snapshots.look(now)
         self._hold_lease(self._broker, now)
         self._follow_addresses(now)
         self._flush(now)
+        return busy
 
     def _hold_lease(self, broker: Broker, now: float) -> None:
         assert self.forwarding is not None
         members = [row.peer for row in broker.back.topology.nodes()]
-        broker.isolated = not self.lease.update(members, now, broker.back.meta_index, self.forwarding.seen_index)
+        isolated = not self.lease.update(members, now, broker.back.meta_index, self.forwarding.seen_index)
+        self.stirring |= isolated != broker.isolated
+        broker.isolated = isolated
 
     def _flush(self, now: float) -> None:
         """After a step: what the groups say goes out."""

@@ -78,13 +78,16 @@ class Replication:
         incarnation = self._live.get(leader, 0)
         self._standings[shard.id] = Standing(leader, term, incarnation)
 
-    def tick(self) -> None:
-        """Time went by: ``TICK_S``."""
+    def tick(self) -> bool:
+        """Time went by: ``TICK_S``.  Whether it meant anything to a group."""
         self._awake_ticks = max(self._awake_ticks - 1, 0)
+        ticked = False
         for shard in self._shards:
             if not self._rests(shard):
+                ticked = True
                 shard.kernel.tick()
                 self._look(shard)
+        return ticked
 
     def _look(self, shard: ReplicatedShard) -> None:
         if shard.leading and not shard.kernel.serving:

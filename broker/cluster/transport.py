@@ -26,7 +26,8 @@ from broker.cluster.violation import Closing, Reason
 
 log = structlog.get_logger()
 
-TICK_S = 0.05
+TICK_S = 0.1
+"""As often as heartbeats are due."""
 CONNECT_TIMEOUT_S = 3.0
 STOP_TIMEOUT_S = 1.0
 """For what is queued to leave when the node stops."""
@@ -326,8 +327,7 @@ class _Told:
         self._receiver.receive_frames(info, channel, frames)
 
     def receive_heartbeat(self, info: PeerInfo, payload: list[Any], now: float) -> None:
-        self._told = True
-        self._receiver.receive_heartbeat(info, payload, now)
+        self._receiver.receive_heartbeat(info, payload, now)  # which no round need follow
 
     def peer_up(self, info: PeerInfo) -> None:
         self._told = True

@@ -103,6 +103,11 @@ class Forwarding:
         self.front.flush()
 
     @property
+    def has_words(self) -> bool:
+        """A step would send some."""
+        return self.front.has_words
+
+    @property
     def seen_index(self) -> int:
         """The newest topology that any live node says it goes by."""
         return self._visibility.seen_index

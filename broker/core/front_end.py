@@ -209,6 +209,10 @@ class FrontEnd:
             if self.leader(shard) == peer:
                 self.lose_leader(shard)
 
+    @property
+    def has_words(self) -> bool:
+        return bool(self._due or self._changed or self.relays.due)
+
     def flush(self) -> None:
         """What was said in a round goes."""
         if self._changed:

@@ -87,6 +87,8 @@ class Engine(Generic[SessionT]):
         self._journal_spoke = True
         self._watched: dict[int, Callable[[], None]] = {}
         self._watched_again: dict[int, None] = {}
+        self._watched_only = False
+        """Nothing came in this round but for those who watch."""
 
     # ---- between rounds
 
@@ -171,8 +173,10 @@ class Engine(Generic[SessionT]):
 
     def round(self, now: float) -> None:
         """Does all there is to do."""
-        self.due = False
+        asked, self.due = self.due, False
         touched = self._receive(now)
+        if self._watched_only and not (asked or touched or self._has_more(now)):
+            return  # who watches has seen to it
         self._receive_timeouts(touched, now)
         if now >= self.look_at or (self.connections and self.look_at == math.inf):
             self._look_at_inputs(now)
@@ -185,6 +189,14 @@ class Engine(Generic[SessionT]):
             self._ration()
         self._obey()
 
+    def _has_more(self, now: float) -> bool:
+        """Something is due beside what was received."""
+        core_deadline = self.core.next_deadline(now)
+        looks = now >= self.look_at or (self.connections and self.look_at == math.inf)
+        late = self.deadlines.next <= now or (core_deadline is not None and core_deadline <= now)
+        spoke = self._journal_spoke or self.syncs.synced != self._synced
+        return bool(self.due or looks or late or spoke or self._writing or self.core.pending)
+
     def _receive(self, now: float) -> dict[Connection[SessionT], None]:
         """Hands adapters what came, whom it also gives back."""
         touched: dict[Connection[SessionT], None] = dict.fromkeys(self._opened)
@@ -195,8 +207,11 @@ class Engine(Generic[SessionT]):
             self._watched_again.clear()
         if self.poller is not None:
             received += self.poller.round()
-            for token, left in self.poller.take_unblocked():
+            unblocked = self.poller.take_unblocked()
+            for token, left in unblocked:
                 self.receive_written(token, left, now)
+            watched = self._watched
+            self._watched_only = not unblocked and all(token in watched for token, _ in received)
         self._hand_out(received, touched, now)
         if self._opened and self.poller is not None:
             # Who connects mostly speaks at once: what was said to those just accepted is there already.
