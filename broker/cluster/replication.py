@@ -124,3 +124,5 @@ class Replication:
             for (to, channel), frames in by_link.items():
                 if not self._peers.send(to, channel, frames):
                     shard.kernel.report_unreachable(to)
+                    if channel is Channel.BULK:
+                        shard.kernel.report_snapshot(to, False)  # an offer may be among what was not sent

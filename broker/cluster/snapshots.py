@@ -94,18 +94,21 @@ class Snapshots:
     # ---- at the leader
 
     def look(self, now: float) -> None:
-        """Makes offers for those that need one, and closes what nobody asks for."""
+        """Makes offers for those that need one, and closes what nobody asks for.
+
+        Who leads may serve only once a majority has its log, for which one may need a snapshot first.
+        """
         for shard in self._shards.values():
-            if shard.leading:
+            if shard.kernel.leading:
                 peer = shard.kernel.wants_snapshot()
                 if peer is not None:
                     self._wanting[shard.id] = peer
         for shard_id, peer in list(self._wanting.items()):
             shard = self._shards[shard_id]
-            if not shard.leading or self._offer(shard, peer, now):
+            if not shard.kernel.leading or self._offer(shard, peer, now):
                 del self._wanting[shard_id]
         for number, export in list(self._exports.items()):
-            if not export.shard.leading or now - export.asked_at > IDLE_S_MAX:
+            if not export.shard.kernel.leading or now - export.asked_at > IDLE_S_MAX:
                 self._end_export(number, False)
 
     def _offer(self, shard: ReplicatedShard, peer: int, now: float) -> bool:
@@ -125,14 +128,14 @@ class Snapshots:
         export = self._exports.get(number)
         shard = self._shards.get(group)
         if offset in (DONE, FAILED):
-            if shard is not None and shard.leading:
+            if shard is not None and shard.kernel.leading:
                 shard.kernel.report_snapshot(peer, offset == DONE)
             if export is not None and export.peer == peer:
                 self._end_export(number, offset == DONE)
             return
         if export is None or export.peer != peer or not (offset == export.offset or offset == export.last[0]):
             # Another member's, or one that is gone: a new one is made.
-            if shard is not None and shard.leading:
+            if shard is not None and shard.kernel.leading:
                 shard.kernel.report_snapshot(peer, False)
                 self._wanting[shard.id] = peer
             return
@@ -171,7 +174,7 @@ class Snapshots:
     def _end_export(self, number: int, arrived: bool) -> None:
         export = self._exports.pop(number)
         export.export.close()
-        if not arrived and export.shard.leading:
+        if not arrived and export.shard.kernel.leading:
             export.shard.kernel.report_snapshot(export.peer, False)
 
     # ---- at the member

@@ -8,6 +8,7 @@ from broker.cluster.assembly import CoreSettings, assemble, found, look_for_plac
 from broker.cluster.cluster import Cluster, ClusterSettings, Place
 from broker.cluster.hello import FRESH, Identity, Secret, Terms
 from broker.cluster.peers import Peers
+from broker.cluster.snapshots import Job
 from broker.core.broker import Broker
 from broker.core.session import Session
 from broker.core.users import DEFAULT_PASSWORD, DEFAULT_USER, founding_commands
@@ -59,6 +60,9 @@ class ClusterNode:
             lambda receiver: Peers(terms, receiver, self.random, lambda: draw(32), list, wire.now),
             wire.now,
         )
+        self.jobs: list[Job] = []
+        self.disk_is_slow = False
+        """Snapshots wait."""
         self.broker: Broker | None = None
         self.kernels: list[KernelShard] = []
         self.founded = False
@@ -106,8 +110,11 @@ class ClusterNode:
         self.broker.step(now, now_ms)
         for read in self.broker.take_wanted_reads():
             read()
-        for job in cluster.take_jobs():
-            job.done(job.run())
+        self.jobs += cluster.take_jobs()
+        if not self.disk_is_slow:
+            jobs, self.jobs = self.jobs, []
+            for job in jobs:
+                job.done(job.run())
         if cluster.place is Place.FOUNDER:
             if not self.founded and self.broker.back.meta_shard.leading:
                 self.founded = True

@@ -102,3 +102,25 @@ def test_a_node_that_lost_its_disk_comes_back_under_its_name_as_a_new_one() -> N
     assert [(row.peer, row.name) for row in rows] == [(1, "n1"), (2, "n2"), (33, "n3")]
     other = cluster.nodes["n3"].session()
     assert cluster.ask(other, publish("b", tag=1)) == [r.Confirm(CHANNEL, [(1, 1)])]
+
+
+def test_a_member_that_fetches_a_snapshot_from_a_leader_that_dies_votes_for_another() -> None:
+    cluster = TestedCluster(3, shards=1, static=True)
+    cluster.settle()
+    leader = cluster.leader_of(1)
+    assert leader is not None
+    late, left = (name for name in cluster.nodes if name != leader.name)
+    session = cluster.nodes[left].session()
+    cluster.ask(session, declare("q"), seconds=0.5)
+    cluster.kill(late)
+    for number in range(24):
+        sent = cluster.ask(session, publish("x" * (1 << 20), tag=number + 1), seconds=0.1)
+        assert confirmed(sent) == [number + 1]
+    cluster.start(late).disk_is_slow = True
+    cluster.run(3)
+    assert cluster.nodes[late].jobs, "it fetches"
+    cluster.kill(leader.name)
+    cluster.nodes[late].disk_is_slow = False
+    cluster.run(4)
+    assert cluster.leader_of(1) is cluster.nodes[left]
+    assert confirmed(cluster.ask(session, publish("m", tag=99), seconds=5)) == [99]
