@@ -17,6 +17,7 @@ import trio
 from broker.cluster.assembly import CoreSettings, Stored, assemble, found, look_for_place, open_meta
 from broker.cluster.cluster import Cluster, ClusterSettings, Place
 from broker.cluster.hello import FEATURES, FRESH, VERSION_MAX, VERSION_MIN, Identity, Secret, Terms
+from broker.cluster.overview import Overview
 from broker.cluster.peers import Peers, Receiver
 from broker.cluster.snapshots import Job
 from broker.cluster.tls import TlsFiles, TlsUnusable, load_tls
@@ -28,6 +29,7 @@ from broker.config.schema import Cluster as ClusterSection
 from broker.core.broker import Broker
 from broker.core.replicated_shard import ReplicatedShard
 from broker.core.session import Session
+from broker.model.names import PeerId
 from broker.server.engine import Engine
 from broker.server.serve import now_ms
 from kernel import Counters
@@ -45,6 +47,8 @@ class ClusterUnavailable(Exception):
 STARTING_TURN_S = 0.005
 """Between two rounds while the node finds its cluster; afterwards the server makes them."""
 TICK_S, IDLE_TICK_S = 0.05, 0.1
+LEAVE_S = 2.0
+"""For others to lead what is led here, before this node stops; then they elect without being asked."""
 WAITING_LINE_S = 10.0
 """After which somebody who waits for a cluster is told again what for."""
 
@@ -57,11 +61,13 @@ class ClusteredNode:
         self.journal = journal
         self.cluster = cluster
         self.transport = transport
+        self.overview = Overview(cluster, transport.trouble)
         self.kernels: list[KernelShard] = []
         """The logged shards, the meta shard first."""
         self._nursery: trio.Nursery | None = None
         self._broker: Broker | None = None
         self._ring: Callable[[], None] = lambda: None
+        self._leaving = False
 
     @property
     def broker(self) -> Broker:
@@ -72,6 +78,8 @@ class ClusteredNode:
         """Why clients can't be served at present, if they can't."""
         if self._broker is None:
             return self.cluster.why_waiting()
+        if self._broker.back.topology.node(PeerId(self.journal.peer)) is None:
+            return "this node has left its cluster"
         for shard in self._broker.back.shards:
             if isinstance(shard, ReplicatedShard) and not shard.reachable and shard.logged:
                 return f"shard {shard.id} has no leader that can be reached"
@@ -188,11 +196,27 @@ class ClusteredNode:
             await trio.sleep(TICK_S if busy else IDLE_TICK_S)
             cluster = self.cluster
             busy = cluster.tick(trio.current_time())
+            if self._leaving and self._hand_over():
+                cluster.stirring = True  # the balance of leaders may have brought some back
             self._begin_jobs()
             assert cluster.forwarding is not None
             if cluster.stirring or cluster.forwarding.has_words or self.broker.pending:
                 cluster.stirring = False
                 self._ring()
+
+    async def leave(self) -> None:
+        """Before it stops: others lead what is led here, so that their clients notice nothing."""
+        self._leaving = True
+        begun = trio.current_time()
+        with trio.move_on_after(LEAVE_S):
+            while left := self._hand_over():
+                self._ring()
+                await trio.sleep(TICK_S)
+        log.info("leadership handed over", left=left, seconds=round(trio.current_time() - begun, 3))
+
+    def _hand_over(self) -> int:
+        """How many shards are led here that another node could lead."""
+        return 0 if self.cluster.membership is None else self.cluster.membership.hand_over()
 
 
 async def open_clustered(path: Path, section: ClusterSection, journal_file_size: int) -> tuple[ClusteredNode, Stored]:

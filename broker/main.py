@@ -60,6 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from broker.demo.command import demo
 
         return demo(asked.port_offset, asked.devices)
+    if asked.command == "cluster":
+        from broker.cli.cluster_commands import run_cluster
+
+        return run_cluster(asked)
     from broker.cli import config_commands
 
     try:
@@ -128,11 +132,11 @@ async def serve_node(config: Config, data: Path) -> None:
     node = clustered or await open_node(data, node_settings(config), counters)
     try:
         async with trio.open_nursery() as keeping:
-            begun = None
+            begun = leave = None
             if clustered is not None:
                 await clustered.come_in(keeping, stored, core_settings(config), counters)
                 keeping.start_soon(clustered.tick)
-                begun = clustered.receive_engine
+                begun, leave = clustered.receive_engine, clustered.leave
             keeping.start_soon(keep_house, node)
             async with trio.open_nursery() as nursery:
                 serving = await nursery.start(
@@ -150,6 +154,7 @@ async def serve_node(config: Config, data: Path) -> None:
                         buffers=buffers,
                         figures=figures,
                         begun=begun or nothing,
+                        leave=leave,
                     )
                 )
                 _keep_what_is_loaded()
@@ -220,10 +225,12 @@ def node_settings(config: Config) -> NodeSettings:
 def sources(node: Node | ClusteredNode, counters: Counters, buffers: Buffers, figures: ServerFigures) -> Sources:
     """Where metrics come from."""
     from broker.admin.metrics import Sources
+    from broker.clustered import ClusteredNode
 
     accounts = (buffers.input, buffers.output)
     times = figures.round_times
-    return Sources(node.broker, node.journal, counters, accounts, lambda: figures.adapters(), times, VERSION)
+    door = node.overview if isinstance(node, ClusteredNode) else None
+    return Sources(node.broker, node.journal, counters, accounts, lambda: figures.adapters(), times, VERSION, door)
 
 
 def endpoints(config: Config, node: Node | ClusteredNode, shown: Sources, figures: ServerFigures) -> list[Endpoint]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from broker.admin import health
+from broker.admin.cluster_api import add_cluster_routes
 from broker.admin.landing import WebSocketDoor, landing_page
 from broker.admin.metrics import Sources, kept, node_metrics, queue_metrics
 from broker.admin.router import Router
@@ -80,4 +81,5 @@ def site(listener: HttpListener, config: Config, why_not_ready: health.WhyNot, s
     router.add("GET", "/health/ready", health.ready(why_not_ready))
     router.add("GET", "/metrics", kept(partial(node_metrics, sources), monotonic))
     router.add("GET", "/metrics/per-object", kept(partial(queue_metrics, sources), monotonic))
+    add_cluster_routes(router, sources.broker.back, sources.cluster)
     return router

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from broker.admin.cluster_metrics import cluster_metrics
+from broker.admin.cluster_operations import ClusterDoor
 from broker.admin.exposition import CONTENT_TYPE, Exposition
 from broker.core.broker import LOW_ON_MEMORY, Broker
 from broker.core.queue import Queue
@@ -40,6 +42,8 @@ class Sources(msgspec.Struct, frozen=True):
     round_times: Histogram
     """Microseconds."""
     version: str
+    cluster: ClusterDoor | None = None
+    """None: the node runs alone."""
 
 
 def kept(write: Callable[[], bytes], clock: Callable[[], float]) -> Handler:
@@ -64,6 +68,8 @@ def node_metrics(sources: Sources) -> bytes:
     _traffic(out, sources)
     _queues(out, sources.broker)
     _shards(out, sources.broker)
+    if sources.cluster is not None:
+        cluster_metrics(out, sources.cluster)
     _times(out, sources)
     _space(out, sources)
     return out.encode()

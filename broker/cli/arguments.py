@@ -35,7 +35,45 @@ def parser() -> argparse.ArgumentParser:
     for action, help_text in (("dump", "print what the log holds"), ("verify", "read all of it and check it")):
         command = log_commands.add_parser(action, help=f"{help_text}; the broker must not be running")
         command.add_argument("directory", metavar="DIRECTORY", type=Path)
+    add_cluster(commands)
     return top
+
+
+def add_cluster(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    cluster = commands.add_parser(
+        "cluster",
+        help="look at a cluster and change it",
+        description="Asks a node of the cluster over HTTP.  What is asked goes on by itself: Ctrl-C ends the watching. "
+        "Exit codes: 0 done, 1 refused, 2 wrong arguments, 3 not reached or not allowed, 4 (status) a shard has no "
+        "leader.",
+    )
+    actions = cluster.add_subparsers(dest="action", required=True, metavar="ACTION")
+    node = "its name, or its peer id as status shows it"
+
+    def action(name: str, help: str) -> argparse.ArgumentParser:
+        command = actions.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
+        command.add_argument("--url", metavar="URL", default="http://127.0.0.1:15672", help="default: %(default)s")
+        command.add_argument(
+            "--user",
+            metavar="NAME",
+            help="an administrator; the password is taken from DRAGOMAN_PASSWORD, or asked for",
+        )
+        return command
+
+    action("status", "tell who belongs, what is where, and what is under way")
+    action("add", "look for a new node at an address, and wait until it is a member").add_argument(
+        "address", metavar="ADDRESS", help="its cluster listener, host:port"
+    )
+    remove = action("remove", "have a node leave, and wait until it holds nothing")
+    remove.add_argument("node", metavar="NODE", help=node)
+    remove.add_argument("--cancel", action="store_true", help="let it stay after all")
+    move = action("move", "move a shard's replica from one node to another, and wait until it is there")
+    move.add_argument("shard", metavar="SHARD", type=int, help="its number; 0 is the meta shard")
+    move.add_argument("source", metavar="FROM", help=node)
+    move.add_argument("target", metavar="TO", help=node)
+    transfer = action("transfer", "have another of its nodes lead a shard, and wait until it does")
+    transfer.add_argument("shard", metavar="SHARD", type=int, help="its number; 0 is the meta shard")
+    transfer.add_argument("target", metavar="TO", help=node)
 
 
 def _devices(text: str) -> int:

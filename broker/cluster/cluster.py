@@ -35,6 +35,11 @@ from kernel.journal import Import as StoreImport
 log = structlog.get_logger()
 
 
+SOUGHT_S = 600.0
+"""For how long a node is looked for at an address that somebody named."""
+SOUGHT_COUNT_MAX = 16
+
+
 class ClusterSettings(msgspec.Struct, frozen=True):
     """``addresses``: host:port of the other nodes, as far as they are known from the start."""
 
@@ -79,18 +84,22 @@ class Cluster:
         self.membership: Membership | None = None
         self.replication: Replication | None = None
         self.lease = Lease(self.peers.heard_us_at, identity.peer)
+        self.shards: Sequence[ReplicatedShard] = ()
+        """The groups here, the meta shard first."""
         self._broker: Broker | None = None
         self._up: dict[int, PeerInfo] = {}
         self._formation = Formation(identity.peer, settings.addresses)
         self._codec = WordCodec()
         self._ticked_at = self._now = now
         self._addresses: tuple[str, ...] = settings.addresses
+        self._sought: dict[str, float] = {}
 
     def begin(
         self, broker: Broker, shards: Sequence[ReplicatedShard], begin_import: Callable[[int], StoreImport]
     ) -> None:
         """Its core: ``shards``, the meta shard first; ``begin_import`` of the store, for a shard's snapshot."""
         self._broker = broker
+        self.shards = shards
         self.replication = Replication(shards, self.peers, self.identity.peer, begin_import)
         self.forwarding = broker.join(shards, self._send)
         self.membership = Membership(
@@ -100,6 +109,7 @@ class Cluster:
             self.identity.peer,
             self._send,
             self.settings.replace_dead_after_s,
+            self.replication.snapshots.sending,
         )
         self.replication.receive_live(self.forwarding.live)
         self.replication.ceased = self.forwarding.end_leading
@@ -223,11 +233,29 @@ class Cluster:
         """Members are dialed where their rows say."""
         assert self._broker is not None
         rows = self._broker.back.topology.nodes()
-        of_rows = (row.address for row in rows if row.peer != self.identity.peer)
-        addresses = tuple(dict.fromkeys((*self.settings.addresses, *of_rows)))
+        of_rows = [row.address for row in rows if row.peer != self.identity.peer]
+        self._sought = {address: until for address, until in self._sought.items() if now < until}
+        addresses = tuple(dict.fromkeys((*self.settings.addresses, *of_rows, *self._sought)))
         if addresses != self._addresses:
             self._addresses = addresses
             self.peers.set_addresses(addresses, now)
+
+    def look_for(self, address: str) -> bool:
+        """A node that is to be taken in may be there; False: too many are being looked for."""
+        if address not in self._sought and len(self._sought) >= SOUGHT_COUNT_MAX:
+            return False
+        self._sought[address] = self._now + SOUGHT_S
+        return True
+
+    @property
+    def broker(self) -> Broker | None:
+        """Its core, once it has one."""
+        return self._broker
+
+    @property
+    def now(self) -> float:
+        """Of the last tick or step."""
+        return self._now
 
     def _receive_replica_effects(
         self,

@@ -72,6 +72,11 @@ class Dials:
         """Addresses behind which some node was found, ourselves included."""
         return {address for (address, _), dial in self._dials.items() if dial.peer}
 
+    def peer_at(self, address: str) -> int:
+        """Who was last found there; 0: not known."""
+        dial = self._dials.get((address, Channel.CONSENSUS))
+        return 0 if dial is None else dial.peer
+
     def found(self, address: str, peer: int) -> None:
         """The node ``peer`` answered there."""
         for channel in Channel:

@@ -33,7 +33,11 @@ class Refusing(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True)
 
 
 class ShardStatus(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
-    """A shard as its leader sees it, to whoever leads the meta shard.  ``caught_up``: who could lead at once."""
+    """A shard as its leader sees it, to all others.  ``caught_up``: who could lead at once.
+
+    For people: ``behind``, (peer, entries it lacks); ``waits``, (reason, peer, entries) of its next change;
+    ``snapshots`` on their way, (peer, bytes so far, bytes).
+    """
 
     shard: ShardId
     term: int
@@ -42,6 +46,10 @@ class ShardStatus(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=Tr
     changing: bool
     caught_up: Sequence[int]
     last_index: int
+    commit_index: int = 0
+    behind: Sequence[tuple[int, int]] = ()
+    waits: Sequence[tuple[str, int, int]] = ()
+    snapshots: Sequence[tuple[int, int, int]] = ()
 
 
 class Lead(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):

@@ -26,6 +26,7 @@ from broker.cluster.reconfiguration import (
     Group,
     Progress,
     next_step,
+    waits_for,
 )
 from broker.core.back import Back
 from broker.core.forwarding import META, Forwarding
@@ -56,7 +57,9 @@ class Membership:
         own_peer: int,
         send: Callable[[int, ShardStatus | Lead], None],
         replace_dead_after_s: float,
+        sending: Callable[[ShardId], list[tuple[int, int, int]]] = lambda shard: [],
     ) -> None:
+        """``sending``: a shard's snapshots on their way from here: (peer, bytes so far, bytes)."""
         self._back = back
         self._shards = shards
         self._by_id = {shard.id: shard for shard in shards}
@@ -64,6 +67,7 @@ class Membership:
         self._own_peer = own_peer
         self._send = send
         self._replace_dead_after_s = replace_dead_after_s
+        self._sending = sending
         self._balance = LeaderBalance()
         self._look_at = -math.inf
         self._status_at = -math.inf
@@ -73,6 +77,7 @@ class Membership:
         self._there: set[PeerId] = set()
         self._quiet_at = -math.inf
         """Nodes come in company: before this nothing is moved for evenness alone."""
+        self._handing_over = False
 
     def tick(self, now: float) -> None:
         if now < self._look_at or self._back.topology.cluster() is None:
@@ -85,7 +90,7 @@ class Membership:
             self._status_at = now + STATUS_INTERVAL_S
             self._tell(now)
         meta = self._by_id[META]
-        if meta.leading and meta.hands_out:
+        if meta.leading and meta.hands_out and not self._handing_over:
             self._plan(now)
 
     # ---- at a shard's leader
@@ -105,9 +110,12 @@ class Membership:
         )
         return Group(PeerId(self._own_peer), configuration, progress, last_index, alive)
 
+    def _wanted(self, shard: ReplicatedShard) -> tuple[PeerId, ...]:
+        return next((row.replicas for row in self._back.topology.shard_rows() if row.shard == shard.id), ())
+
     def _reconfigure(self, shard: ReplicatedShard) -> None:
-        wanted = next((row.replicas for row in self._back.topology.shard_rows() if row.shard == shard.id), ())
-        if not wanted:
+        wanted = self._wanted(shard)
+        if not wanted or self._handing_over:
             return
         learners: frozenset[PeerId] = frozenset()
         if shard.id == META:
@@ -127,6 +135,9 @@ class Membership:
         configuration = group.configuration
         caught_up = sorted(peer for peer in configuration.voters if group.caught_up(peer))
         changing = bool(configuration.outgoing) or configuration.pending
+        status = shard.kernel.status()
+        assert status is not None
+        wanted = self._wanted(shard)
         return ShardStatus(
             shard.id,
             shard.term,
@@ -135,6 +146,14 @@ class Membership:
             changing,
             caught_up,
             group.last_index,
+            status[4],
+            [
+                (peer, max(group.last_index - progress.matched, 0))
+                for peer, progress in sorted(group.progress.items())
+                if peer != self._own_peer
+            ],
+            [(wait.reason, wait.peer, wait.entries) for wait in (waits_for(group, wanted) if wanted else [])],
+            self._sending(shard.id),
         )
 
     def _tell(self, now: float) -> None:
@@ -151,6 +170,38 @@ class Membership:
         shard = self._by_id.get(shard_id)
         return shard is not None and shard.leading and shard.kernel.transfer_leader(to)
 
+    def let_lead(self, shard_id: ShardId, to: int, now: float) -> bool:
+        """Asks a shard's leader, wherever it is, to let another voter lead; False: none is known."""
+        if self.receive_lead(shard_id, to):
+            return True
+        leader, _ = self.statuses(now).get(shard_id, (0, None))
+        if leader not in self._forwarding.live:
+            return False
+        self._send(leader, Lead(shard_id, to))
+        return True
+
+    def hand_over(self) -> int:
+        """Asks others to lead what is led here, for this node is about to stop: how much is still led that somebody
+        could take.  It is asked again until there is none; from the first time on nothing is planned here."""
+        self._handing_over = True
+        left = 0
+        for shard in self._shards:
+            if not shard.kernel.leading:
+                continue
+            group = self._group(shard)
+            heirs = [peer for peer in group.configuration.voters if peer != self._own_peer and group.caught_up(peer)]
+            if heirs:
+                left += 1
+                shard.kernel.transfer_leader(min(heirs, key=self._preference(shard)))
+        return left
+
+    def _preference(self, shard: ReplicatedShard) -> Callable[[PeerId], tuple[bool, int, PeerId]]:
+        """By which of a shard's voters one is to lead: whoever stays, in the order of its row."""
+        leaving = {row.peer for row in self._back.topology.nodes() if row.state == "leaving"}
+        wanted = self._wanted(shard)
+        order = {peer: place for place, peer in enumerate(wanted)}
+        return lambda peer: (peer in leaving, order.get(peer, len(order)), peer)
+
     # ---- at the meta shard's leader, which all could be
 
     def receive_status(self, peer: int, status: ShardStatus, now: float) -> None:
@@ -165,6 +216,11 @@ class Membership:
             for shard, (at, peer, status) in sorted(self._statuses.items())
             if now - at <= STATUS_AGE_MAX_S
         }
+
+    def down_s(self, peer: int, now: float) -> float | None:
+        """For how long it has not been heard of; None: it is there, or never was while we are."""
+        since = self._down_since.get(peer)
+        return None if since is None or peer in self._forwarding.live else max(now - since, 0.0)
 
     def receive_peer_up(self, peer: int) -> None:
         self._down_since.pop(peer, None)

@@ -128,6 +128,10 @@ class Peers:
         """Addresses behind which some node was found, ourselves included."""
         return self._dials.answered()
 
+    def found_at(self, address: str) -> int:
+        """The peer that answered there last; 0: none did, or it isn't dialed."""
+        return self._dials.peer_at(address)
+
     def set_addresses(self, addresses: Iterable[str], now: float) -> None:
         """Where the other nodes are; our own may be among them."""
         self._dials.set_addresses(addresses, now)

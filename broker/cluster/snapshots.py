@@ -90,6 +90,8 @@ class Snapshots:
         """To be carried out, by whoever takes them."""
         self.stepped: Callable[[ReplicatedShard], None] = lambda shard: None
         """Told of a shard that took a snapshot in."""
+        self.sent_size = self.received_size = 0
+        """Bytes of all snapshots since the start."""
 
     # ---- at the leader
 
@@ -168,6 +170,7 @@ class Snapshots:
 
     def _send_chunk(self, number: int, export: Export) -> None:
         offset, chunk = export.last
+        self.sent_size += len(chunk)
         head = [export.shard.id, number, offset]
         self._peers.send(export.peer, Channel.BULK, [Frame(Kind.SNAPSHOT_CHUNK, head, chunk)])
 
@@ -221,6 +224,7 @@ class Snapshots:
             return
         if frame.body:
             fetch.offset += len(frame.body)
+            self.received_size += len(frame.body)
             fetch.chunks.append(frame.body)
             self._ask(fetch, fetch.offset)
         else:
@@ -276,6 +280,11 @@ class Snapshots:
             self._end_fetch(fetch)
         for number in [number for number, export in self._exports.items() if export.peer == peer]:
             self._end_export(number, False)
+
+    def sending(self, shard: ShardId) -> list[tuple[int, int, int]]:
+        """Of a shard's that are being sent from here: to which peer, bytes so far, about how many in all."""
+        exports = [export for export in self._exports.values() if export.shard.id == shard]
+        return [(export.peer, export.offset, max(export.export.size, export.offset)) for export in exports]
 
     def progress(self) -> list[tuple[ShardId, int, int]]:
         """Of what is being fetched: shard, bytes so far, about how many in all."""

@@ -115,6 +115,10 @@ class Transport:
         for stream in list(self._streams.values()):
             stream.read_by(watcher)
 
+    def trouble(self, address: str) -> str | None:
+        """What went wrong last when it was dialed, in words."""
+        return self._troubles.last(address)
+
     def flush(self) -> None:
         """Lets out what was sent; it waits for nothing."""
         for link in self.peers.take_ready():
@@ -169,7 +173,7 @@ class Transport:
             return
         proved = self._handshakes.begin(host)
         if proved is None:
-            if self._troubles.is_new(host, Reason.HELLO_TIMEOUT, trio.current_time()):
+            if self._troubles.is_new(host, Closing(Reason.HELLO_TIMEOUT), trio.current_time()):
                 log.warning("cluster connections closed unheard: too many say hello at once", address=host)
             await trio.aclose_forcefully(stream)
             return
@@ -260,7 +264,7 @@ class Transport:
         """
         if closing.reason in NOT_WORTH_A_LINE:
             return
-        if self._troubles.is_new(address, closing.reason, trio.current_time()):
+        if self._troubles.is_new(address, closing, trio.current_time()):
             if node_name:
                 log.warning("cluster link closed", node=node_name, address=address, reason=str(closing))
             else:
@@ -300,14 +304,18 @@ class _Troubles:
     """What went wrong last with each address."""
 
     def __init__(self) -> None:
-        self._last: dict[str, tuple[Reason, float]] = {}
+        self._last: dict[str, tuple[Closing, float]] = {}
 
-    def is_new(self, address: str, reason: Reason, now: float) -> bool:
+    def last(self, address: str) -> str | None:
+        last = self._last.get(address)
+        return None if last is None else str(last[0])
+
+    def is_new(self, address: str, closing: Closing, now: float) -> bool:
         last = self._last.pop(address, None)
-        new = last is None or last[0] is not reason or now >= last[1] + REPEAT_S
+        new = last is None or last[0].reason is not closing.reason or now >= last[1] + REPEAT_S
         while len(self._last) >= TROUBLE_COUNT_MAX:
             del self._last[next(iter(self._last))]
-        self._last[address] = (reason, now) if last is None or new else last
+        self._last[address] = (closing, now) if last is None or new else last
         return new
 
 

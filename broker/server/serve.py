@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -62,11 +62,13 @@ async def serve(
     buffers: Buffers | None = None,
     figures: ServerFigures | None = None,
     begun: Callable[[Engine[SessionT]], None] = lambda engine: None,
+    leave: Callable[[], Awaitable[None]] | None = None,
     task_status: trio.TaskStatus[Serving] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serves ``core``, which has begun, until SIGTERM or SIGINT; then says goodbye and writes what was taken in.
 
-    ``begun`` is given the engine, which others ask for rounds, and to watch what they read from.
+    ``begun`` is given the engine, which others ask for rounds, and to watch what they read from.  ``leave`` is waited
+    for before clients are told, with rounds going on.
 
     Returns with every connection closed and the journal synced; its clean close is the caller's.  Raises
     AddressUnavailable before anything else happens.
@@ -89,7 +91,7 @@ async def serve(
         rounds = Rounds(engine, clock, reads.begin, SpareCpu(), figures)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             accepting = await nursery.start(_accept, listeners)
-            nursery.start_soon(_stop_on, signals, accepting, rounds)
+            nursery.start_soon(_stop_on, signals, accepting, rounds, figures, leave)
             task_status.started(serving)
             await rounds.run()
         nursery.cancel_scope.cancel()
@@ -104,11 +106,20 @@ async def _accept(
         task_status.started(nursery.cancel_scope)
 
 
-async def _stop_on(signals: AsyncIterator[int], accepting: trio.CancelScope, rounds: Rounds[SessionT]) -> None:
+async def _stop_on(
+    signals: AsyncIterator[int],
+    accepting: trio.CancelScope,
+    rounds: Rounds[SessionT],
+    figures: ServerFigures,
+    leave: Callable[[], Awaitable[None]] | None,
+) -> None:
     async for number in signals:
         log.info("stopping", signal=signal.Signals(number).name)
         accepting.cancel()
-        if rounds.phase is Phase.SERVING:
-            rounds.stop(GOODBYE)
-        else:
+        if rounds.phase is not Phase.SERVING:
             rounds.hurry()
+            continue
+        figures.stopping = True
+        if leave is not None:
+            await leave()
+        rounds.stop(GOODBYE)
