@@ -169,6 +169,10 @@ class Forwarding:
     def _leads(self, peer: int, shard: ReplicatedShard, word: Any) -> bool:
         return self.front.is_leader(peer, shard, word.term)
 
+    def _attached(self, peer: int, shard: ReplicatedShard, word: Any) -> bool:
+        """What a leader hands out before it took in what is held here, it takes back when it does."""
+        return self._leads(peer, shard, word) and shard.reachable
+
     def _receive_seen(self, peer: int, shard: ReplicatedShard, word: w.Seen) -> None:
         self._visibility.receive_seen(peer, word.index)
 
@@ -207,7 +211,7 @@ class Forwarding:
             self.leader.receive_consume(peer, shard, word.consumer)
 
     def _receive_consuming(self, peer: int, shard: ReplicatedShard, word: w.Consuming) -> None:
-        if self._leads(peer, shard, word):
+        if self._attached(peer, shard, word):
             self.front.receive_consuming(shard, word)
 
     def _receive_allow(self, peer: int, shard: ReplicatedShard, word: w.Allow) -> None:
@@ -219,7 +223,7 @@ class Forwarding:
             self.leader.receive_cancel(peer, shard, word.key)
 
     def _receive_delivered(self, peer: int, shard: ReplicatedShard, word: w.Delivered) -> None:
-        if self._leads(peer, shard, word):
+        if self._attached(peer, shard, word):
             self.front.receive_delivered(shard, word)
 
     def _receive_ask(self, peer: int, shard: ReplicatedShard, word: w.Ask) -> None:
@@ -227,7 +231,7 @@ class Forwarding:
             self.leader.receive_ask(peer, shard, word)
 
     def _receive_answer(self, peer: int, shard: ReplicatedShard, word: w.Answer) -> None:
-        if self._leads(peer, shard, word):
+        if self._attached(peer, shard, word):
             self.front.receive_answer(shard, word)
 
     def _receive_let_go(self, peer: int, shard: ReplicatedShard, word: w.LetGo) -> None:

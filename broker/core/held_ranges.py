@@ -22,26 +22,29 @@ class HeldRanges:
         else:
             ranges.insert(bisect_left(ranges, (first, last)), (first, last))
 
-    def remove(self, queue_id: int, first: int, last: int) -> None:
-        """What of it is held is held no more."""
+    def remove(self, queue_id: int, first: int, last: int) -> list[tuple[int, int]]:
+        """What of it is held is held no more: those ranges."""
         ranges = self._by_queue.get(queue_id)
         if ranges is None:
-            return
+            return []
         begin = bisect_left(ranges, (first, first))
         if begin and ranges[begin - 1][1] >= first:
             begin -= 1
         end = begin
         left: list[tuple[int, int]] = []
+        removed: list[tuple[int, int]] = []
         while end < len(ranges) and ranges[end][0] <= last:
             start, stop = ranges[end]
             if start < first:
                 left.append((start, first - 1))
             if stop > last:
                 left.append((last + 1, stop))
+            removed.append((max(start, first), min(stop, last)))
             end += 1
         ranges[begin:end] = left
         if not ranges:
             del self._by_queue[queue_id]
+        return removed
 
     def drop(self, queue_id: int) -> None:
         """The queue is gone."""

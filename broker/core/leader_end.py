@@ -18,7 +18,7 @@ from broker.core.queue import Queue
 from broker.core.relaying import RelayGuests
 from broker.core.replicated_shard import Numbered, ReplicatedShard, SenderId
 from broker.core.shard import Shard
-from broker.core.shard_commands import MoveRun, PublishRun, SettleRange
+from broker.core.shard_commands import MoveRun, PublishRun
 from broker.model.names import ConsumerTag, ShardId
 from kernel import DeliveryRun
 
@@ -83,6 +83,10 @@ class Guest:
     def peer(self) -> int:
         return self.sender[0]
 
+    def release(self, queue_id: int, first: int, last: int) -> list[tuple[int, int]]:
+        """What of it these fronts hold, and hold no more."""
+        return self.held.remove(queue_id, first, last)
+
     def deliver(
         self,
         foreign: ForeignConsumer,
@@ -126,9 +130,7 @@ class LeaderEnd:
         self._forget_senders(shard, sender)
         guest = self._guests[shard.id][sender[0]] = Guest(shard, sender, self._send)
         held = [claim for claim in word.claims if claim[0] in shard.queues]
-        shard.receive_claims(sender[0], held)
-        for queue_id, first, last in held:
-            guest.held.remove(queue_id, first, last)  # a peer's claims may overlap
+        for queue_id, first, last in shard.receive_claims(sender[0], held):
             guest.held.add(queue_id, first, last)
         for spec in word.consumers:
             self._add(guest, spec)
@@ -183,11 +185,9 @@ class LeaderEnd:
         for _, command in numbered:
             if type(command) is PublishRun:
                 guest.early |= command.early
-            elif type(command) is SettleRange:
-                guest.held.remove(command.queue_id, command.first, command.last)
         if not shard.logged:
             self._open_queues(shard, numbered)
-        if not shard.take_in(sender, numbered):
+        if not shard.take_in(sender, numbered, guest.release):
             # Something on the way was lost, so it must attach anew.
             self._send(sender[0], w.Leading(shard.id, shard.term))
 

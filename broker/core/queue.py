@@ -266,6 +266,7 @@ class Queue:
 
     def reject(self, first: int, last: int) -> None:
         """A consumer will not have these: dead-lettered, or gone."""
+        self.kernel.hold(self.id, first, last)  # who rejects may have lost them to somebody else
         self._end(first, last, REJECTED)
 
     def expire(self, now_ms: int) -> None:
@@ -335,6 +336,8 @@ class Queue:
             self._dying.popleft()
             if through < last:
                 self._dying.appendleft((through + 1, last, outcome))
+            if not deliveries.count:
+                continue  # settled by somebody else meanwhile
             messages: MessageRun = dead_letter(
                 deliveries,
                 self.name.encode(),

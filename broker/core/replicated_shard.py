@@ -36,6 +36,10 @@ SenderId: TypeAlias = tuple[int, int]
 """Peer and incarnation."""
 
 
+Release: TypeAlias = Callable[[int, int, int], Iterable[tuple[int, int]]]
+"""Of a queue, first and last."""
+
+
 class Numbered(NamedTuple):
     number: int
     command: ShardCommand
@@ -238,11 +242,10 @@ class ReplicatedShard(Shard):
         self._rejected.clear()
         self._when_claimed.clear()
 
-    def receive_claims(self, peer: int, ranges: Iterable[tuple[int, int, int]]) -> None:
-        """What clients of that node hold: (queue, first, last).  It says no more."""
-        for queue_id, first, last in ranges:
-            self.kernel.hold(queue_id, first, last)
+    def receive_claims(self, peer: int, ranges: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+        """What clients of that node hold: (queue, first, last); what of it nobody else holds.  It says no more."""
         self._claiming.discard(peer)
+        return [(queue, *held) for queue, first, last in ranges for held in self.kernel.hold(queue, first, last)]
 
     def end_claims(self, now: float, live: Container[int]) -> None:
         """Begins to hand out, if all have claimed who live, or their time is over."""
@@ -268,8 +271,11 @@ class ReplicatedShard(Shard):
         else:
             self._when_claimed.append(go_on)
 
-    def take_in(self, sender: SenderId, numbered: Iterable[Numbered]) -> bool:
-        """What another node says.  What came before is not taken again; False: something before it is missing."""
+    def take_in(self, sender: SenderId, numbered: Iterable[Numbered], release: Release) -> bool:
+        """What another node says.  What came before is not taken again; False: something before it is missing.
+
+        ``release``: of what is settled, the ranges that the node holds, which it holds no more.
+        """
         kernel = self.kernel
         accepted = kernel.accepted_through(*sender)
         for number, command in numbered:
@@ -277,13 +283,26 @@ class ReplicatedShard(Shard):
                 continue
             if number != accepted + 1:
                 return False
-            rejected = self._take_in(command)
+            rejected = self._take_in_of(command, release)
             kernel.take_in(*sender, number, command.urgent)
             accepted = number
             if rejected:
                 self._rejected.setdefault(sender, {})[number] = rejected
         self.look_again()
         return True
+
+    def _take_in_of(self, command: ShardCommand, release: Release) -> list[int] | None:
+        """Of another node's front."""
+        if type(command) is SettleRange:
+            held = release(command.queue_id, command.first, command.last)
+            if command.outcome is Outcome.REQUEUED:
+                for first, last in held:  # what somebody else holds by now doesn't come back
+                    self.settle_here(command.queue_id, first, last, command.outcome)
+                return None
+        elif type(command) is CommitRun:
+            for queue_id, first, last, _ in command.settled:
+                release(queue_id, first, last)
+        return self._take_in(command)
 
     def take_rejected(self, sender: SenderId, through: int) -> list[tuple[int, list[int]]]:
         """What is to be told along with "applied through"."""

@@ -56,6 +56,24 @@ impl QueueLeader {
         again.chain([(self.cursor, u64::MAX - 1)]).collect()
     }
 
+    /// What of `first..=last` may be ready, in order.
+    pub fn ready_within(&self, first: u64, last: u64) -> Vec<(u64, u64)> {
+        let mut within: Vec<(u64, u64)> = Vec::new();
+        if first > last {
+            return within;
+        }
+        let before = self.again.range(..first).next_back();
+        for (start, end) in before.into_iter().chain(self.again.range(first..=last)) {
+            if *end >= first {
+                within.push(((*start).max(first), (*end).min(last)));
+            }
+        }
+        if last >= self.cursor {
+            within.push((first.max(self.cursor), last));
+        }
+        within
+    }
+
     /// `first..=last`, the lowest part of what is ready, is checked out: `count` messages of it exist.
     pub fn check_out(&mut self, first: u64, last: u64, count: u64) {
         self.held += count;
@@ -138,6 +156,18 @@ mod tests {
         assert_eq!(all(&leader), [(3, 4), (21, u64::MAX - 1)]);
         leader.skip(3, 3);
         assert_eq!(all(&leader), [(4, 4), (21, u64::MAX - 1)]);
+    }
+
+    #[test]
+    fn what_is_ready_within_a_range_is_cut_to_it() {
+        let mut leader = QueueLeader::default();
+        leader.check_out(0, 9, 10);
+        leader.come_back(1, 3, 3);
+        leader.come_back(6, 6, 1);
+        assert_eq!(leader.ready_within(2, 7), [(2, 3), (6, 6)]);
+        assert_eq!(leader.ready_within(4, 5), []);
+        assert_eq!(leader.ready_within(3, 12), [(3, 3), (6, 6), (10, 12)]);
+        assert_eq!(leader.ready_within(11, 12), [(11, 12)]);
     }
 
     #[test]

@@ -244,8 +244,9 @@ impl Shard {
         })
     }
 
-    /// Settles checked-out messages; rides with the next wave.
+    /// Settles messages, checked out or not: nobody else is handed them. Rides with the next wave.
     pub fn settle(&mut self, queue: u64, first: u64, last: u64, outcome: Outcome) {
+        self.hold(queue, first, last);
         self.pending.settle(SequenceRange {
             queue,
             first,
@@ -254,22 +255,29 @@ impl Shard {
         });
     }
 
-    /// Checked-out messages come back at once, at their place; that they were returned once more is logged.
+    /// What of these is checked out comes back at once, at its place; that it was returned once more is logged.
     pub fn give_back(&mut self, queue: u64, first: u64, last: u64) {
-        self.pending.give_back(SequenceRange {
-            queue,
-            first,
-            last,
-            outcome: 0,
-        });
         let Some(state) = self.state.queues.get(&queue) else {
             return;
         };
         let Some(leader) = self.queues.get_mut(&queue) else {
             return;
         };
-        for (from, to, _, _) in pieces(state, first, last) {
-            leader.come_back(from, to, to + 1 - from);
+        let mut at = first;
+        let ready = leader.ready_within(first, last);
+        for (start, end) in ready.into_iter().chain([(last + 1, last + 1)]) {
+            if at < start {
+                self.pending.give_back(SequenceRange {
+                    queue,
+                    first: at,
+                    last: start - 1,
+                    outcome: 0,
+                });
+                for (from, to, _, _) in pieces(state, at, start - 1) {
+                    leader.come_back(from, to, to + 1 - from);
+                }
+            }
+            at = end + 1;
         }
         self.effects.changed_queues.insert(queue);
         self.has_effects = true;

@@ -113,11 +113,7 @@ impl Shard {
         let Some(state) = self.state.queues.get(&queue) else {
             return out;
         };
-        for (start, end) in leader.ready_ranges() {
-            let (start, end) = (start.max(first), end.min(last));
-            if start > end {
-                continue;
-            }
+        for (start, end) in leader.ready_within(first, last) {
             for (from, to, _, _) in pieces(state, start, end) {
                 join(&mut out, from, to);
             }

@@ -286,6 +286,25 @@ fn a_returned_message_comes_first_and_is_flagged() {
 }
 
 #[test]
+fn who_lost_messages_to_somebody_else_may_settle_them_and_gives_nothing_back() {
+    let mut shard = Shard::volatile(0, ME);
+    shard.create_queue(QUEUE);
+    let texts = ["a", "b", "c", "d"].map(String::from);
+    shard.publish(&run_of(&texts, 1), &[to(&[QUEUE])], &[]);
+    shard.propose(5);
+    shard.take(QUEUE, 3, 1 << 20);
+    shard.give_back(QUEUE, 0, 2);
+    shard.give_back(QUEUE, 0, 3);
+    assert_eq!(shard.counts(QUEUE), (4, 0, 0));
+    shard.settle(QUEUE, 1, 1, Outcome::Accepted);
+    assert_eq!(shard.counts(QUEUE), (3, 1, 0));
+    let taken = shard.take(QUEUE, 9, 1 << 20);
+    assert_eq!(taken.ranges, [(0, 0), (2, 3)]);
+    shard.propose(6);
+    assert_eq!(shard.counts(QUEUE), (0, 3, 0));
+}
+
+#[test]
 fn small_runs_of_one_key_become_one_frame_and_keep_their_order() {
     let mut shard = Shard::volatile(0, ME);
     shard.create_queue(QUEUE);

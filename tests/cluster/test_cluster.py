@@ -159,3 +159,28 @@ def test_a_node_is_told_of_leaders_that_took_it_for_up_before_it_did_so_with_the
         cluster.wire.reset(leader.name, front.name)
         cluster.run(0.5)
         assert not unreachable(front)
+
+
+def test_who_lost_messages_while_nobody_heard_him_may_still_settle_them() -> None:
+    cluster = started()
+    cluster.ask(next(iter(cluster.nodes.values())).session(), declare("q"))
+    leader = cluster.leader_of(cluster.shard_of("q"))
+    assert leader is not None
+    node = next(node for node in cluster.nodes.values() if node is not leader)
+    holder, other = node.session(), leader.session()
+    cluster.ask(holder, publish("a", "b", "c", tag=1), consume("q", tag="h", credit=3))
+    assert leader.cluster.forwarding is not None
+    peer = node.journal.peer
+    incarnation = leader.cluster.forwarding.live[peer]
+    leader.cluster.forwarding.receive_peer_down(peer)
+    cluster.run(0.1)
+    again = cluster.ask(other, consume("q", tag="o", credit=2))
+    assert delivered(again) == [("a", True), ("b", True)]
+    leader.cluster.forwarding.receive_peer_up(peer, incarnation)
+    cluster.run(0.2)
+    back = cluster.ask(holder, c.Settle(CHANNEL, ALL_SO_FAR, ALL_SO_FAR, c.Outcome.REQUEUED))
+    assert delivered(back) == [("c", True)], "what another holds does not come back"
+    cluster.ask(other, accept_all())
+    cluster.ask(holder, accept_all())
+    queue = next(row.queue_id for row in leader.core.back.topology.queues())
+    assert leader.core.back.queues[queue][0].kernel.counts(queue) == (0, 0, 0)
