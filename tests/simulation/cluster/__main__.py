@@ -1,0 +1,60 @@
+"""``python -m tests.simulation.cluster SEED``: replays a seed and tells everything that happens.
+
+``python -m tests.simulation.cluster FIRST LAST [SECONDS]``: runs them all, prints those that fail and a summary.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import traceback
+from collections import Counter
+
+import structlog
+
+from tests.simulation.cluster.simulation import ClusterSimulation, Report
+
+
+def replay(seed: int) -> int:
+    print(ClusterSimulation(seed, echo=True).run())
+    return 0
+
+
+def run_all(first: int, last: int) -> int:
+    started = time.monotonic()
+    failed: list[int] = []
+    reports: list[Report] = []
+    for seed in range(first, last + 1):
+        try:
+            reports.append(ClusterSimulation(seed).run())
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            failed.append(seed)
+            last_line = traceback.format_exception_only(error)[-1].strip()
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            print(f"seed {seed}: {last_line[:400]} ({where.filename.rsplit('/', 1)[-1]}:{where.lineno})", flush=True)
+    print(summary(reports, failed, time.monotonic() - started))
+    return 1 if failed else 0
+
+
+def summary(reports: list[Report], failed: list[int], took_s: float) -> str:
+    """In a few lines."""
+    simulated_s = sum(report.simulated_s for report in reports)
+    faults = dict(sorted(sum((Counter(report.fault_counts) for report in reports), Counter()).items()))
+    return (
+        f"{len(reports) + len(failed)} seeds, {len(failed)} failed: {failed}\n"
+        f"{took_s:.1f} s, {len(reports) / took_s:.2f} seeds a second, {simulated_s / 3600:.2f} h simulated, "
+        f"{simulated_s / took_s:.0f} times real time, {sum(r.event_count for r in reports)} events\n"
+        f"{sum(r.message_count for r in reports)} messages, {sum(r.confirmed_count for r in reports)} confirmed, "
+        f"{sum(r.seen_count for r in reports)} delivered, {sum(r.start_count for r in reports)} starts, "
+        f"{sum(r.leader_count for r in reports)} leaders, {sum(r.compared_count for r in reports)} states compared\n"
+        f"{faults}"
+    )
+
+
+if __name__ == "__main__":
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    numbers = [int(argument) for argument in sys.argv[1:]]
+    sys.exit(replay(numbers[0]) if len(numbers) == 1 else run_all(*numbers))

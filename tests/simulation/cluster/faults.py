@@ -1,0 +1,381 @@
+"""Bad luck: what strikes, whom, and for how long (faults F1 to F13, F18 and F20 of the plan)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from kernel.disk import SimDisk
+from kernel.journal import Damage
+from tests.simulation.cluster.machine import CAPACITY, Machine
+from tests.simulation.cluster.process import Process
+from tests.simulation.ledger import Broken
+
+if TYPE_CHECKING:
+    from tests.simulation.cluster.simulation import ClusterSimulation
+
+SECOND_US = 1_000_000
+SLOW_TROUBLE_US = 100_000
+"""A way that is slower than this brings trouble."""
+
+
+class Faults:
+    """Of one simulation."""
+
+    def __init__(self, world: ClusterSimulation) -> None:
+        self.world = world
+        self.random = world.random
+        self.skew_ms = 0
+        """By how much clocks were set wrong, at most."""
+        self._healed = False
+
+    def begin(self) -> None:
+        for kind, rate in self.world.plan.faults.items():
+            self._plan(kind, rate)
+
+    def _plan(self, kind: str, rate: float) -> None:
+        self.world.events.after(int(self.random.expovariate(rate) * SECOND_US), self._strike, kind, rate)
+
+    def _strike(self, kind: str, rate: float) -> None:
+        if self._healed:
+            return
+        self._plan(kind, rate)
+        if STRIKES[kind](self):
+            self.world.fault_counts[kind] += 1
+
+    def _for_a_while(self, longest_s: float, end: Callable[..., object], *arguments: object) -> None:
+        """Until it ends by itself, or is healed."""
+
+        def over() -> None:
+            if not self._healed:
+                end(*arguments)
+
+        self.world.events.after(int(self.random.uniform(0.05, longest_s) * SECOND_US), over)
+
+    def _a_process(self) -> Process | None:
+        processes = self.world.processes
+        return self.random.choice(processes) if processes else None
+
+    def _two(self) -> tuple[str, str]:
+        one, other = self.random.sample(self.world.machines, 2)
+        return one.name, other.name
+
+    # ---- processes
+
+    def start(self, machine: Machine) -> None:
+        """Its process is started, if it may be."""
+        world = self.world
+        if machine.process is not None:
+            return
+        if not machine.powered:
+            machine.powered = True
+            world.net.receive_boot(machine)
+        try:
+            process = machine.process = Process(machine, world)
+        except OSError as error:
+            world.note(f"{machine.name} does not start: {error}")
+            if self._healed:
+                raise Broken("I25", f"{machine.name} does not start: {error}") from error
+            world.events.after(SECOND_US, self.start, machine)
+            return
+        except Damage as damage:
+            raise Broken("I8", f"crashes alone left damage at {machine.name}: {damage}") from damage
+        world.start_count += 1
+        world.note(f"{machine.name} starts, cut: {process.journal.cut}")
+
+    def end(self, machine: Machine, how: str, disk: Callable[[SimDisk], None], told: bool = True) -> None:
+        """Its process is gone; it will be started again."""
+        process = machine.process
+        world = self.world
+        world.note(f"{how} of {machine.name}")
+        if process is None:
+            return
+        machine.process = None
+        machine.powered = told
+        world.wires = [wire for wire in world.wires if wire.process is not process or self._end_wire(wire)]
+        process.end()
+        world.net.end_process(process, told)
+        disk(machine.disk)
+        world.ledger.fall()
+        world.ledger.forget(machine.name)
+        delay_s = 0.2 if self._healed else self.random.choice([0.05, 0.5, 3.0, 8.0])
+        world.events.after(int(delay_s * SECOND_US), self.start, machine)
+
+    def _end_wire(self, wire: object) -> bool:
+        from tests.simulation.cluster.client_wire import ClientWire
+
+        assert isinstance(wire, ClientWire)
+        wire.link.node_gone = True
+        if self.random.random() < 0.5:
+            wire.link.to_client.clear()
+        if not wire.to_client_due:
+            wire.to_client_due = True
+            self.world.events.after(1000, self.world._show, wire)
+        return False
+
+    def crash_machine(self, machine: Machine) -> None:
+        """The power goes."""
+        seed = self.random.getrandbits(64)
+        self.end(machine, "crash", lambda disk: disk.crash(seed), told=False)
+
+    def kill_machine(self, machine: Machine) -> None:
+        self.end(machine, "kill", lambda disk: disk.kill())
+
+    def restart_later(self, machine: Machine) -> None:
+        """Somebody sees that the node's disk failed, and starts it again."""
+        process = machine.process
+
+        def restart() -> None:
+            if machine.process is process and process is not None:
+                if self.random.random() < 0.5:
+                    self.crash_machine(machine)
+                else:
+                    self.kill_machine(machine)
+
+        self.world.events.after(int(self.random.uniform(0.1, 4.0) * SECOND_US), restart)
+
+    def crash(self) -> bool:
+        process = self._a_process()
+        if process is not None:
+            self.crash_machine(process.machine)
+        return process is not None
+
+    def kill(self) -> bool:
+        process = self._a_process()
+        if process is not None:
+            self.kill_machine(process.machine)
+        return process is not None
+
+    def crash_all(self) -> bool:
+        for process in self.world.processes:
+            self.crash_machine(process.machine)
+        return True
+
+    def kill_all(self) -> bool:
+        for process in self.world.processes:
+            self.kill_machine(process.machine)
+        return True
+
+    def crash_while_it_writes(self) -> bool:
+        """The power goes in the middle of something."""
+        process = self._a_process()
+        if process is None:
+            return False
+        machine = process.machine
+        machine.disk.cut_power_after(self.random.randint(0, 6))
+
+        def crash() -> None:
+            if machine.process is process:
+                self.crash_machine(machine)
+
+        self.world.events.after(int(self.random.uniform(0.001, 0.3) * SECOND_US), crash)
+        return True
+
+    def pause(self) -> bool:
+        process = self._a_process()
+        if process is None or process.paused:
+            return False
+        process.pause()
+        self.world.note(f"{process.name} stands still")
+        self.world.ledger.trouble(process.name)
+        seconds = self.random.choice([0.1, 0.4, 0.7, 1.0, 1.5, 3.0, 10.0, 60.0])
+        self.world.events.after(int(seconds * SECOND_US), self._resume, process)
+        return True
+
+    def _resume(self, process: Process) -> None:
+        if process.alive and process.paused:
+            self.world.note(f"{process.name} goes on")
+            self.world.ledger.trouble(process.name)
+            process.resume()
+
+    # ---- the net
+
+    def _cut(self, ways: list[tuple[str, str]], longest_s: float, what: str) -> bool:
+        self.world.note(f"{what}: {' '.join('>'.join(way) for way in ways)}")
+        self.world.net.cut(ways)
+        self._for_a_while(longest_s, self._join, ways)
+        return True
+
+    def _join(self, ways: list[tuple[str, str]]) -> None:
+        self.world.note(f"again: {' '.join('>'.join(way) for way in ways)}")
+        self.world.net.heal(ways)
+
+    def partition(self) -> bool:
+        """One, halves, random, a ring in which everybody hears a majority, or two halves with a bridge."""
+        names = [machine.name for machine in self.world.machines]
+        self.random.shuffle(names)
+        kind = self.random.choice(["one", "halves", "random", "ring", "bridge"])
+        pairs = list(itertools.permutations(names, 2))
+        half = len(names) // 2
+        if kind == "one":
+            cut = [pair for pair in pairs if names[0] in pair]
+        elif kind == "halves":
+            cut = [pair for pair in pairs if (pair[0] in names[:half]) != (pair[1] in names[:half])]
+        elif kind == "bridge":
+            first, second = names[1 : 1 + half], names[1 + half :]
+            cut = [pair for pair in pairs if (pair[0] in first and pair[1] in second) or
+                   (pair[0] in second and pair[1] in first)]  # fmt: skip
+        elif kind == "ring":
+            count = len(names)
+            near = {(names[i], names[(i + 1) % count]) for i in range(count)}
+            near |= {(other, one) for one, other in near}
+            cut = [pair for pair in pairs if pair not in near] or pairs[:1]
+        else:
+            cut = [pair for pair in pairs if self.random.random() < 0.4]
+        return self._cut(cut, self.random.choice([1.0, 4.0, 15.0]), f"partition ({kind})")
+
+    def one_way(self) -> bool:
+        return self._cut([self._two()], self.random.choice([1.0, 4.0, 15.0]), "one way")
+
+    def swizzle(self) -> bool:
+        """Some nodes are cut off one after the other, and come back in another order."""
+        names = [machine.name for machine in self.world.machines]
+        chosen = self.random.sample(names, self.random.randint(1, len(names)))
+        at = 0.0
+        for name in chosen:
+            at += self.random.uniform(0.0, 1.0)
+            ways = [pair for pair in itertools.permutations(names, 2) if name in pair]
+            self.world.events.after(int(at * SECOND_US), self._clog, ways)
+        return True
+
+    def _clog(self, ways: list[tuple[str, str]]) -> None:
+        if not self._healed:
+            self._cut(ways, 5.0, "clogged")
+
+    def reset(self) -> bool:
+        one, other = self._two()
+        self.world.note(f"connections of {one} and {other} break")
+        return self.world.net.reset(one, other) > 0
+
+    def corrupt(self) -> bool:
+        self.world.net.way(*self._two()).corrupt = True
+        return True
+
+    def slow_way(self) -> bool:
+        names = self._two()
+        way = self.world.net.way(*names)
+        way.slow_us = self.random.choice([5_000, 50_000, 300_000, 2_000_000, 5_000_000])
+        way.us_per_byte = self.random.choice([0.0, 1.0, 10.0])
+        self.world.note(f"the way from {names[0]} to {names[1]} is slow: {way.slow_us} us")
+        if way.slow_us > SLOW_TROUBLE_US or way.us_per_byte:
+            self.world.ledger.trouble(*names)
+        self._for_a_while(5.0, self._quicken, names)
+        return True
+
+    def _quicken(self, names: tuple[str, str]) -> None:
+        way = self.world.net.way(*names)
+        way.slow_us, way.us_per_byte = 0, 0.0
+        self.world.ledger.trouble(*names)
+
+    # ---- disks and clocks
+
+    def sync_fault(self) -> bool:
+        process = self._a_process()
+        if process is None:
+            return False
+        disk = process.machine.disk
+        names = [name for name in disk.names() if name.startswith("journal")] or disk.names()
+        disk.fail_sync_once(names[-1])
+        self.world.note(f"a sync of {process.name} is to fail")
+        return True
+
+    def full_disk(self) -> bool:
+        machine = self.random.choice(self.world.machines)
+        if machine.full:
+            return False
+        machine.full = True
+        machine.disk.set_capacity(CAPACITY - machine.disk.free + self.random.randint(0, 20_000))
+        self.world.note(f"the disk of {machine.name} is full")
+        self._for_a_while(5.0, self._empty, machine)
+        return True
+
+    def _empty(self, machine: Machine) -> None:
+        if machine.full:
+            machine.full = False
+            machine.disk.set_capacity(CAPACITY)
+            self.world.note(f"the disk of {machine.name} has room")
+
+    def slow_disk(self) -> bool:
+        machine = self.random.choice(self.world.machines)
+        machine.disk_slow_us = self.random.choice([10_000, 100_000, 1_000_000])
+        self.world.note(f"the disk of {machine.name} is slow")
+        self._for_a_while(6.0, setattr, machine, "disk_slow_us", 0)
+        return True
+
+    def clock_step(self) -> bool:
+        machine = self.random.choice(self.world.machines)
+        step = self.random.choice([-3_600_000, -500, 500, 3_600_000])
+        machine.clock.wall_offset_ms = step if machine.clock.wall_offset_ms < abs(step) else 0
+        self.skew_ms = max(self.skew_ms, abs(machine.clock.wall_offset_ms))
+        self.world.note(f"the clock of {machine.name} is set")
+        return True
+
+    # ---- leaders and clients
+
+    def transfer(self) -> bool:
+        shard = self.random.randint(0, self.world.plan.shard_count)
+        leader = self.world.leader_of(shard)
+        if leader is None or leader.paused:
+            return False
+        to = self.random.choice([machine for machine in self.world.machines if machine is not leader.machine])
+        self.world.note(f"{leader.name} is to hand shard {shard} to {to.name}")
+        asked = leader.kernels[shard].transfer_leader(to.peer)
+        leader.ring()
+        return asked
+
+    def vanish(self) -> bool:
+        client = self.random.choice(self.world.clients)
+        if client.link is None:
+            return False
+        self.world.note(f"{client.name} vanishes")
+        client.vanish(self.random.choice([0, 0, 1, 20, 1000]))
+        self.world._part(client)
+        return True
+
+    def deafen(self) -> bool:
+        client = self.random.choice(self.world.clients)
+        client.deaf_until_us = self.world.events.now_us + self.random.choice([100_000, 2_000_000, 20_000_000])
+        return True
+
+    # ---- healing
+
+    def heal(self) -> None:
+        """No more faults; who is down starts."""
+        self._healed = True
+        world = self.world
+        world.net.heal_all()
+        for machine in world.machines:
+            machine.disk_slow_us = 0
+            machine.full = False
+            machine.disk.set_capacity(CAPACITY)
+            process = machine.process
+            if process is not None and process.paused:
+                self._resume(process)
+        if self.random.random() < 0.5:
+            self.crash_all()
+        for machine in world.machines:
+            world.ledger.trouble(machine.name)
+
+
+STRIKES: dict[str, Callable[[Faults], bool]] = {
+    "crash": Faults.crash,
+    "kill": Faults.kill,
+    "crash of all": Faults.crash_all,
+    "kill of all": Faults.kill_all,
+    "crash while it writes": Faults.crash_while_it_writes,
+    "pause": Faults.pause,
+    "partition": Faults.partition,
+    "one way": Faults.one_way,
+    "reset": Faults.reset,
+    "corruption": Faults.corrupt,
+    "slow way": Faults.slow_way,
+    "swizzle": Faults.swizzle,
+    "sync fault": Faults.sync_fault,
+    "disk full": Faults.full_disk,
+    "slow disk": Faults.slow_disk,
+    "clock step": Faults.clock_step,
+    "transfer": Faults.transfer,
+    "client vanishes": Faults.vanish,
+    "deaf client": Faults.deafen,
+}

@@ -1,0 +1,127 @@
+"""What must hold of the replicas themselves (I1, I2, I3 and the like), whatever clients see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from broker.cluster.frame import Frame
+from broker.cluster.frame_kinds import Kind
+from tests.simulation.ledger import Broken
+
+if TYPE_CHECKING:
+    from tests.simulation.cluster.process import Process
+
+VOTE_GIVEN = b"\x08\x06"
+"""How a Raft message begins that answers a request for a vote (eraftpb's msg_type 6)."""
+HASHED = 8
+"""States are compared at entries whose index is a multiple of this."""
+TERM, REJECT, TO, FROM = 4, 10, 2, 3
+"""Fields of eraftpb's Message."""
+
+
+class Invariants:
+    """Of all groups of a cluster."""
+
+    def __init__(self) -> None:
+        self._leaders: dict[tuple[int, int], int] = {}
+        """By (shard, term)."""
+        self._votes: dict[tuple[int, int, int], int] = {}
+        """By (shard, term, who gave it)."""
+        self._hashes: dict[tuple[int, int], tuple[int, str]] = {}
+        """By (shard, index): the state's, and of whom."""
+        self._terms: dict[tuple[str, int], int] = {}
+        self._applied: dict[tuple[str, int, int], int] = {}
+        self.leader_count = 0
+        self.compared_count = 0
+
+    def check(self, process: Process) -> list[str]:
+        """After each round; what is to be told."""
+        told = []
+        peer = process.machine.peer
+        for shard, kernel in enumerate(process.kernels):
+            if kernel.leading:
+                key = (shard, kernel.term)
+                leader = self._leaders.get(key)
+                if leader is None:
+                    self._leaders[key] = peer
+                    self.leader_count += 1
+                    told.append(f"{process.name} leads shard {shard} in term {kernel.term}")
+                elif leader != peer:
+                    raise Broken("I1", f"shard {shard} has two leaders in term {key[1]}: {leader} and {peer}")
+            self._check_applied(process, shard)
+        return told
+
+    def _check_applied(self, process: Process, shard: int) -> None:
+        kernel = process.kernels[shard]
+        applied = kernel.applied_index
+        key = (process.name, process.machine.incarnation, shard)
+        before = self._applied.get(key, 0)
+        if applied == before:
+            return
+        if applied < before:
+            raise Broken("I3", f"{process.name} went back from entry {before} of shard {shard} to {applied}")
+        self._applied[key] = applied
+        if applied % HASHED == 0:
+            self.compare(process, shard)
+
+    def compare(self, process: Process, shard: int) -> None:
+        """I2: who has applied the same has the same state."""
+        kernel = process.kernels[shard]
+        key = (shard, kernel.applied_index)
+        found = (kernel.state_hash(), process.name)
+        known = self._hashes.setdefault(key, found)
+        self.compared_count += 1
+        if known[0] != found[0]:
+            raise Broken("I2", f"shard {shard} is another at entry {key[1]} on {process.name} than on {known[1]}")
+
+    def receive_terms(self, process: Process) -> None:
+        """At a start: what was said in a term is not said in an earlier one."""
+        for shard, kernel in enumerate(process.kernels):
+            before = self._terms.get((process.name, shard), 0)
+            if kernel.term < before:
+                raise Broken("I1", f"{process.name} came back to term {kernel.term} of shard {shard} after {before}")
+
+    def receive_sent(self, process: Process, frames: Sequence[Frame]) -> None:
+        """What a node says to another of its groups."""
+        for frame in frames:
+            if frame.kind == Kind.RAFT and frame.body.startswith(VOTE_GIVEN):
+                self._receive_vote(process, frame)
+
+    def _receive_vote(self, process: Process, frame: Frame) -> None:
+        shard = frame.head[0]
+        fields = _numbers(frame.body)
+        term, candidate = fields.get(TERM, 0), fields.get(TO, 0)
+        self._terms[process.name, shard] = max(self._terms.get((process.name, shard), 0), term)
+        if fields.get(REJECT):
+            return
+        voted = self._votes.setdefault((shard, term, fields.get(FROM, 0)), candidate)
+        if voted != candidate:
+            raise Broken("I1", f"{process.name} voted for {voted} and {candidate} in term {term} of shard {shard}")
+
+
+def _numbers(message: bytes) -> dict[int, int]:
+    """A protobuf message's fields that are numbers; those of other types are passed over."""
+    fields: dict[int, int] = {}
+    at = 0
+    while at < len(message):
+        key, at = _varint(message, at)
+        if key & 7 == 0:
+            fields[key >> 3], at = _varint(message, at)
+        elif key & 7 == 2:
+            size, at = _varint(message, at)
+            at += size
+        else:
+            break
+    return fields
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7

@@ -1,0 +1,272 @@
+"""The net between nodes: as TCP it keeps each connection's order and loses nothing but connections.
+
+Each *way*, from one machine to another, has its own delay, speed and trouble.  What is sent while a way is cut arrives
+when it is healed; a connection is only made if both ways are open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+from typing import TYPE_CHECKING
+
+from broker.cluster.frame_kinds import Channel
+from broker.cluster.peer_link import PeerLink
+from broker.cluster.violation import Closing, Reason
+from tests.simulation.cluster.events import Events
+
+if TYPE_CHECKING:
+    from tests.simulation.cluster.machine import Machine
+    from tests.simulation.cluster.process import Process
+
+CONNECT_TIMEOUT_US = 1_000_000
+SOCKET_SIZE = 256 << 10
+"""Bytes on their way in one direction of a connection, before writes block."""
+
+
+class Way:
+    """From one machine to another."""
+
+    def __init__(self) -> None:
+        self.delay_us = (100, 1000)
+        self.cuts = 0
+        """Faults that cut it at present."""
+        self.corrupt = False
+        """A bit of the next piece is flipped."""
+        self.us_per_byte = 0.0
+        self.slow_us = 0
+        """On top of the delay."""
+
+
+class End:
+    """One process's end of a connection."""
+
+    __slots__ = ("arrives_us", "held", "in_flight", "link", "open", "other", "process")
+
+    def __init__(self, process: Process, link: PeerLink) -> None:
+        self.process = process
+        self.link = link
+        self.other: End | None = None
+        self.open = True
+        self.arrives_us = 0
+        """When what was last sent to this end arrives: nothing overtakes it."""
+        self.in_flight = 0
+        """Bytes on their way from this end."""
+        self.held: list[bytes | Reason] = []
+        """Towards this end, while its way is cut."""
+
+
+class Net:
+    """All ways and connections."""
+
+    def __init__(self, events: Events, random: Random, cuts: float) -> None:
+        """``cuts``: chance that what is written at once arrives in pieces."""
+        self.machines: dict[str, Machine] = {}
+        self.corrupted_count = 0
+        self._events = events
+        self._random = random
+        self._cuts = cuts
+        self._ways: dict[tuple[str, str], Way] = {}
+        self._ends: dict[PeerLink, End] = {}
+
+    def way(self, sender: str, receiver: str) -> Way:
+        way = self._ways.get((sender, receiver))
+        if way is None:
+            way = self._ways[sender, receiver] = Way()
+        return way
+
+    def ways(self) -> list[Way]:
+        return list(self._ways.values())
+
+    def is_open(self, one: str, other: str) -> bool:
+        return not self.way(one, other).cuts and not self.way(other, one).cuts
+
+    # Trouble
+
+    def cut(self, ways: Iterable[tuple[str, str]]) -> None:
+        for way in ways:
+            self.way(*way).cuts += 1
+
+    def heal(self, ways: Iterable[tuple[str, str]]) -> None:
+        for way in ways:
+            self.way(*way).cuts -= 1
+        self._let_through()
+
+    def heal_all(self) -> None:
+        for way in self._ways.values():
+            way.cuts = way.slow_us = 0
+            way.us_per_byte = 0.0
+            way.corrupt = False
+        self._let_through()
+
+    def _let_through(self) -> None:
+        for end in list(self._ends.values()):
+            if end.held and not self._is_cut(end):
+                self._events.after(0, self._release, end)
+
+    def _is_cut(self, end: End) -> bool:
+        """Whether nothing reaches this end."""
+        assert end.other is not None
+        return self.way(end.other.process.name, end.process.name).cuts > 0
+
+    def _release(self, end: End) -> None:
+        if self._is_cut(end):
+            return
+        held, end.held = end.held, []
+        for piece in held:
+            self._take(end, piece)
+
+    def reset(self, one: str, other: str) -> int:
+        """Every connection between them breaks; how many."""
+        broken = [
+            end
+            for end in self._ends.values()
+            if end.process.name == one and end.other is not None and end.other.process.name == other
+        ]
+        for end in broken:
+            self._close(end, Reason.RESET)
+            if end.other is not None:
+                self._close(end.other, Reason.RESET)
+        return len(broken)
+
+    def end_process(self, process: Process, told: bool) -> None:
+        """It is gone.  ``told``: its machine lives on, and resets its connections."""
+        for end in [end for end in self._ends.values() if end.process is process]:
+            end.open = False
+            del self._ends[end.link]
+            if told:
+                self._tell_reset(end)
+            else:
+                process.machine.lost_ends.append(end)
+
+    def receive_boot(self, machine: Machine) -> None:
+        """The power is back: who still speaks to connections of before is told that there are none."""
+        lost, machine.lost_ends = machine.lost_ends, []
+        for end in lost:
+            self._tell_reset(end)
+
+    def _tell_reset(self, end: End) -> None:
+        if end.other is not None and end.other.open:
+            self._carry(end.other, Reason.RESET, 0)
+
+    # Connections
+
+    def dial(self, process: Process, address: str, channel: Channel) -> None:
+        name = address.partition(":")[0]
+        machine = self.machines.get(name)
+        if machine is None or not machine.powered or not self.is_open(process.name, name):
+            self._events.after(CONNECT_TIMEOUT_US, self._connect, process, None, address, channel)
+        else:
+            self._events.after(self._delay(process.name, name), self._connect, process, machine, address, channel)
+
+    def _connect(self, process: Process, machine: Machine | None, address: str, channel: Channel) -> None:
+        process.do(self._connected, process, machine, address, channel)
+
+    def _connected(self, process: Process, machine: Machine | None, address: str, channel: Channel) -> None:
+        peers, now = process.cluster.peers, process.now
+        target = None if machine is None else machine.process
+        if target is None:
+            peers.dial_failed(address, channel, now)
+            return
+        here = End(process, peers.dialed(address, channel, now))
+        self._ends[here.link] = here
+        there = End(target, target.cluster.peers.accepted(target.now))
+        self._ends[there.link] = there
+        here.other, there.other = there, here
+        self.pump(process)
+        self.pump(target)
+
+    def pump(self, process: Process) -> None:
+        """What the process's links have to say goes on its way."""
+        peers = process.cluster.peers
+        while ready := peers.take_ready():
+            for link in ready:
+                end = self._ends.get(link)
+                if end is not None:
+                    self._write(end)
+
+    def _write(self, end: End) -> None:
+        link, other = end.link, end.other
+        if other is None:
+            return
+        while end.open and link.has_output and end.in_flight < SOCKET_SIZE:
+            output = b"".join(link.take_output(SOCKET_SIZE))
+            end.process.cluster.peers.receive_written(link, len(output))
+            end.in_flight += len(output)
+            if len(output) > 1 and self._random.random() < self._cuts:
+                at = self._random.randrange(1, len(output))
+                self._send(other, output[:at])
+                self._send(other, output[at:])
+            else:
+                self._send(other, output)
+        if end.open and link.closing is not None and not link.has_output:
+            self._close(end, Reason.HUNG_UP)
+            self._carry(other, Reason.HUNG_UP, 0)
+
+    def _send(self, other: End, piece: bytes) -> None:
+        assert other.other is not None
+        way = self.way(other.other.process.name, other.process.name)
+        if way.corrupt:
+            way.corrupt = False
+            self.corrupted_count += 1
+            bit = self._random.randrange(len(piece) * 8)
+            flipped = bytearray(piece)
+            flipped[bit // 8] ^= 1 << bit % 8
+            piece = bytes(flipped)
+        self._carry(other, piece, len(piece))
+
+    def _carry(self, end: End, piece: bytes | Reason, size: int) -> None:
+        """To this end, after all that was sent to it before."""
+        assert end.other is not None
+        sender, receiver = end.other.process.name, end.process.name
+        way = self.way(sender, receiver)
+        when = self._events.now_us + self._delay(sender, receiver) + int(size * way.us_per_byte)
+        end.arrives_us = max(end.arrives_us, when)
+        self._events.at(end.arrives_us, self._arrive, end, piece)
+
+    def _arrive(self, end: End, piece: bytes | Reason) -> None:
+        if not end.open:
+            return
+        if end.held or self._is_cut(end):
+            end.held.append(piece)
+        else:
+            self._take(end, piece)
+
+    def _take(self, end: End, piece: bytes | Reason) -> None:
+        other = end.other
+        assert other is not None
+        if isinstance(piece, bytes) and other.open:
+            other.in_flight -= len(piece)
+            if other.link.has_output:
+                self._write(other)
+        end.process.do(self._receive, end, piece)
+
+    def _receive(self, end: End, piece: bytes | Reason) -> None:
+        if not end.open:
+            return
+        process = end.process
+        if isinstance(piece, bytes):
+            process.cluster.peers.receive_data(end.link, piece, process.now)
+        else:
+            self._close(end, piece)
+        process.receive_told()
+        self.pump(process)
+
+    def _close(self, end: End, reason: Reason) -> None:
+        if end.open:
+            end.open = False
+            del self._ends[end.link]
+            end.process.do(self._closed, end, reason)
+
+    def _closed(self, end: End, reason: Reason) -> None:
+        process = end.process
+        process.cluster.peers.closed(end.link, Closing(reason), process.now)
+        assert end.link.closing is not None
+        process.note_closing(end.link)
+        process.receive_told()
+        self.pump(process)
+
+    def _delay(self, sender: str, receiver: str) -> int:
+        way = self.way(sender, receiver)
+        least, most = way.delay_us
+        return way.slow_us + least + int((most - least) * self._random.random())

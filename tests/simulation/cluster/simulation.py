@@ -1,0 +1,462 @@
+"""A whole cluster, its net, disks, clocks and clients, and their bad luck, all drawn from one seed.
+
+Plain events in one thread: every part of the product that is in it is synchronous.  Two phases.  *Chaos*: clients work
+and faults strike.  *Healing*: there are no more faults; clients finish, a last one drains all queues, nothing that was
+confirmed may be missing, and all of it must come to an end in bounded time (I25).
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from broker.cluster.violation import Closing, Reason
+from broker.core.outbox import OUTBOX_BASE
+from broker.core.retained import RETAINED_BASE
+from kernel.journal import Damage
+from tests.simulation.client import World
+from tests.simulation.cluster.client_wire import ClientWire, QuickTransport
+from tests.simulation.cluster.events import Events
+from tests.simulation.cluster.faults import Faults
+from tests.simulation.cluster.invariants import Invariants
+from tests.simulation.cluster.ledger import ClusterClient, ClusterLedger
+from tests.simulation.cluster.machine import CAPACITY, Clock, Machine
+from tests.simulation.cluster.net import Net
+from tests.simulation.cluster.plan import ClusterPlan, draw_cluster_plan
+from tests.simulation.cluster.process import PEER_OF_CLIENTS, Process
+from tests.simulation.ledger import Broken
+from tests.simulation.link import Link
+from tests.simulation.scripts import consumer, drainer, getter, publisher
+from tests.simulation.trace import Trace
+
+SECOND_US = 1_000_000
+CHAOS_S = 20.0
+HEALING_S = 60.0
+"""For each step of it."""
+QUIET_S = 3.0
+"""Without a delivery, after which the queues must be empty."""
+LOOK_US = 100_000
+REASONS_OF_OURS = {Reason.BAD_FRAME, Reason.UNKNOWN_KIND, Reason.KIND_NOT_ALLOWED, Reason.WRONG_SECRET, Reason.VERSION}
+REASONS_OF_CORRUPTION = {Reason.BAD_CHECKSUM, Reason.FRAME_TOO_LARGE, Reason.STALLED, *REASONS_OF_OURS}
+
+
+class Report(msgspec.Struct):
+    """What one seed came to."""
+
+    seed: int
+    digest: str
+    simulated_s: float
+    event_count: int
+    message_count: int
+    confirmed_count: int
+    seen_count: int
+    start_count: int
+    leader_count: int
+    compared_count: int
+    fault_counts: dict[str, int]
+
+
+class ClusterSimulation:
+    """Everything a seed leads to.  ``run`` raises Broken, or whatever falls."""
+
+    def __init__(self, seed: int, echo: bool = False, seconds: float = CHAOS_S, **plan: Any) -> None:
+        """``plan``: what isn't left to the seed."""
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.plan: ClusterPlan = msgspec.structs.replace(draw_cluster_plan(seed, self.random, seconds), **plan)
+        self.trace = Trace(echo)
+        self.events = Events()
+        self.invariants = Invariants()
+        self.net = Net(self.events, self.random, self.plan.pieces)
+        self.machines: list[Machine] = []
+        self.fault_counts: Counter[str] = Counter()
+        self.start_count = 0
+        self.confirm_healing = False
+        self.wires: list[ClientWire] = []
+        for number in range(1, self.plan.machine_count + 1):
+            machine = Machine(number, self.events, random.Random(self.random.getrandbits(64)), self._draw_clock())
+            self.machines.append(machine)
+            self.net.machines[machine.name] = machine
+        for one in self.machines:
+            for other in self.machines:
+                self.net.way(one.name, other.name).delay_us = self.plan.delay_us
+        self.world = World(self.plan.clients, self.random, self.trace, self._now_ms)
+        self.ledger = ClusterLedger(self.plan.clients, lambda: self.events.now_us, self._skew_ms)
+        self.world.ledger = self.ledger
+        plan_ = self.plan.clients
+        scripts = [publisher] * plan_.publisher_count + [consumer] * plan_.consumer_count
+        scripts += [getter] * plan_.getter_count
+        self.clients = [
+            ClusterClient(f"{script.__name__}{number}", self.world, script) for number, script in enumerate(scripts)
+        ]
+        self.faults = Faults(self)
+        self.trace.note(f"seed {seed}: {self.plan}")
+
+    def _draw_clock(self) -> Clock:
+        draw, plan = self.random, self.plan
+        return Clock(
+            self.events,
+            draw.randint(0, 1000 * SECOND_US),
+            1.0 + draw.uniform(-plan.drift, plan.drift),
+            draw.randint(-plan.skew_ms, plan.skew_ms),
+        )
+
+    def _now_ms(self) -> int:
+        """The middle of all clocks, as far as clients are concerned."""
+        return 1_800_000_000_000 + self.events.now_us // 1000
+
+    def _skew_ms(self) -> int:
+        """How wrong a wall clock is or was at most, drift included."""
+        return self.plan.skew_ms + self.faults.skew_ms + int(self.events.now_us * self.plan.drift) // 1000 + 1
+
+    # ---- what parts ask for
+
+    def round_delay_us(self) -> int:
+        return 20 + int(180 * self.random.random())
+
+    def tick_delay_us(self) -> int:
+        return int(2000 * self.random.random())
+
+    def disk_delay_us(self, machine: Machine) -> int:
+        least, most = self.plan.disk_us
+        return machine.disk_slow_us + least + int((most - least) * self.random.random())
+
+    def forces_cycle(self) -> bool:
+        return self.plan.checkpoints > 0 and self.random.random() < self.plan.checkpoints
+
+    def addresses_for(self, machine: Machine) -> tuple[str, ...]:
+        """Whom a node is told of: all the others, and itself."""
+        return tuple(each.address for each in self.machines)
+
+    def note(self, line: str) -> None:
+        self.trace.now_us = self.events.now_us
+        self.trace.note(line)
+
+    # ---- what parts tell
+
+    def receive_round(self, process: Process) -> None:
+        for told in self.invariants.check(process):
+            self.note(told)
+            self.ledger.shake()
+        for wire in [wire for wire in self.wires if wire.process is process]:
+            transport = wire.transport
+            assert transport is not None
+            if transport.can_write():
+                transport.write(1 << 20, process.now)
+            self._move(wire)
+            if transport.closed:
+                self.wires.remove(wire)
+
+    def receive_assembled(self, process: Process) -> None:
+        """It has its replicas."""
+        self.invariants.receive_terms(process)
+
+    def receive_completion(self, process: Process) -> None:
+        """A write came to an end."""
+        journal = process.journal
+        if process.poisoned:
+            if process.poisoned_at is None:
+                process.poisoned_at = journal.synced
+                self.note(f"{process.name}'s journal is poisoned")
+                self.faults.restart_later(process.machine)
+            elif process.poisoned_at != journal.synced:
+                raise Broken("I4", f"{process.name}'s journal went on after a failed sync")
+
+    def receive_cycle(self, process: Process, finished: tuple[int, int, int, int]) -> None:
+        self.fault_counts["cycle"] += 1
+        self.note("{}: cycle: {} retired, {} sealed, {} dropped, checkpoint {}".format(process.name, *finished))
+
+    def receive_failure(self, process: Process, why: str) -> None:
+        """The product ends for it."""
+        self.note(f"{process.name}: {why}")
+        self.faults.end(process.machine, "failure", lambda disk: disk.kill())
+
+    def receive_damage(self, process: Process, damage: Damage) -> None:
+        raise Broken("I8", f"{process.name} found damage: {damage}") from damage
+
+    def receive_heard(self, process: Process, name: str, incarnation: int, up: bool) -> None:
+        """A node thinks that another is there, or is not."""
+        self.note(f"{process.name} {'hears' if up else 'does not hear'} {name}")
+        other = self.net.machines[name].process
+        if other is None or other.machine.incarnation != incarnation:
+            return
+        if up:
+            self.ledger.join(process.name, name)
+        else:
+            self.ledger.cut(process.name, name)
+
+    def note_closing(self, process: Process, closing: Closing) -> None:
+        if closing.reason in REASONS_OF_OURS and not self.net.corrupted_count:
+            raise Broken("I26", f"{process.name} closed a link: {closing}")
+        if closing.reason in REASONS_OF_CORRUPTION:
+            self.fault_counts["refused bytes"] += 1
+
+    # ---- clients
+
+    def act(self, client: ClusterClient) -> None:
+        """It does something, and will again."""
+        interval = self._interval_us()
+        self.events.after(int(interval * (0.5 + self.random.random())), self.act, client)
+        if client not in self.clients:
+            return
+        if client.link is None:
+            if client.wants_link and not self.world.drained:
+                self.connect(client)
+            return
+        if client.waits:
+            if self.events.now_us - client.waits_since_us > self.patience_us():
+                self.note(f"{client.name} has waited long enough")
+                client.vanish(0)
+                self._part(client)
+            return
+        client.act()
+        self._after_client(client)
+
+    def patience_us(self) -> int:
+        return 30 * SECOND_US if self.world.healing else 6 * SECOND_US
+
+    def _interval_us(self) -> int:
+        if self.world.healing:
+            return 20_000
+        return int(len(self.clients) * SECOND_US / self.plan.operations)
+
+    def connect(self, client: ClusterClient) -> None:
+        serving = [m.process for m in self.machines if m.process is not None and m.process.engine is not None]
+        open_ = [process for process in serving if not process.paused and not process.poisoned]
+        if not open_:
+            return
+        process = self.random.choice(open_)
+        engine = process.engine
+        assert engine is not None
+        if not engine.admission.admit(PEER_OF_CLIENTS.address):
+            raise Broken("I26", "a connection was not let in")
+        link = Link()
+        opened = process.opened()
+        wire = ClientWire(client, process, link)
+
+        def open_transport(token: int) -> QuickTransport:
+            transport = QuickTransport(link, token, opened.decoder, engine, engine.buffers)
+            wire.transport = transport
+            process.transports.append(transport)
+            return transport
+
+        engine.open(PEER_OF_CLIENTS, opened, open_transport)
+        self.wires.append(wire)
+        client.node = process.name
+        client.waits_since_us = self.events.now_us
+        client.begin(link)
+        self.note(f"{client.name} connects to {process.name}")
+        client.act()
+        self._after_client(client)
+
+    def _after_client(self, client: ClusterClient) -> None:
+        for wire in self.wires:
+            if wire.client is client and wire.link is client.link:
+                self._move(wire)
+                return
+
+    def _part(self, client: ClusterClient) -> None:
+        """Its connections' nodes notice."""
+        for wire in self.wires:
+            if wire.client is client:
+                self._move(wire)
+
+    def _move(self, wire: ClientWire) -> None:
+        """What is to be moved arrives after a while."""
+        transport = wire.transport
+        assert transport is not None
+        if not wire.to_node_due and transport.can_read():
+            wire.to_node_due = True
+            self.events.after(self._client_delay_us(), self._bring, wire)
+        if not wire.to_client_due and (wire.link.to_client or wire.link.node_gone):
+            wire.to_client_due = True
+            self.events.after(self._client_delay_us(), self._show, wire)
+
+    def _client_delay_us(self) -> int:
+        return 50 + int(500 * self.random.random())
+
+    def _bring(self, wire: ClientWire) -> None:
+        wire.to_node_due = False
+        wire.process.do(self._bring_now, wire)
+
+    def _bring_now(self, wire: ClientWire) -> None:
+        transport = wire.transport
+        assert transport is not None
+        if transport.can_read():
+            transport.read(self._draw_size())
+            self._move(wire)
+
+    def _draw_size(self) -> int:
+        return 65_536 if self.random.random() < 0.9 else self.random.choice([1, 7, 100, 2000])
+
+    def _show(self, wire: ClientWire) -> None:
+        wire.to_client_due = False
+        client = wire.client
+        if client.link is not wire.link:
+            return
+        if self.events.now_us < client.deaf_until_us:
+            wire.to_client_due = True
+            self.events.at(client.deaf_until_us, self._show, wire)
+            return
+        waited = client.waits
+        self.trace.now_us = self.events.now_us
+        client.read(self._draw_size())
+        if not waited or not client.waits or wire.link.to_client:
+            client.waits_since_us = self.events.now_us
+        if client.link is wire.link:
+            if waited and not client.waits:
+                client.act()
+            self._move(wire)
+            if wire.transport is not None and wire.transport.can_write():
+                wire.process.ring()
+
+    # ---- all of it
+
+    def run(self) -> Report:
+        for machine in self.machines:
+            self.events.after(self.random.randint(0, SECOND_US // 2), self.faults.start, machine)
+        for client in self.clients:
+            self.events.after(self.random.randint(0, SECOND_US), self.act, client)
+        self._run_until(self.serves, HEALING_S, "the cluster forms")
+        self.faults.begin()
+        self.events.run_until(self.events.now_us + int(self.plan.seconds * SECOND_US))
+        self.heal()
+        ledger = self.ledger
+        return Report(
+            self.seed,
+            self.trace.digest,
+            self.events.now_us / SECOND_US,
+            self.events.count,
+            len(ledger.messages),
+            ledger.confirmed_count,
+            ledger.seen_count,
+            self.start_count,
+            self.invariants.leader_count,
+            self.invariants.compared_count,
+            dict(self.fault_counts),
+        )
+
+    def _run_until(self, done: Callable[[], bool], seconds: float, what: str = "the cluster begins") -> None:
+        until = self.events.now_us + int(seconds * SECOND_US)
+        while self.events.now_us < until:
+            if done():
+                return
+            self.events.run_until(self.events.now_us + LOOK_US)
+        raise Broken("I25", f"{what}: not within {seconds} s: {self.describe()}")
+
+    def heal(self) -> None:
+        self.note("healing")
+        self.world.healing = True
+        self.faults.heal()
+        for client in self.clients:
+            client.deaf_until_us = 0
+        self._run_until(self.serves, HEALING_S, "all serve")
+        self._run_until(lambda: all(client.idle for client in self.clients), HEALING_S, "clients finish")
+        last = ClusterClient("drainer", self.world, drainer)
+        self.clients = [last]
+        self.act(last)
+        self.drain()
+        self.world.drained = True
+        self._run_until(lambda: last.idle, HEALING_S, "the drainer goes")
+        self.ledger.finish()
+        self._run_until(self.agrees, HEALING_S, "all have applied the same")
+        self.check_end()
+
+    def drain(self) -> None:
+        until = self.events.now_us + int(HEALING_S * SECOND_US)
+        quiet_since, seen = self.events.now_us, self.ledger.seen_count
+        while self.events.now_us < until:
+            self.events.run_until(self.events.now_us + LOOK_US)
+            if self.ledger.seen_count != seen:
+                quiet_since, seen = self.events.now_us, self.ledger.seen_count
+            if self.events.now_us - quiet_since > QUIET_S * SECOND_US and not self.left_over():
+                return
+        raise Broken("I25", f"the queues are not empty in the end: {self.left_over()}: {self.describe()}")
+
+    # ---- looks from outside
+
+    @property
+    def processes(self) -> list[Process]:
+        return [machine.process for machine in self.machines if machine.process is not None]
+
+    def leader_of(self, shard: int) -> Process | None:
+        leading = [p for p in self.processes if p.broker is not None and p.broker.back.shards[shard].leading]
+        return max(leading, key=lambda process: process.kernels[shard].term, default=None)
+
+    def serves(self) -> bool:
+        """All nodes do, and every shard is led by one whom all know."""
+        if any(machine.process is None or machine.process.engine is None for machine in self.machines):
+            return False
+        return all(map(self.is_settled, range(self.plan.shard_count + 1)))
+
+    def is_settled(self, shard: int) -> bool:
+        """It has a leader that hands out, and as many voters as it is to have; the others have nothing to say."""
+        leader = self.leader_of(shard)
+        if leader is None or leader.broker is None or not leader.broker.back.shards[shard].hands_out:
+            return False
+        voters, outgoing, _, _ = leader.kernels[shard].conf()
+        peers = {machine.peer for machine in self.machines}
+        most = 3
+        return not outgoing and len(voters) == min(len(peers), most) and set(voters) <= peers
+
+    def agrees(self) -> bool:
+        """All replicas have applied everything."""
+        for shard in range(self.plan.shard_count + 1):
+            leader = self.leader_of(shard)
+            if leader is None:
+                return False
+            voters, _, learners, _ = leader.kernels[shard].conf()
+            members = [process for process in self.processes if process.machine.peer in (*voters, *learners)]
+            if len({process.kernels[shard].applied_index for process in members}) != 1:
+                return False
+        return True
+
+    def check_end(self) -> None:
+        for process in self.processes:
+            for shard in range(self.plan.shard_count + 1):
+                self.invariants.compare(process, shard)
+        self.note(f"{self.events.count} events")
+
+    def left_over(self) -> dict[str, tuple[int, int, int]]:
+        """What the plan's queues and the outboxes hold at their leaders: (ready, held, under way)."""
+        left: dict[str, tuple[int, int, int]] = {}
+        for shard in range(1, self.plan.shard_count + 1):
+            process = self.leader_of(shard)
+            if process is None:
+                left[f"shard {shard} without a leader"] = (0, 0, 0)
+                continue
+            assert process.broker is not None
+            kernel, back = process.kernels[shard], process.broker.back
+            for queue in kernel.queue_ids():
+                counts = kernel.counts(queue)
+                known = queue in back.queues
+                outbox = OUTBOX_BASE <= queue < RETAINED_BASE
+                if not known and queue < OUTBOX_BASE:
+                    left[f"orphan {queue} of shard {shard}"] = counts
+                if (known or outbox) and any(counts):
+                    name = back.queues[queue][1].name if known else "outbox"
+                    left[f"{name} of shard {shard}"] = counts
+        return left
+
+    def describe(self) -> str:
+        """For people: who is what."""
+        lines = []
+        for machine in self.machines:
+            process = machine.process
+            if process is None:
+                lines.append(f"{machine.name} is down")
+                continue
+            kernels = [
+                f"{'L' if kernel.leading else ''}{kernel.term}:{kernel.applied_index}" for kernel in process.kernels
+            ]
+            heard = [info.node_name for info in process.cluster.up.values()]
+            lines.append(f"{machine.name} {' '.join(kernels)} hears {' '.join(heard)} {process.journal.state[0]}")
+        waiting = [client.name for client in self.clients if not client.idle]
+        return "; ".join([*lines, f"not idle: {' '.join(waiting)}"])
+
+
+__all__ = ["CAPACITY", "ClusterSimulation", "Report"]
