@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from broker.core import forward_words as w
+from broker.core.replicated_shard import ReplicatedShard
+from broker.core.shard import Shard
 from broker.core.topology_changes import reap
 from broker.core.topology_restoring import DROPS
 from broker.core.topology_rows import (
@@ -39,6 +41,8 @@ log = structlog.get_logger()
 ROWS_MAX = 1024
 """Told in one word."""
 NO_SHARD = ShardId(0)
+NAMED = (b"q", b"x")
+"""What the keys of exchanges' and queues' rows begin with."""
 
 
 class Announcing:
@@ -59,6 +63,8 @@ class Announcing:
         self._removed: dict[VhostName, list[Binding]] = {}
         self.changed: Callable[[], None] = lambda: None
         """Told when others' things became others."""
+        self.gone: Callable[[bytes], None] = lambda key: None
+        """Told of this node's exchanges and queues that are not there any more, by their rows' keys."""
         back.meta.when_announced = self.when_announced
 
     # ---- ours
@@ -69,6 +75,9 @@ class Announcing:
         if changed and any(self._unplaced.values()):
             self._place_again()
             self._back.forget_all_routes()
+        for key, row in changed:
+            if row is None and key[:1] in NAMED:
+                self.gone(key)
         for begin in range(0, len(changed), ROWS_MAX):
             self._number += 1
             word = self._word(changed[begin : begin + ROWS_MAX], whole=False)
@@ -141,11 +150,16 @@ class Announcing:
             if vhost is None:
                 continue
             for command in reap(self._tables, vhost, bindings):
-                if self._back.meta_shard.leading:
+                meta = self._back.meta_shard
+                if meta.leading or not self._reaches(meta):  # more than one may ask for it, and does no harm
                     self._back.submit(command)
         self._place_again()
         self._back.forget_all_routes()
         self.changed()
+
+    def _reaches(self, meta: Shard) -> bool:
+        """There is a leader that sees to it by itself."""
+        return isinstance(meta, ReplicatedShard) and meta.reachable
 
     def _place_again(self) -> None:
         again = any(self._unplaced.values())

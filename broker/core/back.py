@@ -28,7 +28,7 @@ from broker.core.scram import DECOY_SECRET_SIZE
 from broker.core.shard import Shard
 from broker.core.sys_topics import Figures, SysTopics
 from broker.core.topology import Topology
-from broker.core.topology_commands import DeleteQueue, TopologyCommand, Touch
+from broker.core.topology_commands import Bind, DeleteExchange, DeleteQueue, TopologyCommand, Touch, Unbind
 from broker.core.topology_rows import QueueRow
 from broker.core.traffic import Traffic
 from broker.core.transaction_states import is_transaction_command
@@ -194,6 +194,8 @@ class Back:
     # ---- the topology's outcomes
 
     def submit(self, command: TopologyCommand, answer: Answer | None = None) -> None:
+        if self.forwarding is not None and self.forwarding.naming.declare(command, answer):
+            return
         self.meta.submit(command, answer, self.now_ms)
 
     def delete(self, queue: Queue, answer: Answer | None = None) -> None:
@@ -214,8 +216,7 @@ class Back:
     def _receive_outcome(self, outcome: Outcome) -> None:
         if not isinstance(outcome, Applied) or not outcome.changed:
             return
-        for table in self._route_tables.values():
-            table.forget()
+        self.forget_all_routes()
         for row in outcome.queues_dropped:
             self._drop(row.queue_id)
         if outcome.queue is not None:
@@ -227,7 +228,9 @@ class Back:
             self.clients.receive_deleted(session)
         if outcome.session is not None:
             self.clients.receive_created(outcome.session)
-        self.retained.look_for_vhosts()
+        if self.forwarding is not None:
+            self.retained.look_for_vhosts()
+            self.forwarding.receive_outcome(outcome)
         for command in outcome.follow_ups:
             if self.meta_shard.leading or self.topology.is_volatile(command):
                 self.submit(command)
@@ -242,6 +245,11 @@ class Back:
         if not row.volatile:
             return self.logged_shard(row.shard)
         return self.volatile_shard(row.queue_id)
+
+    def owner_of(self, command: DeleteExchange | Bind | Unbind) -> Shard | None:
+        """The volatile shard of the node where the change is made, if it is one of volatile things."""
+        id = None if self.forwarding is None else self.topology.volatile_owned(command)
+        return None if id is None else self.volatile_shard(id)
 
     def volatile_shard(self, id: int) -> Shard:
         """Where a volatile thing of this id is: here, or on the node whose number the id begins with."""

@@ -75,15 +75,35 @@ def declare_exchange(front: Front, channel: Channel, command: c.DeclareExchange)
 
 def delete_exchange(front: Front, channel: Channel, command: c.DeleteExchange) -> None:
     delete = t.DeleteExchange(vhost_of(front), command.name, command.if_unused)
+    owner = _owner_elsewhere(front, delete)
+    if owner is not None:
+        ask_leader(front, channel, owner, command)
+        return
     submit(front, channel, delete, say_done(front, channel))
 
 
+def _owner_elsewhere(front: Front, command: t.DeleteExchange | t.Bind | t.Unbind) -> Shard | None:
+    """What is volatile and another node's changes there."""
+    owner = front.back.owner_of(command)
+    return owner if owner is not None and led_elsewhere(front, owner) else None
+
+
 def bind(front: Front, channel: Channel, command: c.Bind) -> None:
-    submit(front, channel, t.Bind(vhost_of(front), command.spec, front.id), say_done(front, channel))
+    bind = t.Bind(vhost_of(front), command.spec, front.id)
+    owner = _owner_elsewhere(front, bind)
+    if owner is not None:
+        ask_leader(front, channel, owner, command)
+        return
+    submit(front, channel, bind, say_done(front, channel))
 
 
 def unbind(front: Front, channel: Channel, command: c.Unbind) -> None:
-    submit(front, channel, t.Unbind(vhost_of(front), command.spec, front.id), say_done(front, channel))
+    unbind = t.Unbind(vhost_of(front), command.spec, front.id)
+    owner = _owner_elsewhere(front, unbind)
+    if owner is not None:
+        ask_leader(front, channel, owner, command)
+        return
+    submit(front, channel, unbind, say_done(front, channel))
 
 
 def declare_queue(front: Front, channel: Channel, command: c.DeclareQueue) -> None:

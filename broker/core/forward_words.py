@@ -35,10 +35,15 @@ class RetainedPage(msgspec.Struct, frozen=True, gc=False, tag=True):
     place: bytes | None
 
 
-AskedCommand: TypeAlias = c.DeclareQueue | c.DeleteQueue | c.PurgeQueue | c.Get | LookUpRetained
-"""What a session may ask of the leader of a queue's shard; of declarations the passive ones."""
+AskedCommand: TypeAlias = (
+    c.DeclareQueue | c.DeleteQueue | c.PurgeQueue | c.Get | c.Bind | c.Unbind | c.DeleteExchange | LookUpRetained
+)
+"""What a session may ask of the leader of a queue's shard; of declarations the passive ones.
+
+Bindings and exchanges that are volatile are asked of their node.
+"""
 AskedReply: TypeAlias = (
-    r.QueueDeclared | r.QueueDeleted | r.QueuePurged | r.Got | r.GotNothing | r.Refuse | RetainedPage
+    r.QueueDeclared | r.QueueDeleted | r.QueuePurged | r.Got | r.GotNothing | r.Done | r.Refuse | RetainedPage
 )
 
 

@@ -9,6 +9,8 @@ from broker.core import forward_words as w
 from broker.core.announcing import Announcing
 from broker.core.front_end import Claim, FrontEnd
 from broker.core.leader_end import LeaderEnd, Send
+from broker.core.naming import Naming
+from broker.core.outcomes import Applied
 from broker.core.replicated_shard import ReplicatedShard
 from broker.core.taking_over import TakingOver
 from broker.core.visibility import Visibility
@@ -49,7 +51,10 @@ class Forwarding:
         self._told_index = 0
         self.announcing = Announcing(back, back.topology.tables, send)
         self.taking_over = TakingOver(back, self.front, send)
-        self.announcing.changed = self.taking_over.look
+        assert isinstance(back.meta_shard, ReplicatedShard)
+        self.naming = Naming(back, back.topology.tables, back.meta_shard.sender, self.live)
+        self.announcing.changed = self._receive_announced_change
+        self.announcing.gone = self.naming.receive_gone
         back.meta.when_visible = self._visibility.when_visible
 
     # ---- peers
@@ -58,6 +63,7 @@ class Forwarding:
         if peer in self.live:
             self.receive_peer_down(peer)
         self.live[peer] = incarnation
+        self.naming.free_dead(peer, incarnation)
         self.announcing.receive_peer_up(peer)
         self._send(peer, w.Greeting(META, answer=False))
 
@@ -81,7 +87,17 @@ class Forwarding:
         self.leader.receive_peer_down(peer)
         self._visibility.receive_peer_down(peer)
         self.announcing.receive_peer_down(peer)
+        self._receive_announced_change()
+
+    def _receive_announced_change(self) -> None:
         self.taking_over.look()
+        self.naming.look()
+
+    def receive_outcome(self, outcome: Applied) -> None:
+        """Something changed in the topology here."""
+        if outcome.name is not None:
+            self.naming.receive_reserved(outcome.name)
+        self.naming.look()
 
     def _leading(self) -> list[ReplicatedShard]:
         """What is led here, the volatile shard too."""

@@ -17,7 +17,9 @@ from broker.core.outcomes import Refused
 from broker.core.queue import Queue
 from broker.core.relaying import RelayFronts
 from broker.core.replicated_shard import Numbered, ReplicatedShard
-from broker.core.resources import queue_resource
+from broker.core.resources import exchange_resource, queue_resource
+from broker.model import commands as c
+from broker.model import replies as r
 from broker.model.commands import Outcome
 from broker.model.names import SessionId, ShardId, UserName, VhostName
 
@@ -132,6 +134,28 @@ class Asked(NamedTuple):
     answer: Answered
 
 
+def _of_nothing(asked: Asked) -> w.AskedReply:
+    """The answer of a node that is gone, and what was asked about with it."""
+    command = asked.command
+    assert not isinstance(command, w.LookUpRetained)
+    if isinstance(command, c.DeleteQueue):
+        return r.QueueDeleted(command.channel, 0)
+    if isinstance(command, c.DeleteExchange | c.Unbind):
+        return r.Done(command.channel)
+    if isinstance(command, c.Bind):
+        refused = not_found(exchange_resource(asked.vhost, command.spec.source))
+    else:
+        match command:
+            case c.Get():
+                name = command.queue
+            case c.DeclareQueue():
+                name = command.spec.name
+            case _:
+                name = command.name
+        refused = not_found(queue_resource(asked.vhost, name))
+    return r.Refuse(command.channel, refused.refusal, refused.detail)
+
+
 class FrontEnd:
     """Part of the back: it finds queues' leaders for the sessions here."""
 
@@ -203,6 +227,9 @@ class FrontEnd:
         self._leaders.pop(shard.id, None)
         shard.lose_leader()
         self.relays.lose_leader(shard)
+        if not shard.logged:  # what was there is gone
+            for asked in self._asked.pop(shard.id, {}).values():
+                asked.answer(_of_nothing(asked), [])
 
     def receive_peer_down(self, peer: int, shards: Iterable[ReplicatedShard]) -> None:
         for shard in shards:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from broker.core.topology_commands import TopologyCommand
-from broker.core.topology_rows import ClientSessionRow, QueueRow
+from broker.core.topology_rows import ClientSessionRow, NameRow, QueueRow
 from broker.model.refusals import Refusal
 
 
@@ -33,6 +33,8 @@ class Applied(msgspec.Struct, frozen=True):
     queues_dropped: tuple[QueueRow, ...] = ()
     follow_ups: tuple[TopologyCommand, ...] = ()
     sessions_dropped: tuple[ClientSessionRow, ...] = ()
+    name: NameRow | None = None
+    """That was reserved."""
 
 
 Outcome: TypeAlias = Applied | Refused

@@ -75,10 +75,10 @@ class RetainedMessages:
                 self.of(vhost)
 
     def look_for_vhosts(self) -> None:
-        """The topology changed: new ones have their retained messages in shards that are led here, perhaps."""
+        """In a cluster: new ones have their retained messages in shards that are led here, perhaps."""
         back = self._back
         count = len(back.topology.tables.vhosts)
-        if back.forwarding is None or count == self._vhost_count:
+        if count == self._vhost_count:
             return
         self._vhost_count = count
         for shard in back.logged:

@@ -592,4 +592,5 @@ HANDLERS: dict[type, Handler] = {
     cs.Release: exactly_once.release,
     cs.Acknowledge: exactly_once.acknowledge,
 }
-DOING.update({kind: HANDLERS[kind] for kind in (c.DeclareQueue, c.DeleteQueue, c.PurgeQueue, c.Get)})
+ASKED = (c.DeclareQueue, c.DeleteQueue, c.PurgeQueue, c.Get, c.Bind, c.Unbind, c.DeleteExchange)
+DOING.update({kind: HANDLERS[kind] for kind in ASKED})

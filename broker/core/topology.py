@@ -293,6 +293,27 @@ class Topology:
         """In the order of their numbers; none before a cluster is founded."""
         return [row for _, row in sorted(self._tables.shards.items())]
 
+    def volatile_owned(self, command: DeleteExchange | Bind | Unbind) -> int | None:
+        """The id of the volatile thing with whose node the command's change goes; None: it is logged, or comes to
+        nothing.  A binding goes with its destination if that is volatile."""
+        if isinstance(command, DeleteExchange):
+            source, destination = self._exchange(command.vhost, command.name), None
+        else:
+            spec = command.spec
+            source = self._exchange(command.vhost, spec.source)
+            destination = (
+                self._exchange(command.vhost, ExchangeName(spec.destination))
+                if spec.to_exchange
+                else self._queue(command.vhost, QueueName(spec.destination))
+            )
+            if destination is None:
+                return None
+        if isinstance(destination, QueueRow) and destination.volatile:
+            return destination.queue_id
+        if isinstance(destination, ExchangeRow) and destination.volatile:
+            return destination.exchange_id
+        return source.exchange_id if source is not None and source.volatile else None
+
     def _exchange(self, vhost: VhostName, name: ExchangeName) -> ExchangeRow | None:
         there = self._tables.vhosts.get(vhost)
         return None if there is None else there.exchanges.get(name)

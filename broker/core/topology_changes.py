@@ -26,17 +26,28 @@ from broker.core.topology_commands import (
     DropNode,
     DropSubscriptions,
     FoundCluster,
+    FreeName,
+    FreeNames,
     MarkLeaving,
     PutNode,
     PutPermission,
     PutShard,
     PutSubscriptions,
     PutUser,
+    ReserveName,
     TopologyCommand,
     Touch,
     Unbind,
 )
-from broker.core.topology_rows import ClientSessionRow, ExchangeRow, PermissionRow, QueueRow, UserRow, VhostRow
+from broker.core.topology_rows import (
+    ClientSessionRow,
+    ExchangeRow,
+    NameRow,
+    PermissionRow,
+    QueueRow,
+    UserRow,
+    VhostRow,
+)
 from broker.core.topology_tables import TopologyTables, Vhost
 from broker.core.volatile_rows import OWN
 from broker.model.names import NO_SESSION, ClientSessionId, ExchangeName, QueueId, QueueName, UserName, VhostName
@@ -306,6 +317,35 @@ def _check_ends(vhost: Vhost, command: Bind | Unbind) -> Refused | None:
     return declarations.check_owner(row, command.session)
 
 
+def reserve_name(tables: TopologyTables, command: ReserveName, now_ms: int) -> Outcome:
+    if command.vhost not in tables.vhosts:
+        return vhost_not_found(command.vhost)
+    there = tables.names.get(command.thing)
+    row = NameRow(command.vhost, command.thing, command.peer, command.incarnation)
+    if there == row:
+        return Applied(changed=False)
+    if there is not None and there.peer != row.peer and (there.peer, there.incarnation) != command.over:
+        return Refused(Refusal.RESOURCE_LOCKED, "another node has the name")
+    tables.put_name(row)
+    return Applied(changed=True, name=row)
+
+
+def free_name(tables: TopologyTables, command: FreeName, now_ms: int) -> Outcome:
+    row = tables.names.get(command.thing)
+    if row is None or (row.peer, row.incarnation) != (command.peer, command.incarnation):
+        return Applied(changed=False)
+    tables.drop_name(row)
+    return Applied(changed=True)
+
+
+def free_names(tables: TopologyTables, command: FreeNames, now_ms: int) -> Outcome:
+    of_peer = [row for row in tables.names.values() if row.peer == command.peer]
+    old = [row for row in of_peer if row.incarnation < command.incarnation]
+    for row in old:
+        tables.drop_name(row)
+    return Applied(changed=bool(old))
+
+
 def touch(tables: TopologyTables, command: Touch, now_ms: int) -> Outcome:
     return Applied(changed=False)
 
@@ -332,5 +372,8 @@ CHANGES: dict[type[TopologyCommand], Callable[[TopologyTables, Any, int], Outcom
     MarkLeaving: membership.mark_leaving,
     DropNode: membership.drop_node,
     PutShard: membership.put_shard,
+    ReserveName: reserve_name,
+    FreeName: free_name,
+    FreeNames: free_names,
     Touch: touch,
 }

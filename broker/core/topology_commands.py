@@ -230,6 +230,34 @@ class PutShard(msgspec.Struct, frozen=True, tag=True):
     replicas: tuple[PeerId, ...]
 
 
+class ReserveName(msgspec.Struct, frozen=True, tag=True):
+    """A volatile thing's name (``thing``: its row's key) is a node's while that lives.
+
+    ``over``: from which node it may be taken (peer, incarnation), since that is gone.
+    """
+
+    vhost: VhostName
+    thing: bytes
+    peer: PeerId
+    incarnation: int
+    over: tuple[int, int]
+
+
+class FreeName(msgspec.Struct, frozen=True, tag=True):
+    """What a node reserved it needs no more."""
+
+    thing: bytes
+    peer: PeerId
+    incarnation: int
+
+
+class FreeNames(msgspec.Struct, frozen=True, tag=True):
+    """All that a node reserved before this incarnation."""
+
+    peer: PeerId
+    incarnation: int
+
+
 class Touch(msgspec.Struct, frozen=True, tag=True):
     """Changes nothing; whoever asked knows, once it is applied, all that was committed before."""
 
@@ -256,6 +284,9 @@ TopologyCommand: TypeAlias = (
     | MarkLeaving
     | DropNode
     | PutShard
+    | ReserveName
+    | FreeName
+    | FreeNames
     | Touch
 )
 

@@ -13,6 +13,7 @@ from broker.core.topology_rows import (
     BindingRow,
     ClientSessionRow,
     ExchangeRow,
+    NameRow,
     NodeRow,
     PermissionRow,
     QueueRow,
@@ -62,5 +63,6 @@ DROPS: dict[type[Row], Callable[[TopologyTables, Any], object]] = {
     ClientSessionRow: TopologyTables.drop_session,
     SubscriptionRow: lambda tables, row: tables.drop_subscription(row.vhost, row.subscription),
     NodeRow: TopologyTables.drop_node,
+    NameRow: TopologyTables.drop_name,
 }
 """A cluster, its shards and the counter only ever change."""

@@ -21,6 +21,7 @@ from broker.model.names import (
     ExchangeName,
     PeerId,
     QueueId,
+    QueueName,
     SessionId,
     ShardId,
     UserName,
@@ -90,7 +91,7 @@ class ExchangeRow(msgspec.Struct, frozen=True):
     bound: bool = False
 
     def key(self) -> bytes:
-        return _key(b"x", self.vhost, self.spec.name)
+        return exchange_key(self.vhost, self.spec.name)
 
     @property
     def volatile(self) -> bool:
@@ -111,7 +112,7 @@ class QueueRow(msgspec.Struct, frozen=True):
     owner: SessionId = NO_SESSION
 
     def key(self) -> bytes:
-        return _key(b"q", self.vhost, self.spec.name)
+        return queue_key(self.vhost, self.spec.name)
 
     @property
     def volatile(self) -> bool:
@@ -154,6 +155,18 @@ class SubscriptionRow(msgspec.Struct, frozen=True):
         named = _key(b"", subscription.share or "", subscription.filter)
         digest = hashlib.blake2b(named, digest_size=DIGEST_SIZE).digest()
         return b"t" + subscription.session.to_bytes(8, "big") + digest
+
+
+class NameRow(msgspec.Struct, frozen=True):
+    """A volatile thing's name, and the node that has the thing.  ``thing``: the key of its row."""
+
+    vhost: VhostName
+    thing: bytes
+    peer: PeerId
+    incarnation: int
+
+    def key(self) -> bytes:
+        return b"r" + self.thing
 
 
 class BindingRow(msgspec.Struct, frozen=True):
@@ -229,6 +242,7 @@ Row: TypeAlias = (
     | ClusterRow
     | NodeRow
     | ShardRow
+    | NameRow
 )
 
 ROW_TYPES: dict[bytes, type[Row]] = {
@@ -244,12 +258,21 @@ ROW_TYPES: dict[bytes, type[Row]] = {
     b"k": ClusterRow,
     b"n": NodeRow,
     b"h": ShardRow,
+    b"r": NameRow,
 }
 """In the order in which they can be restored: a row comes after those it names."""
 
 _DECODERS: dict[bytes, msgspec.msgpack.Decoder[Any]] = {
     kind: arguments_decoder(type) for kind, type in ROW_TYPES.items()
 }
+
+
+def queue_key(vhost: VhostName, name: QueueName) -> bytes:
+    return _key(b"q", vhost, name)
+
+
+def exchange_key(vhost: VhostName, name: ExchangeName) -> bytes:
+    return _key(b"x", vhost, name)
 
 
 def encode_row(row: Row) -> bytes:

@@ -19,6 +19,7 @@ from broker.core.topology_rows import (
     ClusterRow,
     CounterRow,
     ExchangeRow,
+    NameRow,
     NodeRow,
     PermissionRow,
     QueueRow,
@@ -81,6 +82,8 @@ class TopologyTables:
         self.cluster: ClusterRow | None = None
         self.nodes: dict[PeerId, NodeRow] = {}
         self.shards: dict[ShardId, ShardRow] = {}
+        self.names: dict[bytes, NameRow] = {}
+        """Of volatile things, by the keys of their rows."""
         self.rights_generation = 0
         self._next_id = 1
         self._next_volatile_id = VOLATILE_ID_FIRST
@@ -189,6 +192,8 @@ class TopologyTables:
             self.drop_session(session)
         for permission in self.permissions.of_vhost(vhost.row.name):
             self.drop_permission(permission)
+        for name in [row for row in self.names.values() if row.vhost == vhost.row.name]:
+            self.drop_name(name)
         del self.vhosts[vhost.row.name]
         self._erase(vhost.row)
         self.rights_generation += 1
@@ -302,6 +307,16 @@ class TopologyTables:
         del self.nodes[row.peer]
         self._erase(row)
 
+    def put_name(self, row: NameRow) -> None:
+        """Raises KeyError if there is no such vhost."""
+        self.vhosts[row.vhost]
+        self.names[row.thing] = row
+        self._write(row)
+
+    def drop_name(self, row: NameRow) -> None:
+        del self.names[row.thing]
+        self._erase(row)
+
     def put_shard(self, row: ShardRow) -> None:
         """Raises KeyError if it names a node that isn't there."""
         for peer in row.replicas:
@@ -332,4 +347,5 @@ RESTORES: dict[type[Row], Callable[[TopologyTables, Any], object]] = {
     ClusterRow: TopologyTables.put_cluster,
     NodeRow: TopologyTables.put_node,
     ShardRow: TopologyTables.put_shard,
+    NameRow: TopologyTables.put_name,
 }

@@ -38,6 +38,16 @@ def cluster() -> Iterator[TestedCluster]:
         made.kill(name)
 
 
+@pytest.fixture
+def formed() -> Iterator[TestedCluster]:
+    """One whose nodes may come back."""
+    made = TestedCluster(3)
+    made.settle()
+    yield made
+    for name in list(made.nodes):
+        made.kill(name)
+
+
 def elsewhere(cluster: TestedCluster, *names: str) -> str:
     """A node that is none of these."""
     return next(name for name in cluster.nodes if name not in names)
@@ -309,7 +319,8 @@ def test_clients_come_again_when_the_leader_is_lost_and_find_everything(cluster:
     publisher.publish("4")
 
 
-def test_what_is_published_once_is_so_when_leaders_change(cluster: TestedCluster) -> None:
+def test_what_is_published_once_is_so_when_leaders_change(formed: TestedCluster) -> None:
+    cluster = formed
     watcher = durable_at(cluster, "n1", "w")
     watcher.subscribe("t", qos=2)
     publisher = durable_at(cluster, "n2", "p")
