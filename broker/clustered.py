@@ -46,7 +46,8 @@ class ClusterUnavailable(Exception):
 
 STARTING_TURN_S = 0.005
 """Between two rounds while the node finds its cluster; afterwards the server makes them."""
-TICK_S, IDLE_TICK_S = 0.05, 0.1
+IDLE_TICKS = 4
+"""Of Raft's clock, between two looks while all groups rest."""
 LEAVE_S = 2.0
 """For others to lead what is led here, before this node stops; then they elect without being asked."""
 WAITING_LINE_S = 10.0
@@ -193,8 +194,8 @@ class ClusteredNode:
         """Time for the cluster.  Never returns."""
         busy = True
         while True:
-            await trio.sleep(TICK_S if busy else IDLE_TICK_S)
             cluster = self.cluster
+            await trio.sleep(cluster.tick_s if busy else IDLE_TICKS * cluster.tick_s)
             busy = cluster.tick(trio.current_time())
             if self._leaving and self._hand_over():
                 cluster.stirring = True  # the balance of leaders may have brought some back
@@ -243,11 +244,29 @@ async def open_clustered(path: Path, section: ClusterSection, journal_file_size:
     cluster_id = FRESH if place is None else place[0]
     identity = Identity(journal.peer, incarnation, cluster_id, section.cluster_name, section.name_of_node, address)
     terms = Terms(identity, Secret(secret), not secret, VERSION_MIN, VERSION_MAX, FEATURES)
-    settings = ClusterSettings(tuple(await addresses_of(section)), section.zone, section.replace_dead_after)
+    settings = ClusterSettings(
+        tuple(await addresses_of(section)),
+        section.zone,
+        section.replace_dead_after,
+        section.suspect_after,
+        section.election_timeout,
+    )
     made: list[Transport] = []
 
     def make_peers(receiver: Receiver) -> Peers:
-        made.append(Transport(terms, listeners, receiver, list, ring, random.Random(seed), tls))
+        made.append(
+            Transport(
+                terms,
+                listeners,
+                receiver,
+                list,
+                ring,
+                random.Random(seed),
+                tls,
+                heartbeat_interval_s=section.heartbeat_interval,
+                suspicion_s=section.suspect_after,
+            )
+        )
         return made[0].peers
 
     def ring() -> None:

@@ -20,8 +20,9 @@ from broker.cluster.hello import FRESH, Identity, PeerInfo
 from broker.cluster.lease import Lease
 from broker.cluster.member_words import Join, Joined, Lead, Refusing, ShardStatus
 from broker.cluster.membership import Membership
+from broker.cluster.peer import SUSPICION_S
 from broker.cluster.peers import Peers, Receiver
-from broker.cluster.replication import TICK_S, Replication
+from broker.cluster.replication import ELECTION_TICKS, ELECTION_TIMEOUT_S, Replication
 from broker.cluster.snapshots import Job
 from broker.cluster.words import Word, WordCodec
 from broker.core.broker import Broker
@@ -46,6 +47,9 @@ class ClusterSettings(msgspec.Struct, frozen=True):
     addresses: tuple[str, ...] = ()
     zone: str = ""
     replace_dead_after_s: float = 0.0
+    suspicion_s: float = SUSPICION_S
+    """Of silence, after which a node counts as away; the same on all."""
+    election_timeout_s: float = ELECTION_TIMEOUT_S
 
 
 class Place(enum.Enum):
@@ -76,6 +80,7 @@ class Cluster:
         """What was sent is to leave."""
         self.stirring = False
         """A step of the core would do something that it doesn't know of itself."""
+        self.tick_s = settings.election_timeout_s / ELECTION_TICKS
         self.place = Place.SEEKING if identity.cluster_id == FRESH else Place.MEMBER
         self.joined: Joined | None = None
         """What a fresh node was told when it was taken in."""
@@ -83,7 +88,7 @@ class Cluster:
         self.forwarding: Forwarding | None = None
         self.membership: Membership | None = None
         self.replication: Replication | None = None
-        self.lease = Lease(self.peers.heard_us_at, identity.peer)
+        self.lease = Lease(self.peers.heard_us_at, identity.peer, settings.suspicion_s)
         self.shards: Sequence[ReplicatedShard] = ()
         """The groups here, the meta shard first."""
         self._broker: Broker | None = None
@@ -195,7 +200,7 @@ class Cluster:
     # ---- time and rounds
 
     def tick(self, now: float) -> bool:
-        """Called every ``TICK_S`` or so, and half as often while it answers False: all groups rest."""
+        """Called every ``tick_s`` or so, or seldom while it answers False: all groups rest."""
         self._now = now
         if self._broker is None:
             self._seek(now)
@@ -204,9 +209,9 @@ class Cluster:
         assert self.replication is not None
         assert self.membership is not None
         busy = False
-        while self._ticked_at + TICK_S <= now:
+        while self._ticked_at + self.tick_s <= now:
             # Who stood still does not make up for it.
-            self._ticked_at = max(self._ticked_at + TICK_S, now - TICK_S)
+            self._ticked_at = max(self._ticked_at + self.tick_s, now - self.tick_s)
             busy |= self.replication.tick()
         self.membership.tick(now)
         self.replication.snapshots.look(now)

@@ -1,26 +1,24 @@
 """Whether a node may route: others wait for it, and so may it, only while most of them hear it.
 
 Who says that a change of topology took effect has waited for every node that it hears, and gives one up after
-``SUSPICION_S`` of silence.  So a node goes by its topology only as long as most others heard it less than ``LEASE_S``
-ago, by its own clock, and after a gap not before it knows what they know (log-and-shards.md section 11).
+some silence, the same on all nodes.  So a node goes by its topology only as long as most others heard it more lately
+than that, by its own clock, and after a gap not before it knows what they know (log-and-shards.md section 11).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from broker.cluster.peer import SUSPICION_S
-
-LEASE_S = 0.4
-"""Less than others' patience, by what clocks that run 10 % apart make of it."""
-assert LEASE_S < 0.9 * SUSPICION_S
+LEASE_PART = 0.8
+"""Of the others' patience: clocks may run 20 % apart."""
 
 
 class Lease:
     """One node's."""
 
-    def __init__(self, heard_us_at: Callable[[int], float], own_peer: int) -> None:
+    def __init__(self, heard_us_at: Callable[[int], float], own_peer: int, suspicion_s: float) -> None:
         self._heard_us_at = heard_us_at
+        self._lease_s = LEASE_PART * suspicion_s
         self._own_peer = own_peer
         self.held = True
         """It may route."""
@@ -28,7 +26,7 @@ class Lease:
     def update(self, members: Collection[int], now: float, own_index: int, seen_index: int) -> bool:
         """``members`` of the cluster; indexes of the meta shard that we, and any of those that we hear, go by."""
         others = [peer for peer in members if peer != self._own_peer]
-        hearing = sum(self._heard_us_at(peer) + LEASE_S > now for peer in others)
+        hearing = sum(self._heard_us_at(peer) + self._lease_s > now for peer in others)
         majority = 2 * (hearing + 1) > len(others) + 1
         self.held = majority and (self.held or own_index >= seen_index)
         return self.held

@@ -19,8 +19,10 @@ from broker.model.names import ShardId
 from kernel import speaking_shards
 from kernel.journal import Import as StoreImport
 
-TICK_S = 0.05
-"""Of Raft's clock: an election after 10 to 20 of them, a heartbeat every 2."""
+ELECTION_TIMEOUT_S = 0.5
+"""After which a group without its leader elects another; up to twice that, drawn."""
+ELECTION_TICKS = 10
+"""Of Raft's clock (kernel/src/raft_options.rs)."""
 
 
 AWAKE_TICKS = 20
@@ -79,7 +81,7 @@ class Replication:
         self._standings[shard.id] = Standing(leader, term, incarnation)
 
     def tick(self) -> bool:
-        """Time went by: ``TICK_S``.  Whether it meant anything to a group."""
+        """Raft's clock goes on by one.  Whether it meant anything to a group."""
         self._awake_ticks = max(self._awake_ticks - 1, 0)
         ticked = False
         for shard in self._shards:

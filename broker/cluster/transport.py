@@ -19,6 +19,7 @@ from broker.cluster.frame import Frame
 from broker.cluster.frame_kinds import Channel, Role
 from broker.cluster.hello import NONCE_SIZE, PeerInfo, Terms
 from broker.cluster.link_stream import LinkStream, Watcher, closing_of, set_options
+from broker.cluster.peer import HEARTBEAT_INTERVAL_S, SUSPICION_S
 from broker.cluster.peer_link import HANDSHAKE_TIMEOUT_S, PeerLink
 from broker.cluster.peers import Peers, Receiver
 from broker.cluster.tls import TlsContexts
@@ -26,8 +27,6 @@ from broker.cluster.violation import Closing, Reason
 
 log = structlog.get_logger()
 
-TICK_S = 0.1
-"""As often as heartbeats are due."""
 CONNECT_TIMEOUT_S = 3.0
 STOP_TIMEOUT_S = 1.0
 """For what is queued to leave when the node stops."""
@@ -78,8 +77,12 @@ class Transport:
         ring: Callable[[], None],
         random: Random,
         tls: TlsContexts | None = None,
+        *,
+        heartbeat_interval_s: float = HEARTBEAT_INTERVAL_S,
+        suspicion_s: float = SUSPICION_S,
     ) -> None:
         """Takes the listeners over.  In a trio run: its clock is read."""
+        self._tick_s = heartbeat_interval_s / 2
         self._listeners = listeners
         self._receiver = _Told(receiver)
         self._ring = ring
@@ -97,6 +100,8 @@ class Transport:
             lambda: secrets.token_bytes(NONCE_SIZE),
             heartbeat_payload,
             trio.current_time(),
+            heartbeat_interval_s=heartbeat_interval_s,
+            suspicion_s=suspicion_s,
         )
 
     def set_addresses(self, addresses: Iterable[str]) -> None:
@@ -157,7 +162,7 @@ class Transport:
             for address, channel in self.peers.take_dials(now):
                 nursery.start_soon(self._dial, address, channel)
             self._served()
-            await trio.sleep(TICK_S)
+            await trio.sleep(self._tick_s)
 
     async def _accept_all(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
         # It waits and goes on when descriptors have run out.

@@ -60,8 +60,8 @@ class Cluster(Section, frozen=True, kw_only=True):
     replication_factor: Literal[1, 3, 5] = 3
     default_confirm: Literal["quorum", "leader", "none"] = "quorum"
     replace_dead_after: Annotated[float, Meta(ge=0, le=30 * 86400, extra=DURATION)] = 0.0
-    heartbeat_interval: Annotated[float, Meta(ge=0.01, le=1, extra=DURATION)] = 0.1
-    suspect_after: Annotated[float, Meta(ge=0.1, le=4, extra=DURATION)] = 0.5
+    heartbeat_interval: Annotated[float, Meta(ge=0.01, le=1, extra=DURATION)] = 0.2
+    suspect_after: Annotated[float, Meta(ge=0.1, le=4, extra=DURATION)] = 0.75
     election_timeout: Annotated[float, Meta(ge=0.1, le=4, extra=DURATION)] = 0.5
 
     @property

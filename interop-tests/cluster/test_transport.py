@@ -71,8 +71,11 @@ class Node:
         await self.ended.wait()
 
 
+LOOK_S = 0.05
+
+
 class Rings:
-    """Wakes whoever waits for something to be true, on every ring of any node."""
+    """Wakes whoever waits for something to be true, on every ring of any node, and now and then: heartbeats ring not."""
 
     def __init__(self) -> None:
         self._rung = trio.Event()
@@ -84,7 +87,8 @@ class Rings:
         with trio.fail_after(TIMEOUT_S):
             while not happened():
                 self._rung = trio.Event()
-                await self._rung.wait()
+                with trio.move_on_after(LOOK_S):
+                    await self._rung.wait()
 
 
 Start = Callable[..., Awaitable[Node]]

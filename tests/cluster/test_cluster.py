@@ -113,7 +113,7 @@ def test_a_node_that_most_others_don_t_hear_routes_nothing_until_it_knows_what_t
     cluster.ask(session, declare("q"))
     for other in ("n1", "n2"):
         cluster.wire.cut("n3", other)
-    cluster.run(0.45)
+    cluster.run(0.68)
     assert is_blocked(), "before the others give it up"
     assert "n3" in {info.node_name for info in cluster.nodes["n1"].cluster.up.values()}
     cluster.run(2)

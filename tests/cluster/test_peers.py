@@ -455,7 +455,7 @@ def test_heartbeats_carry_what_others_put_in() -> None:
     assert {name for name, _, _ in b.heard.heartbeats} == {"a"}
     assert b.heard.heartbeats[-1][1] == ["applied", [[3, 17]], b"x"]
     assert a.heard.heartbeats[-1][1] == []
-    assert 9 <= len(b.heard.heartbeats) <= 11
+    assert 4 <= len(b.heard.heartbeats) <= 6
     (figures,) = a.peers.figures()
     assert figures.round_trip_ms is not None
     assert 0 <= figures.round_trip_ms <= 6, "what the other held it for is left out"

@@ -86,7 +86,7 @@ REFUSED = [
         ["3:20: cluster.suspect_after must be at least 3 times cluster.heartbeat_interval"],
     ),
     (
-        "heartbeat_interval: 200ms",
+        "heartbeat_interval: 300ms",
         ["3:5: cluster.suspect_after must be at least 3 times cluster.heartbeat_interval"],
     ),
 ]
