@@ -212,7 +212,7 @@ class ClusteredNode:
         with trio.move_on_after(LEAVE_S):
             while left := self._hand_over():
                 self._ring()
-                await trio.sleep(TICK_S)
+                await trio.sleep(self.cluster.tick_s)
         log.info("leadership handed over", left=left, seconds=round(trio.current_time() - begun, 3))
 
     def _hand_over(self) -> int:
