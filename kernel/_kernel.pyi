@@ -1064,6 +1064,9 @@ class Route:
         how many).
         """
     @property
+    def bounded(self) -> bool:
+        """Some queue of it may reject."""
+    @property
     def targets(self) -> list[tuple[int, int | None, int | None, int, tuple[int, int] | None]]: ...
 
 @final

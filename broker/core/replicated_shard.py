@@ -13,6 +13,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from broker.core.channel import Publication
+from broker.core.queue import Queue
 from broker.core.shard import Completion, Shard
 from broker.core.shard_commands import (
     AcceptRun,
@@ -38,6 +39,9 @@ SenderId: TypeAlias = tuple[int, int]
 
 Release: TypeAlias = Callable[[int, int, int], Iterable[tuple[int, int]]]
 """Of a queue, first and last."""
+
+
+Target: TypeAlias = tuple[int, int | None, int | None, int, tuple[int, int] | None]
 
 
 class Numbered(NamedTuple):
@@ -163,7 +167,9 @@ class ReplicatedShard(Shard):
         self.receive_synced_through(through)
         window = self._window
         while window and window[0].number <= through:
-            self.window_size -= window.popleft().command.cost
+            number, command = window.popleft()
+            self.window_size -= command.cost
+            self._rejecting.pop(number, None)
         super().complete(through)
 
     def receive_rejected(self, rejected: Iterable[tuple[int, Sequence[int]]]) -> None:
@@ -177,8 +183,6 @@ class ReplicatedShard(Shard):
         """A leader elsewhere has applied all through this number, less these records."""
         self.receive_rejected(rejected)
         self.complete(through)
-        for number in [number for number in self._rejecting if number <= through]:
-            del self._rejecting[number]
 
     def _receive_through(self, through: int) -> None:
         if self._here:
@@ -197,6 +201,7 @@ class ReplicatedShard(Shard):
 
     def attach(self, link: LeaderLink, through: int) -> None:
         """A leader elsewhere takes what this node says; it has applied all through this number."""
+        self._reject_unknown(through)
         self.complete(through)
         self._link, self._here = link, False
         if self._window:
@@ -205,10 +210,28 @@ class ReplicatedShard(Shard):
     def attach_here(self) -> None:
         """The same, here."""
         self._link, self._here = None, True
-        self.complete(self.kernel.accepted_through(*self.sender))
+        through = self.kernel.accepted_through(*self.sender)
+        self._reject_unknown(through)
+        self.complete(through)
         for number, command in self._window:
-            self._take_in(command)
+            rejected = self._take_in(command)
             self.kernel.take_in(*self.sender, number, command.urgent)
+            if rejected:
+                self.receive_rejected(((number, rejected),))
+
+    def _reject_unknown(self, through: int) -> None:
+        """What queues rejected of what is applied only that leader knew whom nobody hears any more; a publisher who
+        is told no, though a message is in, may send it twice, but who is told yes loses one that is not."""
+        for number, command in self._window:
+            if number > through:
+                return
+            publication = self._rejecting.get(number)
+            if publication is None or type(command) is not PublishRun:
+                continue
+            bounded = {key for key, route in enumerate(command.routes) if route.bounded}
+            if bounded:
+                messages = command.messages
+                publication.reject([index for index in range(messages.count) if messages.key(index) in bounded])
 
     def lose_leader(self) -> None:
         """What is said is kept until there is one again."""
@@ -318,14 +341,27 @@ class ReplicatedShard(Shard):
         return TAKEN_IN[type(command)](self, command)
 
     def _take_publish(self, command: PublishRun) -> list[int] | None:
-        return self.kernel.append(command.messages, command.routes, command.turns)
+        return self.kernel.append(command.messages, self._with_room(command.routes), command.turns)
+
+    def _with_room(self, routes: Sequence[Route]) -> Sequence[Route]:
+        """With the room that there is now in queues that reject: the front that found the routes may not know it."""
+        if not any(route.bounded for route in routes):
+            return routes
+        return [Route([self._room_of(target) for target in route.targets]) for route in routes]
+
+    def _room_of(self, target: Target) -> Target:
+        queue = self.queues.get(target[0])
+        if target[2] is None or not isinstance(queue, Queue):
+            return target
+        return (target[0], target[1], queue.room(), target[3], target[4])
 
     def _take_move(self, command: MoveRun) -> None:
         through = self.kernel.accepted_through(*command.sender)
         if through > command.last:
             return
         part = command.messages if through <= command.first else command.messages.after(through - command.first)
-        self.kernel.receive_move(part, command.routes, command.sender, command.last + 1, command.turns)
+        routes = self._with_room(command.routes)
+        self.kernel.receive_move(part, routes, command.sender, command.last + 1, command.turns)
 
     def _take_settle(self, command: SettleRange) -> None:
         self.settle_here(command.queue_id, command.first, command.last, command.outcome)

@@ -73,6 +73,39 @@ def test_a_queue_that_rejects_when_full_does_so_for_publishers_of_any_node() -> 
         assert type(replies[0]) is (r.Reject if number == 2 else r.Confirm)
 
 
+def test_a_full_queue_rejects_what_comes_by_nodes_that_do_not_lead_it() -> None:
+    cluster = started()
+    cluster.ask(next(iter(cluster.nodes.values())).session(), declare("q", x_max_length=2, x_overflow="reject-publish"))
+    leader = cluster.leader_of(cluster.shard_of("q"))
+    assert leader is not None
+    session = next(node for node in cluster.nodes.values() if node is not leader).session()
+    session.submit([publish("m", tag=tag) for tag in range(1, 5)])
+    cluster.run(0.2)
+    replies = session.take_replies()
+    assert confirmed(replies) == [1, 2]
+    assert [reply.tags for reply in replies if isinstance(reply, r.Reject)] == [[(3, 3), (4, 4)]]
+
+
+def test_what_a_lost_leader_may_have_rejected_is_not_confirmed() -> None:
+    cluster = started()
+    cluster.ask(next(iter(cluster.nodes.values())).session(), declare("q", x_max_length=2, x_overflow="reject-publish"))
+    leader = cluster.leader_of(cluster.shard_of("q"))
+    assert leader is not None
+    front = next(node for node in cluster.nodes.values() if node is not leader)
+    session = front.session()
+    cluster.wire.cut(leader.name, front.name)
+    session.submit([publish("m", tag=tag) for tag in range(1, 5)])
+    cluster.run(0.1)
+    cluster.kill(leader.name)
+    cluster.wire.heal()
+    cluster.run(4)
+    replies = session.take_replies()
+    assert 3 not in confirmed(replies)
+    assert 4 not in confirmed(replies)
+    tags = [tag for reply in replies if isinstance(reply, r.Reject) for tag in reply.tags]
+    assert len(confirmed(replies)) + sum(last - first + 1 for first, last in tags) == 4
+
+
 def test_a_leader_is_lost_and_nobody_sees_it() -> None:
     cluster = started()
     holders = {name: node.session() for name, node in cluster.nodes.items()}

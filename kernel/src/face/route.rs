@@ -78,6 +78,12 @@ impl PyRoute {
         })
     }
 
+    /// Some queue of it may reject.
+    #[getter]
+    fn bounded(&self) -> bool {
+        self.targets.iter().any(|target| target.room != u64::MAX)
+    }
+
     /// What it was made of.
     #[getter]
     fn targets(&self) -> Vec<ToldTarget> {
