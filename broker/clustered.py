@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -20,7 +20,7 @@ from broker.cluster.hello import FEATURES, FRESH, VERSION_MAX, VERSION_MIN, Iden
 from broker.cluster.overview import Overview
 from broker.cluster.peers import Peers, Receiver
 from broker.cluster.snapshots import Job
-from broker.cluster.tls import TlsFiles, TlsUnusable, load_tls
+from broker.cluster.tls import TlsContexts, TlsFiles, TlsUnusable, load_tls
 from broker.cluster.transport import AddressUnavailable, Transport, listen, resolve
 from broker.config.addresses import CLUSTER_PORT, parse_address
 from broker.config.cluster_secret import read_secret
@@ -34,7 +34,7 @@ from broker.server.engine import Engine
 from broker.server.serve import now_ms
 from kernel import Counters
 from kernel import Shard as KernelShard
-from kernel.journal import Journal
+from kernel.journal import Damage, Journal
 from store.files import DataDirectory
 
 log = structlog.get_logger()
@@ -44,6 +44,12 @@ class ClusterUnavailable(Exception):
     """The node can't take part in a cluster as it is configured; says why."""
 
 
+class DiskFailed(Exception):
+    """The node has left its shards, and must be started anew; says what the disk did."""
+
+
+DISK_FAILED = "the disk failed: connect to another node"
+"""What clients are told."""
 STARTING_TURN_S = 0.005
 """Between two rounds while the node finds its cluster; afterwards the server makes them."""
 IDLE_TICKS = 4
@@ -69,6 +75,7 @@ class ClusteredNode:
         self._broker: Broker | None = None
         self._ring: Callable[[], None] = lambda: None
         self._leaving = False
+        self._failed = trio.Event()
 
     @property
     def broker(self) -> Broker:
@@ -77,6 +84,8 @@ class ClusteredNode:
 
     def why_not_ready(self) -> str | None:
         """Why clients can't be served at present, if they can't."""
+        if self.cluster.failure is not None:
+            return f"the disk failed, this node has left its shards: {self.cluster.failure}"
         if self._broker is None:
             return self.cluster.why_waiting()
         if self._broker.back.topology.node(PeerId(self.journal.peer)) is None:
@@ -88,6 +97,7 @@ class ClusteredNode:
 
     def close(self) -> None:
         """All that was submitted is written, the journal is marked as closed cleanly, the directory let go."""
+        self.transport.close()
         self.journal.close()
 
     # ---- coming in
@@ -160,10 +170,8 @@ class ClusteredNode:
     def _turn(self, now: float) -> None:
         """A round of one that serves nobody yet."""
         self.cluster.tick(now)
+        self.raise_failure()
         if self._broker is not None:
-            state, why = self.journal.state
-            if state == "poisoned":
-                raise OSError(why)
             self._broker.receive_synced(self.journal.synced)
             self._broker.step(now, now_ms())
         self._begin_jobs()
@@ -199,6 +207,8 @@ class ClusteredNode:
             busy = cluster.tick(trio.current_time())
             if self._leaving and self._hand_over():
                 cluster.stirring = True  # the balance of leaders may have brought some back
+            if cluster.failure is not None:
+                self._failed.set()
             self._begin_jobs()
             assert cluster.forwarding is not None
             if cluster.stirring or cluster.forwarding.has_words or self.broker.pending:
@@ -219,6 +229,21 @@ class ClusteredNode:
         """How many shards are led here that another node could lead."""
         return 0 if self.cluster.membership is None else self.cluster.membership.hand_over()
 
+    async def fail(self) -> str:
+        """Waits until this node can't go on; what clients are then told."""
+        await self._failed.wait()
+        return DISK_FAILED
+
+    def raise_failure(self) -> None:
+        """Raises kernel.journal.Damage or DiskFailed if the disk did that."""
+        failure = self.cluster.failure
+        if isinstance(failure, Damage):
+            raise failure
+        if failure is not None:
+            raise DiskFailed(
+                f"{failure}. What it last wrote may be gone: start it again, it reads what there is"
+            ) from failure
+
 
 async def open_clustered(path: Path, section: ClusterSection, journal_file_size: int) -> tuple[ClusteredNode, Stored]:
     """Opens or makes the directory, and listens to other nodes.
@@ -233,23 +258,53 @@ async def open_clustered(path: Path, section: ClusterSection, journal_file_size:
         listeners = await listen(where.host, where.port)
     except (ConfigError, TlsUnusable, AddressUnavailable) as error:
         raise ClusterUnavailable(str(error)) from error
-    directory = DataDirectory(path)
-    journal = directory.open_journal(journal_file_size)
-    journal.start_driver()
-    incarnation = directory.next_incarnation(time.time_ns())
-    seed = random.SystemRandom().getrandbits(63)
-    stored = open_meta(journal, incarnation, CoreSettings(), seed)
+    journal: Journal | None = None
+    try:
+        directory = DataDirectory(path)
+        journal = directory.open_journal(journal_file_size)
+        journal.start_driver()
+        incarnation = directory.next_incarnation(time.time_ns())
+        seed = random.SystemRandom().getrandbits(63)
+        stored = open_meta(journal, incarnation, CoreSettings(), seed)
+        identity = _identify(directory, journal, incarnation, stored, section)
+        terms = Terms(identity, Secret(secret), not secret, VERSION_MIN, VERSION_MAX, FEATURES)
+        addresses = await addresses_of(section)
+        return _make_node(directory, journal, terms, section, addresses, listeners, tls, random.Random(seed)), stored
+    except BaseException:
+        for listener in listeners:
+            listener.socket.close()
+        if journal is not None:
+            journal.close()
+        raise
+
+
+def _identify(
+    directory: DataDirectory, journal: Journal, incarnation: int, stored: Stored, section: ClusterSection
+) -> Identity:
     place = stored.place(journal.peer)
-    address = str(parse_address(section.advertise or section.listen, CLUSTER_PORT))
-    cluster_id = FRESH if place is None else place[0]
-    identity = Identity(journal.peer, incarnation, cluster_id, section.cluster_name, section.name_of_node, address)
-    terms = Terms(identity, Secret(secret), not secret, VERSION_MIN, VERSION_MAX, FEATURES)
+    return Identity(
+        journal.peer,
+        incarnation,
+        FRESH if place is None else place[0],
+        section.cluster_name,
+        section.name_of_node,
+        str(parse_address(section.advertise or section.listen, CLUSTER_PORT)),
+        may_found=not directory.lost,
+    )
+
+
+def _make_node(
+    directory: DataDirectory,
+    journal: Journal,
+    terms: Terms,
+    section: ClusterSection,
+    addresses: Sequence[str],
+    listeners: Sequence[trio.SocketListener],
+    tls: TlsContexts | None,
+    drawn: random.Random,
+) -> ClusteredNode:
     settings = ClusterSettings(
-        tuple(await addresses_of(section)),
-        section.zone,
-        section.replace_dead_after,
-        section.suspect_after,
-        section.election_timeout,
+        tuple(addresses), section.zone, section.replace_dead_after, section.suspect_after, section.election_timeout
     )
     made: list[Transport] = []
 
@@ -261,7 +316,7 @@ async def open_clustered(path: Path, section: ClusterSection, journal_file_size:
                 receiver,
                 list,
                 ring,
-                random.Random(seed),
+                drawn,
                 tls,
                 heartbeat_interval_s=section.heartbeat_interval,
                 suspicion_s=section.suspect_after,
@@ -272,10 +327,10 @@ async def open_clustered(path: Path, section: ClusterSection, journal_file_size:
     def ring() -> None:
         node.ring()
 
-    cluster = Cluster(identity, settings, make_peers, trio.current_time())
+    cluster = Cluster(terms.identity, settings, make_peers, trio.current_time())
     cluster.flushed = made[0].flush
     node = ClusteredNode(directory, journal, cluster, made[0])
-    return node, stored
+    return node
 
 
 async def addresses_of(section: ClusterSection) -> list[str]:

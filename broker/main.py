@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 
 BAD_START = 1
 BAD_CONFIG = 2
-"""Exit codes."""
+DISK_FAILED = 3
+"""Exit codes.  After the last one a start may help: it reads what is on the disk (docs/decisions/0013)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,25 +83,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(config: Config) -> int:
-    """Serves until it is told to stop."""
-    import trio
-
-    from broker.clustered import ClusterUnavailable
-    from broker.core.back import MetadataMissing
+    """Serves until it is told to stop.  Damaged data is put aside once, if it may be, and then it serves anew."""
+    from broker.clustered import DiskFailed
     from broker.logging import configure
-    from broker.server.listener import AddressUnavailable
-    from kernel.journal import Damage
+    from broker.repair import repair
     from store.files import DirectoryInUse
 
     configure(config.logging.format, config.logging.level)
-    problems: list[str] = []
+    data = Path(config.broker.storage.log_dir).resolve()
+    failures = serve_until_stopped(config, data)
     try:
-        trio.run(serve_node, config, Path(config.broker.storage.log_dir).resolve())
-    except* (AddressUnavailable, ClusterUnavailable, Damage, DirectoryInUse, MetadataMissing, OSError) as group:
-        problems += [str(error) for error in leaves(group)]
-    for problem in problems:
-        print(f"dragoman: {problem}", file=sys.stderr)
-    return BAD_START if problems else 0
+        if repair(data, config.cluster, failures):
+            failures = serve_until_stopped(config, data)
+    except (DirectoryInUse, OSError) as error:
+        failures.append(error)
+    for failure in failures:
+        print(f"dragoman: {failure}", file=sys.stderr)
+    if not failures:
+        return 0
+    return DISK_FAILED if all(isinstance(failure, DiskFailed) for failure in failures) else BAD_START
+
+
+def serve_until_stopped(config: Config, data: Path) -> list[BaseException]:
+    """What it ended by; nothing if it was told to."""
+    import trio
+
+    from broker.clustered import ClusterUnavailable, DiskFailed
+    from broker.core.back import MetadataMissing
+    from broker.server.listener import AddressUnavailable
+    from kernel.journal import Damage
+    from store.files import DirectoryInUse, MustJoin
+
+    failures: list[BaseException] = []
+    try:
+        trio.run(serve_node, config, data)
+    except* (
+        AddressUnavailable, ClusterUnavailable, Damage, DirectoryInUse, DiskFailed, MetadataMissing, MustJoin, OSError,
+    ) as group:  # fmt: skip
+        failures += leaves(group)
+    return failures
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
@@ -155,11 +176,14 @@ async def serve_node(config: Config, data: Path) -> None:
                         figures=figures,
                         begun=begun or nothing,
                         leave=leave,
+                        fail=trio.sleep_forever if clustered is None else clustered.fail,
                     )
                 )
                 _keep_what_is_loaded()
                 print(banner(config.cluster.cluster_name, serving.addresses, data), end="", flush=True)
             keeping.cancel_scope.cancel()
+        if clustered is not None:
+            clustered.raise_failure()
     finally:
         node.close()
 

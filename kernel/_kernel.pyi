@@ -805,6 +805,8 @@ class Damage(Exception):
     position: int
     what: str
     remedy: str
+    loss: bool
+    """A good copy is needed, or another member's; else the wrong program or directory reads what is whole."""
 
 @final
 class SimDisk:
@@ -875,6 +877,8 @@ class Journal:
     @property
     def state(self) -> tuple[str, str]:
         """("open", ""), ("no space", "") or ("poisoned", why)."""
+    def check(self) -> None:
+        """Raises what the store or its journal failed by, if one did: Damage or OSError."""
     @property
     def pressure(self) -> str | None:
         """Why publishers must wait: "poisoned", "no space" or "journal full"; None: they need not."""
@@ -1220,6 +1224,8 @@ class Shard:
     @property
     def dead(self) -> str | None:
         """Why the group does nothing any more: every call raises RaftDead then."""
+    def leave(self, why: str) -> None:
+        """Has part in nothing any more, and serves nobody; ``dead`` then says why."""
     def transfer_leader(self, peer: int) -> bool:
         """Asks another voter to lead; what was gathered waits until it does or time is up."""
     def report_unreachable(self, peer: int) -> None:

@@ -20,7 +20,7 @@ from broker.core.users import DEFAULT_PASSWORD, DEFAULT_USER, founding_commands
 from broker.core.volatile_shards import VolatileShard
 from broker.model.names import PeerId, UserName
 from kernel import Shard as KernelShard
-from kernel.journal import Journal
+from kernel.journal import Damage, Journal
 
 META = 0
 FOUNDER_NUMBER = 1
@@ -105,11 +105,20 @@ def assemble(
         number,
     )
     broker.replay()
-    cluster.begin(broker, shards, journal.begin_import)
+    cluster.begin(broker, shards, journal.begin_import, lambda: failure_of(journal))
     if list(voters) == [peer]:
         for kernel in kernels:
             kernel.campaign()
     return broker, kernels
+
+
+def failure_of(journal: Journal) -> Exception | None:
+    """What the store can't go on for, Damage or OSError."""
+    try:
+        journal.check()
+    except (Damage, OSError) as error:
+        return error
+    return None
 
 
 def found(cluster: Cluster, broker: Broker, settings: CoreSettings, shard_count: int) -> None:

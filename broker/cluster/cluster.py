@@ -31,6 +31,7 @@ from broker.core.outcomes import Outcome, Refused
 from broker.core.replicated_shard import ReplicatedShard
 from broker.core.topology_commands import PutNode
 from broker.model.names import NO_PEER, PeerId
+from kernel.journal import Damage
 from kernel.journal import Import as StoreImport
 
 log = structlog.get_logger()
@@ -93,18 +94,31 @@ class Cluster:
         """The groups here, the meta shard first."""
         self._broker: Broker | None = None
         self._up: dict[int, PeerInfo] = {}
-        self._formation = Formation(identity.peer, settings.addresses)
+        self._formation = Formation(identity.peer, settings.addresses, identity.may_found)
         self._codec = WordCodec()
         self._ticked_at = self._now = now
+        self.failure: Exception | None = None
+        """What the disk did, after which this node has left its shards: for good, until it starts again."""
+        self._find_failure: Callable[[], Exception | None] = lambda: None
+        self._read_failure: Exception | None = None
         self._addresses: tuple[str, ...] = settings.addresses
         self._sought: dict[str, float] = {}
 
     def begin(
-        self, broker: Broker, shards: Sequence[ReplicatedShard], begin_import: Callable[[int], StoreImport]
+        self,
+        broker: Broker,
+        shards: Sequence[ReplicatedShard],
+        begin_import: Callable[[int], StoreImport],
+        find_failure: Callable[[], Exception | None],
     ) -> None:
-        """Its core: ``shards``, the meta shard first; ``begin_import`` of the store, for a shard's snapshot."""
+        """Its core: ``shards``, the meta shard first.
+
+        ``begin_import`` of the store, for a shard's snapshot; ``find_failure``: what it failed by, if it did.
+        """
         self._broker = broker
         self.shards = shards
+        self._find_failure = find_failure
+        broker.guard_read = self._guard_read
         self.replication = Replication(shards, self.peers, self.identity.peer, begin_import)
         self.forwarding = broker.join(shards, self._send)
         self.membership = Membership(
@@ -208,6 +222,12 @@ class Cluster:
             return True
         assert self.replication is not None
         assert self.membership is not None
+        if self.failure is not None:
+            return False
+        failure = self._find_failure() or self._read_failure
+        if failure is not None:
+            self._leave(failure, now)
+            return False
         busy = False
         while self._ticked_at + self.tick_s <= now:
             # Who stood still does not make up for it.
@@ -230,8 +250,36 @@ class Cluster:
     def _flush(self, now: float) -> None:
         """After a step: what the groups say goes out."""
         self._now = now
+        if self.failure is not None:
+            return
         if self.replication is not None:
             self.replication.flush()
+        self.flushed()
+
+    # ---- a disk that fails
+
+    def _guard_read(self, read: Callable[[], object]) -> Callable[[], object]:
+        """It runs on any thread; what it fails by is seen at the next tick."""
+
+        def carry_out() -> None:
+            try:
+                read()
+            except (Damage, OSError) as error:
+                self._read_failure = error
+
+        return carry_out
+
+    def _leave(self, failure: Exception, now: float) -> None:
+        """What this node wrote may be gone: it says nothing more and confirms nothing more, and the others, who lose
+        its links, do without it at once."""
+        self.failure = failure
+        log.error("the disk failed: this node leaves its shards", why=str(failure))
+        self.peers.stop(now)
+        assert self.forwarding is not None
+        for shard in self.shards:
+            shard.leave(str(failure))
+            if shard.leading:
+                self.forwarding.end_leading(shard)
         self.flushed()
 
     def _follow_addresses(self, now: float) -> None:
@@ -271,6 +319,8 @@ class Cluster:
     ) -> None:
         assert self.replication is not None
         assert self.forwarding is not None
+        if self.failure is not None:
+            return
         if standing is not None:
             serving, leader, term = standing
             self.replication.receive_standing(shard, leader, term)

@@ -76,8 +76,9 @@ def _ready(channel: Channel, *fields: type, longer: bool = False, body_size_max:
     return KindRule(Role.DIALER, channel, fields, longer, body_size_max)
 
 
-# A node's own words in HELLO and CHALLENGE: peer, incarnation, cluster id, cluster name, node name, address, nonce.
-_IDENTITY = (int, int, bytes, str, str, str, bytes)
+# A node's own words in HELLO and CHALLENGE: peer, incarnation, cluster id, cluster name, node name, address, nonce,
+# whether it may found a cluster (0 or 1).
+_IDENTITY = (int, int, bytes, str, str, str, bytes, int)
 
 KINDS: dict[Kind, KindRule] = {
     # magic, lowest version, highest version, features, channel, and who it is

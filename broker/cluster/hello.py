@@ -73,6 +73,8 @@ class Identity(msgspec.Struct, frozen=True):
     node_name: str
     address: str
     """host:port where the others reach it."""
+    may_found: bool = True
+    """Whether it may have part in founding a cluster: not a node that lost what it held of one."""
 
 
 class PeerInfo(msgspec.Struct, frozen=True):
@@ -87,6 +89,9 @@ class PeerInfo(msgspec.Struct, frozen=True):
     """Spoken on the link."""
     features: tuple[str, ...]
     """Those that both have."""
+    version_max: int = 0
+    """The highest that it speaks."""
+    may_found: bool = True
 
     @property
     def fresh(self) -> bool:
@@ -170,6 +175,7 @@ class Handshake:
             who.node_name,
             who.address,
             self._nonce,
+            int(who.may_found),
         ]
 
     def _receive_hello(self, head: list[Any]) -> list[Frame]:
@@ -212,7 +218,7 @@ class Handshake:
     def _receive_who(self, version_min: int, version_max: int, features: list[Any], who: list[Any]) -> int:
         """The version to speak."""
         terms = self._terms
-        peer, incarnation, cluster_id, cluster_name, node_name, address, nonce, *_later = who
+        peer, incarnation, cluster_id, cluster_name, node_name, address, nonce, may_found, *_later = who
         identity = Identity(peer, incarnation, cluster_id, cluster_name, node_name, address)
         if not (_is_identity(identity) and _is_features(features) and len(nonce) == NONCE_SIZE):
             raise LinkViolation(Reason.BAD_FRAME, "who it is can't be read")
@@ -221,7 +227,9 @@ class Handshake:
             theirs = f"{node_name} speaks {version_min} to {version_max}"
             raise LinkViolation(Reason.VERSION, f"{theirs}, this node {terms.version_min} to {terms.version_max}")
         both = tuple(name for name in features if name in terms.features)
-        self.info = PeerInfo(peer, incarnation, cluster_id, node_name, address, version, both)
+        self.info = PeerInfo(
+            peer, incarnation, cluster_id, node_name, address, version, both, version_max, may_found != 0
+        )
         self._cluster_name = cluster_name
         return version
 

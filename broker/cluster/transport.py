@@ -134,6 +134,11 @@ class Transport:
         """Ends ``run``, when what is queued has left, or after a second."""
         self._stopping.set()
 
+    def close(self) -> None:
+        """Nobody is listened to any more; ``run`` ends with it."""
+        for listener in self._listeners:
+            listener.socket.close()
+
     async def run(self) -> None:
         """Until it is stopped or cancelled.  Links, listeners and dials end with it."""
         try:
@@ -152,8 +157,7 @@ class Transport:
         finally:
             self.peers.stop(trio.current_time())
             self._served()
-            for listener in self._listeners:
-                listener.socket.close()
+            self.close()
 
     async def _tick(self, nursery: trio.Nursery) -> None:
         while True:

@@ -27,6 +27,9 @@ LOW_ON_MEMORY = "low on memory"
 """The one alarm that isn't the disk's."""
 
 
+Read = Callable[[], object]
+
+
 class Broker:
     """One node's core."""
 
@@ -55,6 +58,8 @@ class Broker:
         """In a cluster: what the step made is to go to the other nodes."""
         self.isolated = False
         """In a cluster: most other nodes don't hear this one, which so routes nothing."""
+        self.guard_read: Callable[[Read], Read] = lambda read: read
+        """Makes one of each read that takes what it raises; without it whoever carries out the read does."""
         self._volatile_size_max = volatile_size_max
         self._ids = itertools.count((node_number << NODE_SHIFT) + 1)
         self._alarm: str | None = None
@@ -126,9 +131,10 @@ class Broker:
         """The journal's writes through this one are on disk; the next step makes something of it."""
         self.back.receive_synced(write)
 
-    def take_wanted_reads(self) -> list[Callable[[], object]]:
+    def take_wanted_reads(self) -> list[Read]:
         """What is to be read from disk, each on any thread; a step after it makes something of it."""
-        return [partial(shard.kernel.read, entries) for shard, entries in self.back.take_wanted_reads()]
+        wanted = self.back.take_wanted_reads()
+        return [self.guard_read(partial(shard.kernel.read, entries)) for shard, entries in wanted]
 
     @property
     def pending(self) -> bool:

@@ -70,6 +70,7 @@ class ReplicatedShard(Shard):
         self._number = 0
         self._window: deque[Numbered] = deque()
         self._link: LeaderLink | None = None
+        self._left = False
         self._here = False
         """Its leader is here and has heard all that was said."""
         self._early: deque[tuple[int, Completion]] = deque()
@@ -191,6 +192,15 @@ class ReplicatedShard(Shard):
     def propose(self, now: float, now_ms: int) -> None:
         if self.leading:
             super().propose(now, now_ms)
+
+    def leave(self, why: str) -> None:
+        """Its replica here takes part in nothing any more."""
+        self._left = True
+        self.kernel.leave(why)
+
+    def receive_synced(self, write: int) -> None:
+        if not self._left:
+            super().receive_synced(write)
 
     @property
     def unsettled_words(self) -> list[SettleRange]:

@@ -64,9 +64,10 @@ class Node:
 async def open_node(path: Path, settings: NodeSettings, counters: Counters) -> Node:
     """Opens or makes the directory and leads all its shards.  ``counters`` are shown to administrators.
 
-    Raises store.files.DirectoryInUse, kernel.journal.Damage or OSError.
+    Raises store.files.DirectoryInUse or MustJoin, kernel.journal.Damage or OSError.
     """
     directory = DataDirectory(path)
+    directory.check_alone()
     journal = directory.open_journal(settings.journal_file_size)
     journal.start_driver()
     incarnation = time.time_ns()

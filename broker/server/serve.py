@@ -63,12 +63,14 @@ async def serve(
     figures: ServerFigures | None = None,
     begun: Callable[[Engine[SessionT]], None] = lambda engine: None,
     leave: Callable[[], Awaitable[None]] | None = None,
+    fail: Callable[[], Awaitable[str]] = trio.sleep_forever,
     task_status: trio.TaskStatus[Serving] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serves ``core``, which has begun, until SIGTERM or SIGINT; then says goodbye and writes what was taken in.
 
     ``begun`` is given the engine, which others ask for rounds, and to watch what they read from.  ``leave`` is waited
-    for before clients are told, with rounds going on.
+    for before clients are told, with rounds going on.  ``fail`` returns when the node must end, with what clients are
+    told.
 
     Returns with every connection closed and the journal synced; its clean close is the caller's.  Raises
     AddressUnavailable before anything else happens.
@@ -92,6 +94,7 @@ async def serve(
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             accepting = await nursery.start(_accept, listeners)
             nursery.start_soon(_stop_on, signals, accepting, rounds, figures, leave)
+            nursery.start_soon(_stop_when, fail, accepting, rounds)
             task_status.started(serving)
             await rounds.run()
         nursery.cancel_scope.cancel()
@@ -123,3 +126,10 @@ async def _stop_on(
         if leave is not None:
             await leave()
         rounds.stop(GOODBYE)
+
+
+async def _stop_when(fail: Callable[[], Awaitable[str]], accepting: trio.CancelScope, rounds: Rounds[SessionT]) -> None:
+    detail = await fail()
+    log.error("stopping", why=detail)
+    accepting.cancel()
+    rounds.stop(detail)

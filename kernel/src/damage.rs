@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::disk::DiskError;
+use crate::file_header::{REMEDY_STRANGER, REMEDY_VERSION};
 
 /// Bytes on disk that can't be what was written there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,12 @@ impl Damage {
             what: what.into(),
             remedy: remedy.to_owned(),
         }
+    }
+
+    /// What was written is gone, so that a good copy, or another member's, must stand in for it. Not so
+    /// where the files are whole and it is the wrong program or directory that reads them.
+    pub fn is_loss(&self) -> bool {
+        ![REMEDY_VERSION, REMEDY_STRANGER].contains(&self.remedy.as_str())
     }
 }
 
@@ -74,3 +81,17 @@ impl fmt::Display for StoreError {
 }
 
 pub type StoreResult<T> = Result<T, StoreError>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file_header::REMEDY_COPY;
+
+    #[test]
+    fn only_what_a_good_copy_would_mend_is_lost() {
+        let damage = |remedy| Damage::new("manifest", 0, "it is wrong", remedy);
+        assert!(damage(REMEDY_COPY).is_loss());
+        assert!(!damage(REMEDY_VERSION).is_loss());
+        assert!(!damage(REMEDY_STRANGER).is_loss());
+    }
+}

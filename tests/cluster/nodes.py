@@ -17,7 +17,7 @@ from broker.model import replies as r
 from broker.model.names import Channel, UserName, VhostName
 from kernel import Shard as KernelShard
 from kernel.disk import SimDisk
-from kernel.journal import Journal
+from kernel.journal import Damage, Journal
 from tests.cluster.wire import SECRET, Wire
 from tests.cluster.wire import Node as WireNode
 
@@ -26,6 +26,8 @@ WALL_MS = 1_800_000_000_000
 STORE = bytes(16)
 CHANNEL = Channel(1)
 CLUSTER_ID = b"c" * 16
+PEER_STEP = 100
+"""From a node's peer id to that of the one it comes back as."""
 
 
 class ClusterNode:
@@ -41,8 +43,12 @@ class ClusterNode:
         peers: tuple[str, ...],
         shards: int,
         voters: list[int],
+        may_found: bool = True,
     ) -> None:
-        """``voters``: who is there from the start, as if it had been so before; none: it is to be found out."""
+        """``voters``: who is there from the start, as if it had been so before; none: it is to be found out.
+
+        Raises kernel.journal.Damage.
+        """
         self.wire = wire
         self.name = name
         self.disk = disk
@@ -51,7 +57,8 @@ class ClusterNode:
         self.journal = Journal.open_on(disk, peer, STORE, 4 << 20)
         self.stored = open_meta(self.journal, incarnation, self.settings, 1)
         place = self.stored.place(peer)
-        identity = Identity(peer, incarnation, FRESH if place is None else place[0], "test", name, f"{name}:7000")
+        cluster_id = FRESH if place is None else place[0]
+        identity = Identity(peer, incarnation, cluster_id, "test", name, f"{name}:7000", may_found)
         terms = Terms(identity, Secret(SECRET), False, 1, 1, ())
         draw = self.random.randbytes
         self.cluster = Cluster(
@@ -94,14 +101,9 @@ class ClusterNode:
         cluster = self.cluster
         cluster.tick(now)
         if self.broker is None:
-            if cluster.place is Place.FOUNDER:
-                self._assemble(1, self.settings.shards, [self.journal.peer])
-            elif cluster.place is Place.JOINED:
-                assert cluster.joined is not None
-                self._assemble(cluster.joined.number, cluster.joined.shard_count, [])
-                cluster.receive_place(cluster.joined.cluster_id, now)
-            if self.broker is None:
-                return
+            self._take_place(now)
+        if self.broker is None:
+            return
         now_ms = WALL_MS + int(now * 1000)
         for _ in range(2):
             self.broker.step(now, now_ms)
@@ -120,6 +122,23 @@ class ClusterNode:
                 self.founded = True
                 found(cluster, self.broker, self.settings, self.settings.shards)
             look_for_place(cluster, self.broker, now)
+
+    def _take_place(self, now: float) -> None:
+        cluster = self.cluster
+        if cluster.place is Place.FOUNDER:
+            self._assemble(1, self.settings.shards, [self.journal.peer])
+        elif cluster.place is Place.JOINED:
+            assert cluster.joined is not None
+            self._assemble(cluster.joined.number, cluster.joined.shard_count, [])
+            cluster.receive_place(cluster.joined.cluster_id, now)
+
+    def cycle(self) -> None:
+        """Seals, writes a checkpoint and retires journal files, as far as there is reason to."""
+        done = None
+        if self.journal.begin_cycle(self.kernels, True):
+            while done is None:
+                self.journal.step()
+                done = self.journal.receive_cycle(self.kernels)
 
     def session(self) -> Session:
         session = self.core.open_session()
@@ -154,23 +173,38 @@ class TestedCluster:
         self.disks = {f"n{number}": SimDisk(1 << 40) for number in range(1, count + 1)}
         self.nodes: dict[str, ClusterNode] = {}
         self.incarnations: dict[str, int] = {}
+        self.peers = {f"n{number}": number for number in range(1, count + 1)}
+        """Whose the disks are."""
+        self.set_aside: dict[str, list[SimDisk]] = {name: [] for name in self.disks}
+        """What was found damaged."""
+        self.founded: set[bytes] = set()
+        """Ids of all clusters that there ever were."""
         for name in everybody if start is None else start:
             self.start(name)
 
     def start(self, name: str, peer: int = 0) -> ClusterNode:
-        incarnation = self.incarnations[name] = self.incarnations.get(name, 0) + 1
-        node = ClusterNode(
-            self.wire,
-            name,
-            peer or int(name[1:]),
-            incarnation,
-            self.disks[name],
-            self.addresses,
-            self.shards,
-            self.voters,
-        )
+        """As the process does: whose data is damaged puts it aside and comes as another peer, which founds nothing."""
+        self.peers[name] = peer or self.peers[name]
+        try:
+            node = self._start(name)
+        except Damage:
+            self.put_aside(name)
+            node = self._start(name)
         self.nodes[name] = node
         return node
+
+    def put_aside(self, name: str) -> None:
+        self.set_aside[name].append(self.disks[name])
+        self.disks[name] = SimDisk(1 << 40)
+        self.peers[name] += PEER_STEP
+
+    def _start(self, name: str) -> ClusterNode:
+        incarnation = self.incarnations[name] = self.incarnations.get(name, 0) + 1
+        disk, may_found = self.disks[name], not self.set_aside[name]
+        voters = self.voters if may_found else []
+        return ClusterNode(
+            self.wire, name, self.peers[name], incarnation, disk, self.addresses, self.shards, voters, may_found
+        )
 
     def kill(self, name: str) -> None:
         self.wire.kill(name)
@@ -183,6 +217,7 @@ class TestedCluster:
             self.wire.run(STEP_S)
             for node in list(self.nodes.values()):
                 node.turn()
+                self.founded.add(node.cluster.identity.cluster_id)
                 self.wire._pump()
 
     def leader_of(self, shard: int) -> ClusterNode | None:

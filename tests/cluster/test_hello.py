@@ -39,8 +39,10 @@ def test_both_learn_who_the_other_is(channel: Channel) -> None:
     assert one.ready
     assert other.ready
     assert other.channel is channel
-    assert one.info == PeerInfo(ord("b"), 1_700_000_000_000_000_000, FRESH, "b", "b.example:7400", 1, ("moves",))
-    assert other.info == PeerInfo(ord("a"), 1_700_000_000_000_000_000, b"c" * 16, "a", "a.example:7400", 1, ("moves",))
+    assert one.info == PeerInfo(ord("b"), 1_700_000_000_000_000_000, FRESH, "b", "b.example:7400", 1, ("moves",), 1)
+    assert other.info == PeerInfo(
+        ord("a"), 1_700_000_000_000_000_000, b"c" * 16, "a", "a.example:7400", 1, ("moves",), 1
+    )
     assert one.info.fresh
     assert not other.info.fresh
 

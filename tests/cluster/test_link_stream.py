@@ -92,7 +92,7 @@ async def test_two_ends_say_hello_and_frames_pass(pair: Any, autojump_clock: Moc
 async def test_a_stranger_is_answered_and_hung_up(autojump_clock: MockClock) -> None:
     ours, theirs = memory_stream_pair()
     end, carried = accepting(ours)
-    hello = [1, "dragoman-cluster", 9, 9, [], 1, 7, 7, bytes(16), "orders", "x", "x:1", bytes(32)][1:]
+    hello = [1, "dragoman-cluster", 9, 9, [], 1, 7, 7, bytes(16), "orders", "x", "x:1", bytes(32), 1][1:]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(carried.run)
         await theirs.send_all(encode_frames([Frame(Kind.HELLO, hello)]))

@@ -40,13 +40,14 @@ pub fn store_error(error: StoreError) -> PyErr {
     }
 }
 
-/// With the attributes `file`, `position`, `what` and `remedy`.
+/// With the attributes `file`, `position`, `what`, `remedy` and `loss`.
 pub fn damage_error(damage: Damaged) -> PyErr {
     Python::attach(|py| {
         let error = Damage::new_err(damage.to_string());
         let value = error.value(py);
         let set = value
-            .setattr("file", damage.file)
+            .setattr("loss", damage.is_loss())
+            .and_then(|()| value.setattr("file", damage.file))
             .and_then(|()| value.setattr("position", damage.position))
             .and_then(|()| value.setattr("what", damage.what))
             .and_then(|()| value.setattr("remedy", damage.remedy));
@@ -199,6 +200,17 @@ impl PyJournal {
             JournalState::Open => ("open", String::new()),
             JournalState::NoSpace => ("no space", String::new()),
             JournalState::Poisoned(error) => ("poisoned", error.to_string()),
+        }
+    }
+
+    /// Raises what the store or its journal failed by, if one did: `Damage` or `OSError`.
+    fn check(&self) -> PyResult<()> {
+        if let Some(failure) = self.store.failure() {
+            return Err(store_error(failure));
+        }
+        match self.handle().state() {
+            JournalState::Poisoned(error) => Err(disk_error(&error)),
+            JournalState::Open | JournalState::NoSpace => Ok(()),
         }
     }
 

@@ -109,6 +109,11 @@ impl PyShard {
         self.lock().dead().map(str::to_owned)
     }
 
+    /// Has part in nothing any more, and serves nobody; `dead` then says why.
+    fn leave(&self, why: &str) {
+        self.lock().leave(why);
+    }
+
     fn transfer_leader(&self, peer: u64) -> PyResult<bool> {
         self.ask(|shard| shard.transfer_leader(peer))
     }

@@ -141,6 +141,12 @@ impl Shard {
         self.fault.as_deref().or_else(|| group.dead())
     }
 
+    /// Has part in nothing any more, and serves nobody: what it wrote last may be gone.
+    pub fn leave(&mut self, why: &str) {
+        self.outbox.clear();
+        self.fail(why.to_owned());
+    }
+
     pub(super) fn fail(&mut self, what: String) {
         self.fault.get_or_insert(what);
         self.stop_serving();
@@ -157,7 +163,7 @@ impl Shard {
         let Some(group) = self.group.as_ref() else {
             return;
         };
-        let serves = group.is_serving().then(|| group.term());
+        let serves = (self.fault.is_none() && group.is_serving()).then(|| group.term());
         if self.served != serves {
             self.stop_serving();
             if serves.is_some() {
