@@ -27,6 +27,7 @@ class Entry(msgspec.Struct):
     sent_at: float
     confirmed: bool = False
     refused: bool = False
+    resent: bool = False
     seen_count: int = 0
     holder: Life | None = None
     settler: Life | None = None
@@ -108,6 +109,11 @@ class Ledger:
     def lose(self, id: int) -> None:
         """Its outcome is unknown: it may be seen once, or not."""
 
+    def resend(self, id: int) -> None:
+        """By QoS 1 it may be two messages."""
+        with self._lock:
+            self.entries[id].resent = True
+
     def deliver(self, life: Life, place: str, body: bytes, again: bool) -> int | None:
         with self._lock:
             id = id_in(body)
@@ -132,7 +138,7 @@ class Ledger:
             why = "came a second time by QoS 2"
         elif entry.settled:
             why = "came again after its settle was acknowledged"
-        elif not again:
+        elif not (again or entry.resent):
             why = "came a second time without a flag"
         elif entry.holder is life:
             why = "came again while it was held"

@@ -15,6 +15,7 @@ from tests.rig.nodes import Nodes
 
 PROGRESS_TIMEOUT_S = 30.0
 SEEN_TIMEOUT_S = 30.0
+HOME_TIMEOUT_S = 30.0
 NO_PROGRESS_S = 2.0
 """How long a minority is watched confirming nothing."""
 TURN_S = 0.01
@@ -52,12 +53,13 @@ class Rig:
         self.ledger = Ledger()
         self.load = Load(ways, self.ledger, QUEUES, RATE, MQTT_RATE)
         self.ledger.exactly_once = frozenset(self.load.exactly_once)
+        self.places = {publisher.place for publisher in self.load.publishers}
         self._told = (0, 0, 0, 0)
 
     def start(self) -> None:
         late = self.load.start(PROGRESS_TIMEOUT_S)
         assert not late, f"not connected: {late}"
-        self._await_progress(self.ledger.watch_from_now(), {publisher.place for publisher in self.load.publishers})
+        self._await_progress(self.ledger.watch_from_now(), self.places)
 
     # ---- faults
 
@@ -91,10 +93,10 @@ class Rig:
         self.ledger.disturb(node.name)
         act()
         watch = self.ledger.watch_from_now()
-        elsewhere = self.load.places_without(node.name)
-        self._measure(told, watch, elsewhere)
+        # Who is at a node that stands still finds that out later.
+        self._measure(told, watch, self.load.places_without(node.name) if node.paused else self.places)
         told.back_s = undo()
-        self._measure(told, watch, {publisher.place for publisher in self.load.publishers}, count=False)
+        self._measure(told, watch, self.places, count=False)
         return self._close(told)
 
     def kill_two(self) -> Round:
@@ -111,7 +113,7 @@ class Rig:
         watch = self.ledger.watch_from_now()
         first.start()
         told.back_s = self.nodes.wait_ready(first)
-        self._measure(told, watch, {publisher.place for publisher in self.load.publishers})
+        self._measure(told, watch, self.places)
         second.start()
         self.nodes.wait_ready(second)
         return self._close(told)
@@ -142,6 +144,8 @@ class Rig:
             due &= set(self.ledger.awaited())
         told.lost = len(due)
         self._count(told)
+        if not self.load.orders.paused.is_set():
+            told.stuck += self.load.go_home(HOME_TIMEOUT_S)
         return told
 
     def _count(self, told: Round) -> None:
@@ -155,7 +159,7 @@ class Rig:
     def finish(self) -> Round:
         """The load stops; everything that is under way is confirmed, everything confirmed seen."""
         told = Round("the end", "", [])
-        self.load.paused.set()
+        self.load.orders.paused.set()
         deadline = time.monotonic() + PROGRESS_TIMEOUT_S
         while any(publisher.in_flight for publisher in self.load.publishers) and time.monotonic() < deadline:
             time.sleep(TURN_S)

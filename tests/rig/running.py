@@ -9,6 +9,7 @@ from tests.rig import table
 from tests.rig.nodes import NotReady
 from tests.rig.rounds import Rig, Round
 
+ODD_SHOWN_MAX = 5
 NEXT_CONFIRM_MAX_S = 3.0
 """That a new leader may take."""
 
@@ -44,7 +45,7 @@ def carry_out(rig: Rig, faults: Sequence[Callable[[], Round]], say: Callable[[st
         f"doubled {ledger.doubled_count}, from nowhere {ledger.strange_count}, "
         f"flagged again {ledger.again_count} (by nodes nobody had disturbed: {ledger.odd_count})"
     )
-    for odd in ledger.odd:
+    for odd in ledger.odd[:ODD_SHOWN_MAX]:
         say(f"  odd: {odd}")
     missing = rig.places_of(ledger.awaited())
     return problems + ledger.broken + [f"{count} of {place} are lost" for place, count in missing.items()]
@@ -62,6 +63,6 @@ def run(rig: Rig, faults: Sequence[Callable[[], Round]], say: Callable[[str], No
     except NotReady as error:
         problems += [*rig.ledger.broken, str(error)]
     finally:
-        rig.load.stopping.set()
+        rig.load.orders.stopping.set()
         nodes.kill()
     return problems

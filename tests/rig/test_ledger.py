@@ -35,6 +35,16 @@ def confirmed(ledger: Ledger) -> int:
     return id
 
 
+@pytest.mark.parametrize("qos", [1, 2])
+def test_what_was_sent_twice_by_qos_1_may_be_two_messages(ledger: Ledger, qos: int) -> None:
+    ledger.exactly_once = [PLACE] if qos == 2 else []
+    id = ledger.publish(PLACE, "publisher")
+    ledger.resend(id)
+    for _ in range(2):
+        ledger.deliver(Life("c", "n"), PLACE, body_of(id), False)
+    assert (ledger.doubled_count, ledger.again_count) == ((0, 1) if qos == 1 else (1, 0))
+
+
 def test_what_is_confirmed_is_awaited_until_it_is_seen(ledger: Ledger) -> None:
     first, second = confirmed(ledger), confirmed(ledger)
     ledger.lose(ledger.publish(PLACE, "publisher"))

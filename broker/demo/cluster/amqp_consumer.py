@@ -14,6 +14,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 from pika.spec import Basic, BasicProperties
 
 from broker.demo.cluster.amqp_publisher import RETRY_S, parameters
+from broker.demo.cluster.orders import Orders
 from broker.demo.cluster.witness import Life, Way, Witness
 
 TURN_S = 0.1
@@ -27,37 +28,45 @@ LIFE_S = 2.0
 class AmqpConsumer(threading.Thread):
     """Of a durable queue, which it declares."""
 
-    def __init__(self, name: str, ways: Sequence[Way], queue: str, witness: Witness, stopping: threading.Event) -> None:
+    def __init__(self, name: str, ways: Sequence[Way], queue: str, witness: Witness, orders: Orders) -> None:
         super().__init__(name=name, daemon=True)
         self.place = queue
         self.ready = threading.Event()
         self.node = ""
         self._ways = ways
         self._witness = witness
-        self._stopping = stopping
+        self._orders = orders
 
     def run(self) -> None:
         turn = 0
-        while not self._stopping.is_set():
+        while not self._orders.stop:
             way = self._ways[turn % len(self._ways)]
             turn += 1
             try:
                 self._consume_at(way)
+                turn = 0
             except ChannelClosedByBroker as error:
                 self._witness.complain(f"{self.name} at {way.node}: {error!r}")
             except (AMQPError, OSError):
                 pass  # the node is gone, or goes
             self.node = ""
-            self._stopping.wait(RETRY_S)
+            self._orders.stopping.wait(RETRY_S)
 
     def _consume_at(self, way: Way) -> None:
         connection = pika.BlockingConnection(parameters(way))
         try:
-            while not self._stopping.is_set():
+            while not (self._orders.stop or (self.node and self._is_to_go_home())):
                 self._live(connection, way.node)
         finally:
             if connection.is_open:
                 connection.close()
+
+    @property
+    def home(self) -> str:
+        return self._ways[0].node
+
+    def _is_to_go_home(self) -> bool:
+        return self._orders.homing.is_set() and self.node != self.home
 
     def _live(self, connection: pika.BlockingConnection, node: str) -> None:
         """One channel."""
@@ -91,7 +100,7 @@ class AmqpConsumer(threading.Thread):
             self.node = node
             self.ready.set()
             until = time.monotonic() + LIFE_S
-            while not self._stopping.is_set() and time.monotonic() < until:
+            while not (self._orders.stop or self._is_to_go_home()) and time.monotonic() < until:
                 connection.process_data_events(TURN_S)
             settle(0)
             channel.close()

@@ -11,6 +11,7 @@ from pika.channel import Channel
 from pika.frame import Method
 from pika.spec import Basic, BasicProperties
 
+from broker.demo.cluster.orders import Orders
 from broker.demo.cluster.witness import Way, Witness, body_of
 
 TURN_S = 0.02
@@ -43,10 +44,9 @@ class AmqpPublisher(threading.Thread):
         queue: str,
         rate: float,
         witness: Witness,
-        stopping: threading.Event,
-        paused: threading.Event,
+        orders: Orders,
     ) -> None:
-        """``ways``: in the order in which they are tried.  ``paused``: it stays connected, and publishes nothing."""
+        """``ways``: in the order in which they are tried."""
         super().__init__(name=name, daemon=True)
         self.place = queue
         self.node = ""
@@ -54,12 +54,16 @@ class AmqpPublisher(threading.Thread):
         self._ways = ways
         self._rate = rate
         self._witness = witness
-        self._stopping = stopping
-        self._paused = paused
+        self._orders = orders
         self._in_flight: dict[int, int] = {}
         """Delivery tag -> id, in order."""
         self._tag = 0
         self._due_at = 0.0
+        self._going_home = False
+
+    @property
+    def home(self) -> str:
+        return self._ways[0].node
 
     @property
     def in_flight(self) -> int:
@@ -67,15 +71,18 @@ class AmqpPublisher(threading.Thread):
 
     def run(self) -> None:
         turn = 0
-        while not self._stopping.is_set():
+        while not self._orders.stop:
             way = self._ways[turn % len(self._ways)]
             turn += 1
+            self._going_home = False
             self._publish_to(way)
+            if self._going_home:
+                turn = 0
             self.node = ""
             for id in self._in_flight.values():
                 self._witness.lose(id)
             self._in_flight = {}
-            self._stopping.wait(RETRY_S)
+            self._orders.stopping.wait(RETRY_S)
 
     def _publish_to(self, way: Way) -> None:
         """Until the connection ends."""
@@ -115,7 +122,7 @@ class AmqpPublisher(threading.Thread):
         """Who is told to stop does so while it waits for a node that says nothing, too."""
         if self.node:
             return
-        if self._stopping.is_set():
+        if self._orders.stop:
             connection.ioloop.stop()
         else:
             connection.ioloop.call_later(0.2, lambda: self._watch_opening(connection))
@@ -123,14 +130,15 @@ class AmqpPublisher(threading.Thread):
     def _take_turn(self, connection: pika.SelectConnection) -> None:
         if not connection.is_open or not self._channel.is_open:
             return
-        if self._stopping.is_set():
+        self._going_home = self._orders.homing.is_set() and self.node != self.home
+        if self._orders.stop or (self._going_home and not self._in_flight):
             connection.close()
             return
         now = time.monotonic()
         self._due_at = max(self._due_at, now - 1.0 / self._rate - TURN_S)  # what was missed is not made up for
         while self._due_at <= now:
             self._due_at += 1.0 / self._rate
-            if not self._paused.is_set() and len(self._in_flight) < IN_FLIGHT_MAX:
+            if not (self._going_home or self._orders.paused.is_set()) and len(self._in_flight) < IN_FLIGHT_MAX:
                 self._publish()
         connection.ioloop.call_later(TURN_S, lambda: self._take_turn(connection))
 

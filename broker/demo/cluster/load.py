@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -13,9 +12,11 @@ from broker.demo.cluster.amqp_consumer import AmqpConsumer
 from broker.demo.cluster.amqp_publisher import AmqpPublisher
 from broker.demo.cluster.mqtt_publisher import MqttPublisher
 from broker.demo.cluster.mqtt_subscriber import MqttSubscriber
+from broker.demo.cluster.orders import Orders
 from broker.demo.cluster.witness import Way, Witness
 
 END_S = 15.0
+ASK_INTERVAL_S = 0.05
 QOS_OF_TOPICS = (1, 2)
 VERSIONS = (mqtt.MQTTv311, mqtt.MQTTv5)
 
@@ -34,7 +35,7 @@ class Load:
         self, ways: Mapping[str, Sequence[Way]], witness: Witness, queue_count: int, rate: float, mqtt_rate: float
     ) -> None:
         """``ways``: by protocol, each node's.  Rates: messages per second of all publishers of AMQP, and of MQTT."""
-        self.stopping, self.paused = threading.Event(), threading.Event()
+        self.orders = orders = Orders()
         name = uuid.uuid4().hex[:6]
         amqp, by_mqtt = ways["amqp"], ways.get("mqtt", ())
         self.publishers: list[AmqpPublisher | MqttPublisher] = []
@@ -45,9 +46,9 @@ class Load:
             for turn in range(2):
                 publisher = f"publisher {turn + 1} of {queue}"
                 places = turned(amqp, number + turn)
-                made = AmqpPublisher(publisher, places, queue, each, witness, self.stopping, self.paused)
+                made = AmqpPublisher(publisher, places, queue, each, witness, orders)
                 self.publishers.append(made)
-            consumer = AmqpConsumer(f"consumer of {queue}", turned(amqp, number + 2), queue, witness, self.stopping)
+            consumer = AmqpConsumer(f"consumer of {queue}", turned(amqp, number + 2), queue, witness, orders)
             self.consumers.append(consumer)
         self.exactly_once: list[str] = []
         """Topics of QoS 2."""
@@ -56,11 +57,9 @@ class Load:
             if qos == 2:
                 self.exactly_once.append(topic)
             id, places, each = f"load-{name}-{qos}", turned(by_mqtt, number), mqtt_rate / len(QOS_OF_TOPICS)
-            self.publishers.append(
-                MqttPublisher(f"{id}-from", places, version, topic, qos, each, witness, self.stopping, self.paused)
-            )
+            self.publishers.append(MqttPublisher(f"{id}-from", places, version, topic, qos, each, witness, orders))
             places = turned(by_mqtt, number + 1)
-            self.consumers.append(MqttSubscriber(f"{id}-to", places, version, topic, qos, witness, self.stopping))
+            self.consumers.append(MqttSubscriber(f"{id}-to", places, version, topic, qos, witness, orders))
 
     def start(self, timeout_s: float) -> list[str]:
         """Publishes once all consumers are there; who isn't after that time."""
@@ -73,13 +72,23 @@ class Load:
                 publisher.start()
         return late
 
+    def go_home(self, timeout_s: float) -> list[str]:
+        """Each client goes back to the node that it came to first; who isn't there after that time."""
+        clients = (*self.publishers, *self.consumers)
+        deadline = time.monotonic() + timeout_s
+        self.orders.homing.set()
+        while (away := [each.name for each in clients if each.node != each.home]) and time.monotonic() < deadline:
+            time.sleep(ASK_INTERVAL_S)
+        self.orders.homing.clear()
+        return away
+
     def places_without(self, node: str) -> set[str]:
         """To which somebody publishes at another node."""
         return {publisher.place for publisher in self.publishers if publisher.node not in ("", node)}
 
     def stop(self) -> list[str]:
         """Who does not end."""
-        self.stopping.set()
+        self.orders.stopping.set()
         deadline = time.monotonic() + END_S
         stuck = []
         for thread in (*self.publishers, *self.consumers):

@@ -11,6 +11,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from broker.demo.cluster.orders import Orders
 from broker.demo.cluster.witness import Way, Witness
 
 TURN_S = 0.02
@@ -33,9 +34,7 @@ class Rememberer(mqtt.Client):
 class MqttClient(threading.Thread):
     """Its session begins with its first connection and lives on; ``_work`` is called every ``TURN_S`` or so."""
 
-    def __init__(
-        self, name: str, ways: Sequence[Way], version: int, witness: Witness, stopping: threading.Event
-    ) -> None:
+    def __init__(self, name: str, ways: Sequence[Way], version: int, witness: Witness, orders: Orders) -> None:
         """``version``: 4 is MQTT 3.1.1.  The client's id is its name, which must not have been used before."""
         super().__init__(name=name, daemon=True)
         self.node = ""
@@ -43,7 +42,7 @@ class MqttClient(threading.Thread):
         self.connections = 0
         self._ways = ways
         self._witness = witness
-        self._stopping = stopping
+        self._orders = orders
         self._at = ""
         self._version5 = version == mqtt.MQTTv5
         self.client = Rememberer(
@@ -56,19 +55,28 @@ class MqttClient(threading.Thread):
         self.client.on_connect = self._receive_connected
         self.client.on_disconnect = self._receive_disconnected
 
+    @property
+    def home(self) -> str:
+        return self._ways[0].node
+
     def run(self) -> None:
         turn = 0
-        while not self._stopping.is_set():
+        while not self._orders.stop:
             way = self._ways[turn % len(self._ways)]
-            turn += 1
             self._at = way.node
+            before = self.connections
             if self._connect(way):
-                while not self._stopping.is_set() and self.client.loop(TURN_S) == mqtt.MQTT_ERR_SUCCESS:
-                    if self.node:
+                while not self._orders.stop and self.client.loop(TURN_S) == mqtt.MQTT_ERR_SUCCESS:
+                    if self.node and self._orders.homing.is_set() and self.node != self.home:
+                        self.client.disconnect()
+                        turn = 0
+                    elif self.node:
                         self._work()
+            if self.connections == before:
+                turn += 1  # one that had it may have asked it to come again
             self.node = ""
             self._lost()
-            self._stopping.wait(RETRY_S)
+            self._orders.stopping.wait(RETRY_S)
         self.client.disconnect()
 
     def _connect(self, way: Way) -> bool:

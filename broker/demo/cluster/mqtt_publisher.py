@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 
@@ -11,6 +10,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from broker.demo.cluster.mqtt_client import MqttClient
+from broker.demo.cluster.orders import Orders
 from broker.demo.cluster.witness import Way, Witness, body_of
 
 IN_FLIGHT_MAX = 16
@@ -26,14 +26,12 @@ class MqttPublisher(MqttClient):
         qos: int,
         rate: float,
         witness: Witness,
-        stopping: threading.Event,
-        paused: threading.Event,
+        orders: Orders,
     ) -> None:
-        super().__init__(name, ways, version, witness, stopping)
+        super().__init__(name, ways, version, witness, orders)
         self.place = topic
         self._qos = qos
         self._rate = rate
-        self._paused = paused
         self._in_flight: dict[int, int] = {}
         """Packet id -> message's id."""
         self._due_at = 0.0
@@ -45,9 +43,13 @@ class MqttPublisher(MqttClient):
     def in_flight(self) -> int:
         return len(self._in_flight)
 
+    def _lost(self) -> None:
+        for id in self._in_flight.values():
+            self._witness.resend(id)
+
     def _work(self) -> None:
         now = time.monotonic()
-        if self._due_at > now or self._paused.is_set() or len(self._in_flight) >= IN_FLIGHT_MAX:
+        if self._due_at > now or self._orders.paused.is_set() or len(self._in_flight) >= IN_FLIGHT_MAX:
             return
         # Once connected again, paho may send a new message before those it has to send again.
         if self._in_flight and self._resent != self.connections:

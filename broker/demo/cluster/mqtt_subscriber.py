@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import paho.mqtt.client as mqtt
 
 from broker.demo.cluster.mqtt_client import MqttClient
+from broker.demo.cluster.orders import Orders
 from broker.demo.cluster.witness import Life, Way, Witness
 
 
@@ -20,9 +21,9 @@ class MqttSubscriber(MqttClient):
         topic: str,
         qos: int,
         witness: Witness,
-        stopping: threading.Event,
+        orders: Orders,
     ) -> None:
-        super().__init__(name, ways, version, witness, stopping)
+        super().__init__(name, ways, version, witness, orders)
         self.place = topic
         self.ready = threading.Event()
         self._qos = qos

@@ -41,6 +41,9 @@ class Witness(Protocol):
     def lose(self, id: int) -> None:
         """Nobody will tell what became of it."""
 
+    def resend(self, id: int) -> None:
+        """Its connection ended before it was answered: it is sent once more, as MQTT has it."""
+
     def deliver(self, life: Life, place: str, body: bytes, again: bool) -> int | None:
         """``again``: flagged as delivered before.  Its id; None: it is none of ours."""
 
