@@ -189,12 +189,12 @@ class FrontEnd:
         return self._leaders.get(shard.id) == (peer, term)
 
     def receive_leading(self, peer: int, shard: ReplicatedShard, word: w.Leading) -> None:
+        """Of one that is known already: it didn't hear this node for a while, and ended what was here of it."""
         known = self._leaders.get(shard.id)
         if shard.leading or (known is not None and word.term < known[1]):
             return
         shard.lose_leader()
-        if known != (peer, word.term):
-            self.relays.lose_leader(shard)
+        self.relays.lose_leader(shard)
         self._leaders[shard.id] = (peer, word.term)
         self._back.forget_all_routes()
         settled = [(each.queue_id, each.first, each.last) for each in shard.unsettled_words]

@@ -391,3 +391,24 @@ def test_a_session_expires_and_is_gone_everywhere(cluster: TestedCluster) -> Non
     for name in NAMES:
         assert not client_at(cluster, name, f"c{name}").attach(clean=False, expiry_s=2)
     assert client_at(cluster, "n2", "keeps").attach(clean=False, expiry_s=2)
+
+
+def test_a_client_comes_again_when_its_leader_did_not_hear_its_node_for_a_while(cluster: TestedCluster) -> None:
+    """The leader ended the client's session there, and its node noticed nothing."""
+    durable_at(cluster, "n1", "c").detach()
+    leader = leader_of_client(cluster, "c")
+    front = elsewhere(cluster, leader)
+    client = comes_again(cluster, front, "c")
+    client.subscribe("t", qos=1)
+    cluster.wire.cut(front, leader)
+    cluster.run(0.8)
+    assert front not in {info.node_name for info in cluster.nodes[leader].cluster.up.values()}
+    assert leader in {info.node_name for info in cluster.nodes[front].cluster.up.values()}
+    cluster.wire.heal()
+    cluster.run(1.0)
+    assert is_asked_to_come_again(client)
+    client.lose()
+    client = comes_again(cluster, front, "c")
+    attached_at(cluster, leader, "p").publish("m", qos=1)
+    cluster.run(0.5)
+    assert client.bodies() == ["m"]
