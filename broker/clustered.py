@@ -88,6 +88,8 @@ class ClusteredNode:
             return f"the disk failed, this node has left its shards: {self.cluster.failure}"
         if self._broker is None:
             return self.cluster.why_waiting()
+        if self.cluster.removed:
+            return "this node was removed from its cluster"
         if self._broker.back.topology.node(PeerId(self.journal.peer)) is None:
             return "this node has left its cluster"
         for shard in self._broker.back.shards:

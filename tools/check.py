@@ -49,7 +49,8 @@ def lint_steps() -> list[Step]:
 
 HOUSE_RULES = Step("house rules", module("pytest", "-q", "tests/test_house_rules.py"))
 CARGO_TEST = Step("cargo test", ("cargo", "test", "-q", *CARGO, "--no-default-features"))
-PYTEST = Step("pytest", module("pytest", "tests", "interop-tests"))
+# Unit tests know no port and no clock, so that two cores may have one half each; the others are one after the other.
+UNIT = Step("unit tests", module("pytest", "-n", "2", "--dist", "worksteal", "tests"))
 INTEROP = Step("interop", module("pytest", "interop-tests"))
 
 # What `make test-long` turns up.  Whatever is set already wins: SIMULATION_SECONDS=36000 make test-long.
@@ -67,10 +68,10 @@ def plan(target: str) -> list[Step]:
         case "lint":
             return [*lint_steps(), HOUSE_RULES]
         case "test":
-            return [*lint_steps(), CARGO_TEST, PYTEST]
+            return [*lint_steps(), CARGO_TEST, UNIT, INTEROP]
         case "test-long":
             long = {**LONG, **{name: os.environ[name] for name in LONG if name in os.environ}}
-            return [*lint_steps(), CARGO_TEST._replace(environment=long), PYTEST._replace(environment=long)]
+            return [*lint_steps(), *(step._replace(environment=long) for step in (CARGO_TEST, UNIT, INTEROP))]
         case "interop":
             return [INTEROP]
         case _:

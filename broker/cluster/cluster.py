@@ -79,6 +79,8 @@ class Cluster:
         self.peers.set_addresses(settings.addresses, now)
         self.flushed: Callable[[], None] = lambda: None
         """What was sent is to leave."""
+        self.removed = False
+        """It was a member, and is none any more: it serves nobody."""
         self.stirring = False
         """A step of the core would do something that it doesn't know of itself."""
         self.tick_s = settings.election_timeout_s / ELECTION_TICKS
@@ -186,16 +188,34 @@ class Cluster:
         """Only members of the same cluster speak of its shards."""
         if info.cluster_id != self.identity.cluster_id or info.cluster_id == FRESH:
             return
-        if self.forwarding is not None and self.membership is not None:
+        if self.forwarding is not None and self.membership is not None and self._is_member(info.peer):
             assert self.replication is not None
             self.forwarding.receive_peer_up(info.peer, info.incarnation)
             self.replication.wake()
             self.membership.receive_peer_up(info.peer)
 
+    def _is_member(self, peer: int) -> bool:
+        """By the topology here, which may be behind; before there is one, everybody is."""
+        assert self._broker is not None
+        topology = self._broker.back.topology
+        return topology.cluster() is None or topology.node(PeerId(peer)) is not None
+
+    def _follow_members(self) -> None:
+        """Who was taken in meanwhile is spoken with, and who was dropped no more: nobody may wait for it."""
+        assert self.forwarding is not None
+        for info in list(self._up.values()):
+            is_live = info.peer in self.forwarding.live
+            if not is_live:
+                self._admit(info)
+            elif not self._is_member(info.peer):
+                self.forwarding.receive_peer_down(info.peer)
+                self._send(info.peer, Refusing("it was removed from the cluster"))
+
     def peer_down(self, info: PeerInfo) -> None:
         self._up.pop(info.peer, None)
         if self.forwarding is not None and self.membership is not None:
-            self.forwarding.receive_peer_down(info.peer)
+            if info.peer in self.forwarding.live:
+                self.forwarding.receive_peer_down(info.peer)
             self.membership.receive_peer_down(info.peer, self._now)
             assert self.replication is not None
             self.replication.snapshots.receive_peer_down(info.peer)
@@ -235,6 +255,7 @@ class Cluster:
             busy |= self.replication.tick()
         self.membership.tick(now)
         self.replication.snapshots.look(now)
+        self._follow_members()
         self._hold_lease(self._broker, now)
         self._follow_addresses(now)
         self._flush(now)
@@ -244,6 +265,7 @@ class Cluster:
         assert self.forwarding is not None
         members = [row.peer for row in broker.back.topology.nodes()]
         isolated = not self.lease.update(members, now, broker.back.meta_index, self.forwarding.seen_index)
+        isolated |= self.removed
         self.stirring |= isolated != broker.isolated
         broker.isolated = isolated
 
@@ -373,7 +395,9 @@ class Cluster:
             self.place = Place.JOINED
 
     def _receive_refusing(self, info: PeerInfo, word: Refusing) -> None:
-        log.error("the cluster does not take this node in", node=info.node_name, why=word.why)
+        if self.place is Place.MEMBER:
+            self.removed = True
+        log.error("the cluster has no place for this node", said_by=info.node_name, why=word.why)
 
     def _receive_status(self, info: PeerInfo, word: ShardStatus) -> None:
         if self.membership is not None:

@@ -112,11 +112,7 @@ class ClusterNode:
         self.broker.step(now, now_ms)
         for read in self.broker.take_wanted_reads():
             read()
-        self.jobs += cluster.take_jobs()
-        if not self.disk_is_slow:
-            jobs, self.jobs = self.jobs, []
-            for job in jobs:
-                job.done(job.run())
+        self._carry_out()
         if cluster.place is Place.FOUNDER:
             if not self.founded and self.broker.back.meta_shard.leading:
                 self.founded = True
@@ -139,6 +135,13 @@ class ClusterNode:
             while done is None:
                 self.journal.step()
                 done = self.journal.receive_cycle(self.kernels)
+
+    def _carry_out(self) -> None:
+        self.jobs += self.cluster.take_jobs()
+        if not self.disk_is_slow:
+            jobs, self.jobs = self.jobs, []
+            for job in jobs:
+                job.done(job.run())
 
     def session(self) -> Session:
         session = self.core.open_session()

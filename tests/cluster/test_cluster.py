@@ -202,14 +202,12 @@ def test_who_lost_messages_while_nobody_heard_him_may_still_settle_them() -> Non
     node = next(node for node in cluster.nodes.values() if node is not leader)
     holder, other = node.session(), leader.session()
     cluster.ask(holder, publish("a", "b", "c", tag=1), consume("q", tag="h", credit=3))
-    assert leader.cluster.forwarding is not None
-    peer = node.journal.peer
-    incarnation = leader.cluster.forwarding.live[peer]
-    leader.cluster.forwarding.receive_peer_down(peer)
+    info = leader.cluster.up[node.journal.peer]
+    leader.cluster.peer_down(info)
     cluster.run(0.1)
     again = cluster.ask(other, consume("q", tag="o", credit=2))
     assert delivered(again) == [("a", True), ("b", True)]
-    leader.cluster.forwarding.receive_peer_up(peer, incarnation)
+    leader.cluster.peer_up(info)
     cluster.run(0.2)
     back = cluster.ask(holder, c.Settle(CHANNEL, ALL_SO_FAR, ALL_SO_FAR, c.Outcome.REQUEUED))
     assert delivered(back) == [("c", True)], "what another holds does not come back"

@@ -7,7 +7,9 @@ import pytest
 from broker.cluster.cluster import Place
 from broker.cluster.formation import Formation, Step
 from broker.cluster.hello import FRESH, PeerInfo
+from broker.core.topology_commands import MarkLeaving
 from broker.model import replies as r
+from broker.model.names import PeerId
 from kernel.disk import SimDisk
 from tests.cluster.nodes import CHANNEL, TestedCluster
 from tests.core.node import confirmed, consume, declare, delivered, publish
@@ -124,3 +126,19 @@ def test_a_member_that_fetches_a_snapshot_from_a_leader_that_dies_votes_for_anot
     cluster.run(4)
     assert cluster.leader_of(1) is cluster.nodes[left]
     assert confirmed(cluster.ask(session, publish("m", tag=99), seconds=5)) == [99]
+
+
+def test_a_node_that_is_removed_hands_its_replicas_over_and_nobody_waits_for_it() -> None:
+    cluster = TestedCluster(4)
+    cluster.settle()
+    session = cluster.nodes["n1"].session()
+    cluster.ask(session, declare("q"), publish("a", tag=1), seconds=0.5)
+    leaving = cluster.nodes["n4"]
+    cluster.nodes["n1"].core.back.submit(MarkLeaving(PeerId(4)))
+    cluster.run(8)
+    assert [row.peer for row in cluster.nodes["n1"].core.back.topology.nodes()] == [1, 2, 3]
+    assert leaving.cluster.removed
+    assert leaving.core.blocked
+    sent = cluster.ask(session, declare("new"), publish("b", key="new", tag=2), seconds=0.3)
+    assert isinstance(sent[0], r.QueueDeclared)
+    assert confirmed(sent) == [2]
