@@ -75,7 +75,7 @@ LOOK_S = 0.05
 
 
 class Rings:
-    """Wakes whoever waits for something to be true, on every ring of any node, and now and then: heartbeats ring not."""
+    """Wakes whoever waits for something to be true: on every ring of any node, and now and then, for heartbeats."""
 
     def __init__(self) -> None:
         self._rung = trio.Event()
