@@ -164,6 +164,7 @@ class Attaching:
             back.clients.end_turn(self.key)
             return
         front.client = client
+        back.clients.announce(client)
         back.traffic.attached += 1
         back.forget_routes(client.row.vhost)
         # Before anybody else's turn, and before what the client said meanwhile: either may detach it.

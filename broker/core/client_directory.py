@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 class FarClient:
     """A session that another node leads.
 
-    One that ends with its connection is connected; of one that lasts only its leader knows.
+    One that ends with its connection is connected; of one that lasts its leader says so, if it shares subscriptions.
     """
 
-    def __init__(self, row: ClientSessionRow, shard: Shard, transient: Shard | None) -> None:
+    def __init__(self, row: ClientSessionRow, shard: Shard, transient: Shard | None, connected: bool) -> None:
         self.id = row.session_id
         self.durable = row.durable
-        self.connected = not row.durable
+        self.connected = connected
         self.shard = shard
         self.queue_id = row.queue_id
         """Of QoS 1 and 2."""
@@ -46,7 +46,8 @@ class ClientDirectory:
             return None
         if not row.durable:
             shard = self._back.volatile_shard(row.queue_id)
-            return FarClient(row, shard, shard)
+            return FarClient(row, shard, shard, True)
         logged = self._back.logged_shard(row.shard)
         assert isinstance(logged, ReplicatedShard)
-        return FarClient(row, logged, self._back.forwarding.volatile_shard_of_leader(logged))
+        transient = self._back.forwarding.volatile_shard_of_leader(logged)
+        return FarClient(row, logged, transient, session in self._back.topology.tables.connected)

@@ -26,7 +26,7 @@ from broker.core.topology_commands import (
     DropSubscriptions,
     PutSubscriptions,
 )
-from broker.core.topology_rows import ClientSessionRow
+from broker.core.topology_rows import ClientSessionRow, ConnectedRow
 from broker.core.transaction_states import is_transaction_row
 from broker.model.client_sessions import NEVER, Will
 from broker.model.commands import Outcome as Settled
@@ -94,6 +94,19 @@ class Clients:
         taken = client.attachment.front
         self.detach(client, send_will=True)
         taken.lose_client()
+
+    def announce(self, client: ClientSession) -> None:
+        """Other nodes are told whether the client of a session that lasts can have its turn among others."""
+        tables = self._back.topology.tables
+        if self._back.forwarding is None or not client.durable:
+            return
+        row = ConnectedRow(client.id, self._back.number_base)
+        there = row.node in tables.connected.get(client.id, {})
+        wanted = client.shares and client.connected
+        if wanted and not there:
+            tables.put_connected(row)
+        elif there and not wanted:
+            tables.drop_connected(row)
 
     # ---- one after the other
 
@@ -197,6 +210,7 @@ class Clients:
         if client.queue is not None and attachment.persistent is not None:
             client.queue.remove_consumer(attachment.persistent, self._back.now_ms)
         self._leave_queues(client, attachment)
+        self.announce(client)
         if client.transient is not None:
             self._close(self._back.volatile, client.transient)
             client.transient = None
@@ -247,6 +261,7 @@ class Clients:
         """They changed, if the session did not go meanwhile with its vhost."""
         if self._back.topology.find_session(client.row.vhost, client.row.client_id) is not None:
             client.receive_subscriptions(self._back.topology.subscriptions(client.row))
+            self.announce(client)
 
     def receive_deleted(self, row: ClientSessionRow) -> None:
         """Its row is gone."""
@@ -328,6 +343,7 @@ class Clients:
             if client.queue is not None:
                 self._back.queues.pop(client.queue.id, None)
             attachment, client.attachment = client.attachment, None
+            self.announce(client)
             if attachment is not None:
                 if client.transient is not None:
                     self._close(self._back.volatile, client.transient)

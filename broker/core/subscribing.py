@@ -38,6 +38,7 @@ def subscribe(front: ClientFront, channel: Channel, command: Subscribe) -> None:
 
     def answer(outcome: Outcome) -> None:
         client.receive_subscriptions(table.of_session(client.id))
+        front.back.clients.announce(client)
         if front.client is client:
             _begin_consuming(front, client, command, refusals, done)
         else:
@@ -154,6 +155,7 @@ def unsubscribe(front: ClientFront, channel: Channel, command: Unsubscribe) -> N
 
     def answer(outcome: Outcome) -> None:
         client.receive_subscriptions(table.of_session(client.id))
+        front.back.clients.announce(client)
         if front.client is client and client.attachment is not None:
             for subscription in gone:
                 client.attachment.stop(subscription.filter)

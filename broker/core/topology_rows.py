@@ -144,6 +144,19 @@ class ClientSessionRow(msgspec.Struct, frozen=True):
         return _key(b"s", self.vhost, self.client_id)
 
 
+class ConnectedRow(msgspec.Struct, frozen=True):
+    """The client of a session that lasts and shares subscriptions is there; never logged.
+
+    ``node``: which says so, the session's leader, by the base of its numbers.
+    """
+
+    session: ClientSessionId
+    node: int
+
+    def key(self) -> bytes:
+        return b"a" + self.session.to_bytes(8, "big") + self.node.to_bytes(8, "big")
+
+
 class SubscriptionRow(msgspec.Struct, frozen=True):
     """Found by a digest of its filter, which may be long."""
 
@@ -238,6 +251,7 @@ Row: TypeAlias = (
     | QueueRow
     | BindingRow
     | ClientSessionRow
+    | ConnectedRow
     | SubscriptionRow
     | ClusterRow
     | NodeRow
@@ -254,6 +268,7 @@ ROW_TYPES: dict[bytes, type[Row]] = {
     b"q": QueueRow,
     b"b": BindingRow,
     b"s": ClientSessionRow,
+    b"a": ConnectedRow,
     b"t": SubscriptionRow,
     b"k": ClusterRow,
     b"n": NodeRow,

@@ -17,6 +17,7 @@ from broker.core.topology_rows import (
     BindingRow,
     ClientSessionRow,
     ClusterRow,
+    ConnectedRow,
     CounterRow,
     ExchangeRow,
     NameRow,
@@ -78,6 +79,8 @@ class TopologyTables:
         self.permissions = Permissions()
         self.queues: dict[QueueId, QueueRow] = {}
         self.sessions: dict[ClientSessionId, ClientSessionRow] = {}
+        self.connected: dict[ClientSessionId, dict[int, ConnectedRow]] = {}
+        """Of sessions that last and share subscriptions, those whose clients are there, as their leaders say."""
         self.queues_of_session: dict[SessionId, dict[QueueId, None]] = {}
         self.cluster: ClusterRow | None = None
         self.nodes: dict[PeerId, NodeRow] = {}
@@ -262,9 +265,23 @@ class TopologyTables:
         vhost = self.vhosts[row.vhost]
         for subscription in vhost.router.subscriptions.of_session(row.session_id):
             self.drop_subscription(row.vhost, subscription)
+        for connected in list(self.connected.get(row.session_id, {}).values()):
+            self.drop_connected(connected)
         del vhost.sessions[row.client_id]
         del self.sessions[row.session_id]
         self._drop(row, not row.durable)
+
+    def put_connected(self, row: ConnectedRow) -> None:
+        self.sessions[row.session]
+        self.connected.setdefault(row.session, {})[row.node] = row
+        self._put(row, volatile=True)
+
+    def drop_connected(self, row: ConnectedRow) -> None:
+        rows = self.connected[row.session]
+        del rows[row.node]
+        if not rows:
+            del self.connected[row.session]
+        self._drop(row, volatile=True)
 
     def put_subscription(self, vhost: VhostName, subscription: Subscription) -> None:
         durable = self.sessions[subscription.session].durable
@@ -343,6 +360,7 @@ RESTORES: dict[type[Row], Callable[[TopologyTables, Any], object]] = {
     QueueRow: TopologyTables.put_queue,
     BindingRow: lambda tables, row: tables.bind(row.vhost, row.binding),
     ClientSessionRow: TopologyTables.put_session,
+    ConnectedRow: TopologyTables.put_connected,
     SubscriptionRow: lambda tables, row: tables.put_subscription(row.vhost, row.subscription),
     ClusterRow: TopologyTables.put_cluster,
     NodeRow: TopologyTables.put_node,

@@ -288,6 +288,36 @@ def test_many_retained_messages_come_by_pages_also_from_elsewhere(cluster: Teste
         assert sorted(client.bodies()) == sorted(f"m{number}" for number in range(2500))
 
 
+# ---- shared subscriptions
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_members_at_several_nodes_share(cluster: TestedCluster, qos: int) -> None:
+    members = [attached_at(cluster, name, f"clean {name}") for name in NAMES]
+    members += [durable_at(cluster, name, f"durable {name}", receive_max=100) for name in NAMES]
+    for member in members:
+        member.subscribe("t", qos=qos, share="g")
+    for name in NAMES:
+        publisher = attached_at(cluster, name, f"p{name}")
+        publisher.publish(*[f"{name} {number}" for number in range(60)], qos=qos)
+    cluster.run(0.2)
+    shares = [member.bodies() for member in members]
+    everything = sorted(f"{name} {number}" for name in NAMES for number in range(60))
+    assert sorted(body for share in shares for body in share) == everything
+    assert all(len(share) == 30 for share in shares), [len(share) for share in shares]
+
+
+def test_a_member_whose_client_is_away_gets_none_while_another_is_there(cluster: TestedCluster) -> None:
+    members = [durable_at(cluster, name, f"d{name}") for name in NAMES]
+    for member in members:
+        member.subscribe("t", share="g")
+    for member in members[1:]:
+        member.lose()
+    for name in NAMES:
+        attached_at(cluster, name, f"p{name}").publish("1", "2", "3")
+    assert len(members[0].bodies()) == 9
+
+
 # ---- leaders change
 
 
