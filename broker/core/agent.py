@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.core.channel import Channel
 from broker.core.consumer import UNBOUNDED, Consumer
-from broker.core.forward_words import AskedCommand, LookUpRetained, RetainedPage
+from broker.core.forward_words import AskedCommand, AwaitMoves, LookUpRetained, RetainedPage
 from broker.core.front import Finish
 from broker.core.outcomes import Refused
 from broker.core.permissions import Principal
@@ -88,4 +88,19 @@ def look_up_retained(agent: Agent, channel: Channel, command: LookUpRetained) ->
     agent.back.retained.of(agent.vhost).look_up_page(command.filter.encode(), command.place, agent.say)
 
 
+def await_moves(agent: Agent, channel: Channel, command: AwaitMoves) -> None:
+    """For a transaction whose messages wait in an outbox here."""
+    shard = agent.back.logged_shard(command.of)
+    outbox = agent.back.find_outbox(shard, command.outbox)
+
+    def moved() -> None:
+        agent.say(r.Done(channel.number))
+
+    if outbox is None:
+        moved()
+    else:
+        outbox.when_moved(shard.kernel.next_sequence(command.outbox), moved)
+
+
 DOING[LookUpRetained] = look_up_retained
+DOING[AwaitMoves] = await_moves

@@ -17,7 +17,7 @@ from broker.core.client_directory import ClientDirectory
 from broker.core.clients import Clients
 from broker.core.consumer import Consumer
 from broker.core.meta import Answer, Meta
-from broker.core.outbox import OUTBOX_BASE, OUTBOX_BASES, Outbox
+from broker.core.outbox import OUTBOX_BASE, OUTBOX_BASES, Outbox, split_outbox_id
 from broker.core.outcomes import Applied, Outcome
 from broker.core.publishing import RouteTable
 from broker.core.queue import Queue
@@ -300,6 +300,17 @@ class Back:
             shard.queues[id] = outbox
             shard.dirty[id] = None
         return outbox
+
+    def find_outbox(self, shard: Shard, id: int) -> Outbox | None:
+        """One that is open, in a shard that is led here."""
+        return self._outboxes.get((shard, id))
+
+    def open_wanted(self, shard: Shard, id: int) -> None:
+        """Something comes for a queue of a shard that is led here: outboxes are made for it."""
+        base, vhost_id = split_outbox_id(id)
+        vhost = next((name for name in self.topology.vhosts() if self.topology.vhost_id(name) == vhost_id), None)
+        if base in OUTBOX_BASES and vhost is not None:
+            self.open_outbox(shard, vhost, base)
 
     def remove_consumer(self, consumer: Consumer) -> None:
         """It leaves its queue, wherever that is led."""

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from broker.core.channel import Channel
+from broker.core.forward_words import AwaitMoves
 from broker.core.front import Front
-from broker.core.outbox import Outbox, transaction_outbox_base
+from broker.core.outbox import transaction_outbox_base
 from broker.core.outcomes import Refused
 from broker.core.publishing import Destination, Spread
 from broker.core.queue import Queue
+from broker.core.replicated_shard import ReplicatedShard
 from broker.core.resources import exchange_resource, queue_resource
 from broker.core.shard import Shard
 from broker.core.transaction_states import Settlement
@@ -175,7 +177,7 @@ class Transaction:
         if self._messages is not None:
             spread, turns = self._take_in(self._messages)
         lasting = [(*found, ended) for ended in self._ended if (found := self._lasting(ended)) is not None]
-        home = _home([shard for shard, _ in spread], [shard for shard, _, _ in lasting])
+        home = self._home([shard for shard, _ in spread], [shard for shard, _, _ in lasting])
         if home is None:
             for shard, routes in spread:
                 assert self._messages is not None
@@ -183,17 +185,33 @@ class Transaction:
             self._end_deliveries()
             front.say(r.Done(channel.number))
             return
-        outbox = None
+        outbox_id = None
         if any(shard is not home for shard, _ in spread):
             assert self._messages is not None
             base = transaction_outbox_base(self._messages.origin)
-            outbox = self._back.open_outbox(home, self._vhost, base)
-            spread, turns = [(home, [Route([(outbox.id, None, None)])] * len(self._messages.keys()))], []
+            outbox_id = base + self._back.topology.vhost_id(self._vhost)
+            if home.leading:
+                self._back.open_outbox(home, self._vhost, base)
+            spread, turns = [(home, [Route([(outbox_id, None, None)])] * len(self._messages.keys()))], []
         near, command = self._settlements(home, lasting)
         number = home.commit(self._messages, spread[0][1] if spread else (), turns, near, command)
-        through = 0 if outbox is None else home.kernel.next_sequence(outbox.id)
+        through = home.kernel.next_sequence(outbox_id) if outbox_id is not None and home.leading else 0
         channel.waiting = True
-        home.when_applied(number, Waiter(lambda: self._receive_committed(outbox, through)))
+        home.when_applied(number, Waiter(lambda: self._receive_committed(home, outbox_id, through)))
+
+    def _home(self, destinations: Sequence[Shard], settled: Sequence[Shard]) -> Shard | None:
+        """Whose entry it is; None: nothing of it is logged.
+
+        What is moved from there arrives before what the channel says later without waiting, if it is led here.
+        """
+        if len(destinations) == 1 and destinations[0].logged:
+            return destinations[0]
+        logged = [*settled, *(shard for shard in destinations if shard.logged)]
+        if not logged:
+            return None
+        if not destinations:
+            return logged[0]
+        return next((shard for shard in (*logged, *self._back.logged) if shard.leading), logged[0])
 
     def _take_in(self, messages: MessageRun) -> tuple[Spread, list[int]]:
         self._front.publishing = True
@@ -219,16 +237,38 @@ class Transaction:
             (far if after else near).append(settlement)
         return near, self._back.transactions.commit_command(home, far) if far else None
 
-    def _receive_committed(self, outbox: Outbox | None, through: int) -> None:
+    def _receive_committed(self, home: Shard, outbox_id: int | None, through: int) -> None:
         """It will all come true.  What the channel says later follows its messages to their queues."""
         front, channel = self._front, self._channel
         self._end_deliveries()
         if not channel.closed:
             front.say(r.Done(channel.number))
-        if outbox is None:
+        outbox = None if outbox_id is None or not home.leading else self._back.find_outbox(home, outbox_id)
+        if outbox_id is None:
             front.go_on(channel, nothing)
+        elif outbox is not None and through:
+            outbox.when_sent(through, lambda: self._receive_sent(home, outbox_id))
         else:
-            outbox.when_sent(through, lambda: front.go_on(channel, nothing))
+            self._wait_for_moves(home, outbox_id)
+
+    def _receive_sent(self, home: Shard, outbox_id: int) -> None:
+        """All is on its way, unless somebody else leads the shard meanwhile and sends it."""
+        if home.leading:
+            self._front.go_on(self._channel, nothing)
+        else:
+            self._wait_for_moves(home, outbox_id)
+
+    def _wait_for_moves(self, home: Shard, outbox_id: int) -> None:
+        """The entry's shard is led elsewhere: its leader says when all has arrived."""
+        front, channel, forwarding = self._front, self._channel, self._back.forwarding
+        assert forwarding is not None
+        assert front.principal is not None
+        assert isinstance(home, ReplicatedShard)
+        user = front.principal.user
+        command = AwaitMoves(home.id, outbox_id)
+        forwarding.front.ask(
+            home, front.id, user, self._vhost, command, lambda reply, got: front.go_on(channel, nothing)
+        )
 
     def _end_deliveries(self) -> None:
         """Credit comes back, and so does what is requeued; what no log has is settled."""
@@ -236,14 +276,6 @@ class Transaction:
             self._front.give_credit(ended.channel, ended.consumer, ended.last - ended.first + 1)
             if self._lasting(ended) is None:
                 self._back.settle(ended.queue_id, ended.first, ended.last, ended.outcome)
-
-
-def _home(destinations: Sequence[Shard], settled: Sequence[Shard]) -> Shard | None:
-    """Whose entry it is; None: nothing of it is logged."""
-    if len(destinations) == 1 and destinations[0].logged:
-        return destinations[0]
-    logged = [*settled, *(shard for shard in destinations if shard.logged)]
-    return logged[0] if logged else None
 
 
 def nothing() -> None:

@@ -28,6 +28,13 @@ class LookUpRetained(msgspec.Struct, frozen=True, gc=False, tag=True):
     place: bytes
 
 
+class AwaitMoves(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """-> Done, once all that an outbox holds now has arrived where it goes."""
+
+    of: ShardId
+    outbox: int
+
+
 class RetainedPage(msgspec.Struct, frozen=True, gc=False, tag=True):
     """``place``: where to go on; None: that was all."""
 
@@ -36,7 +43,15 @@ class RetainedPage(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 AskedCommand: TypeAlias = (
-    c.DeclareQueue | c.DeleteQueue | c.PurgeQueue | c.Get | c.Bind | c.Unbind | c.DeleteExchange | LookUpRetained
+    c.DeclareQueue
+    | c.DeleteQueue
+    | c.PurgeQueue
+    | c.Get
+    | c.Bind
+    | c.Unbind
+    | c.DeleteExchange
+    | LookUpRetained
+    | AwaitMoves
 )
 """What a session may ask of the leader of a queue's shard; of declarations the passive ones.
 

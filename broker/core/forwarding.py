@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from broker.core import forward_words as w
@@ -41,6 +42,8 @@ class Forwarding:
         self.leader = LeaderEnd(back, send, back.when_topology)
         if isinstance(back.volatile, ReplicatedShard):
             self.leader.begin(back.volatile)
+        for shard in shards.values():
+            shard.open_wanted = partial(back.open_wanted, shard)
         self.live: dict[int, int] = {}
         """Peers that can be spoken with, and their incarnations."""
         self._told: set[int] = set()

@@ -137,7 +137,7 @@ class Asked(NamedTuple):
 def _of_nothing(asked: Asked) -> w.AskedReply:
     """The answer of a node that is gone, and what was asked about with it."""
     command = asked.command
-    assert not isinstance(command, w.LookUpRetained)
+    assert not isinstance(command, w.LookUpRetained | w.AwaitMoves), "a logged shard's leader is asked"
     if isinstance(command, c.DeleteQueue):
         return r.QueueDeleted(command.channel, 0)
     if isinstance(command, c.DeleteExchange | c.Unbind):

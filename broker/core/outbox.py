@@ -25,13 +25,19 @@ CLIENT_OUTBOX_BASE = OUTBOX_BASE + (1 << 60)
 TRANSACTION_OUTBOX_BASE = OUTBOX_BASE + (1 << 59)
 """Those of what was published in transactions, for each origin one: likewise."""
 ORIGIN_COUNT_MAX = 8
+VHOST_ID_BITS = 56
 MOVES_PEER = (1 << 64) - 1
 """Less the shard's number, the peer under which a shard sends moves; nodes' ids are drawn below 2^63."""
 
 
 def transaction_outbox_base(origin: int) -> int:
     assert origin < ORIGIN_COUNT_MAX
-    return TRANSACTION_OUTBOX_BASE + (origin << 56)
+    return TRANSACTION_OUTBOX_BASE + (origin << VHOST_ID_BITS)
+
+
+def split_outbox_id(id: int) -> tuple[int, int]:
+    """The base, and the vhost's id."""
+    return id >> VHOST_ID_BITS << VHOST_ID_BITS, id & ((1 << VHOST_ID_BITS) - 1)
 
 
 OUTBOX_BASES = (OUTBOX_BASE, CLIENT_OUTBOX_BASE, *map(transaction_outbox_base, range(ORIGIN_COUNT_MAX)))
@@ -51,6 +57,8 @@ class Outbox:
         self._waiting: deque[tuple[int, int, MessageRun]] = deque()
         self._sent_through = 0
         self._watchers: deque[tuple[int, Callable[[], None]]] = deque()
+        self._moved_through = 0
+        self._awaited: deque[tuple[int, Callable[[], None]]] = deque()
 
     def when_sent(self, through: int, finish: Callable[[], None]) -> None:
         """Finishes once all before this sequence is on its way to its shards, before all that they are sent later."""
@@ -59,11 +67,24 @@ class Outbox:
         else:
             self._watchers.append((through, finish))
 
+    def when_moved(self, through: int, finish: Callable[[], None]) -> None:
+        """Finishes once all before this sequence has arrived; never, if its shard is led elsewhere before."""
+        if self._moved_through >= through or not sum(self._shard.kernel.counts(self.id)):
+            finish()
+        else:
+            self._awaited.append((through, finish))
+
     def end(self) -> None:
-        """Its shard is led here no more: whoever leads it sends again what is under way."""
+        """Its shard is led here no more: whoever leads it sends again what is under way.
+
+        Who watches the sending is told, and sees that.
+        """
         self._moving = None
         self._waiting.clear()
-        self._watchers.clear()
+        self._awaited.clear()
+        watchers, self._watchers = self._watchers, deque()
+        for _, finish in watchers:
+            finish()
 
     def dispatch(self, now_ms: int) -> None:
         """One run is under way at a time."""
@@ -116,4 +137,7 @@ class Outbox:
         first, last = self._moving
         self._shard.kernel.settle(self.id, first, last, ACCEPTED)
         self._moving = None
+        self._moved_through = last + 1
+        while self._awaited and self._awaited[0][0] <= last + 1:
+            self._awaited.popleft()[1]()
         self._shard.dirty[self.id] = None

@@ -78,6 +78,8 @@ class ReplicatedShard(Shard):
         self._rejecting: dict[int, Publication] = {}
         self._rejected: dict[SenderId, dict[int, list[int]]] = {}
         """At the leader: what queues rejected, until it is answered."""
+        self.open_wanted: Callable[[int], None] = lambda queue_id: None
+        """Something comes for a queue that is not here, where it is led: it may be one to be made."""
         self._claiming: set[int] = set()
         self._claim_until = -math.inf
         self._when_claimed: list[Callable[[], None]] = []
@@ -383,6 +385,9 @@ class ReplicatedShard(Shard):
         """It is applied, no more."""
 
     def _take_commit(self, command: CommitRun) -> None:
+        for queue_id in {target[0] for route in command.routes for target in route.targets}:
+            if queue_id not in self.queues:
+                self.open_wanted(queue_id)
         self.kernel.append_part(command.messages, command.routes, command.turns, command.settled, command.command)
 
     def _take_accept(self, command: AcceptRun) -> None:
