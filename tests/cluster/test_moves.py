@@ -94,7 +94,7 @@ def test_what_expires_is_buried_and_a_queue_that_expires_is_gone_everywhere(clus
 
 
 @pytest.mark.parametrize("lost", ["source", "target"])
-@pytest.mark.parametrize("after_s", [0.0, 0.01, 0.02, 0.04])
+@pytest.mark.parametrize("after_s", [0.0, 0.02])
 def test_what_dies_is_in_one_of_both_whoever_is_lost(cluster: TestedCluster, lost: str, after_s: float) -> None:
     one = cluster.nodes["n1"].session()
     cluster.ask(one, declare("dead"))
@@ -140,7 +140,7 @@ def test_a_transaction_reaches_shards_of_several_leaders(cluster: TestedCluster,
 
 
 @pytest.mark.parametrize("lost", [1, 2])
-@pytest.mark.parametrize("after_s", [0.0, 0.01, 0.02, 0.04])
+@pytest.mark.parametrize("after_s", [0.0, 0.02])
 def test_a_transaction_is_whole_whoever_is_lost(cluster: TestedCluster, lost: int, after_s: float) -> None:
     leader = cluster.leader_of(lost)
     assert leader is not None
