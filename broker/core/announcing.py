@@ -60,6 +60,8 @@ class Announcing:
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
         self._unplaced: dict[int, dict[bytes, Row]] = {}
         """Of others, what has no place here yet: its name is taken, or what it hangs on is another's and unknown."""
+        self._doubtful: dict[int, dict[bytes, None]] = {}
+        """Of others that tell anew all there is, what they have not told again yet."""
         self._removed: dict[VhostName, list[Binding]] = {}
         self.changed: Callable[[], None] = lambda: None
         """Told when others' things became others."""
@@ -80,13 +82,13 @@ class Announcing:
                 self.gone(key)
         for begin in range(0, len(changed), ROWS_MAX):
             self._number += 1
-            word = self._word(changed[begin : begin + ROWS_MAX], whole=False)
+            word = self._word(changed[begin : begin + ROWS_MAX])
             for peer in self._listening:
                 self._send(peer, word)
 
-    def _word(self, rows: Iterable[tuple[bytes, Row | None]], whole: bool) -> w.Announce:
+    def _word(self, rows: Iterable[tuple[bytes, Row | None]], whole: bool = False, more: bool = False) -> w.Announce:
         encoded = [(key, None if row is None else encode_row(row)) for key, row in rows]
-        return w.Announce(NO_SHARD, self._number, self._back.meta_index, whole, encoded)
+        return w.Announce(NO_SHARD, self._number, self._back.meta_index, whole, more, encoded)
 
     def when_announced(self, finish: Callable[[], None]) -> None:
         """Finishes once all live nodes know what is there now."""
@@ -104,8 +106,9 @@ class Announcing:
         self._listening.add(peer)
         rows = self._tables.volatile.of(OWN)
         parts = [rows[begin : begin + ROWS_MAX] for begin in range(0, len(rows), ROWS_MAX)] or [[]]
-        for part_number, part in enumerate(parts):
-            self._send(peer, self._word([(row.key(), row) for row in part], whole=part_number == 0))
+        for number, part in enumerate(parts, 1):
+            told = [(row.key(), row) for row in part]
+            self._send(peer, self._word(told, whole=number == 1, more=number < len(parts)))
 
     def receive_acknowledged(self, peer: int, number: int) -> None:
         if peer in self._told:
@@ -126,21 +129,31 @@ class Announcing:
     def _take(self, peer: int, word: w.Announce) -> None:
         if peer not in self._told:
             return
-        if word.whole:
-            self._forget(peer)
         volatile = self._tables.volatile
-        unplaced = self._unplaced.setdefault(peer, {})
+        if word.whole:
+            self._unplaced.pop(peer, None)
+            self._doubtful[peer] = {row.key(): None for row in volatile.of(peer)}
+        doubtful = self._doubtful.get(peer, {})
         for key, value in word.rows:
-            unplaced.pop(key, None)
-            there = volatile.find(peer, key)
-            if there is not None:
-                self._drop(there)
-            if value is not None:
-                row = decode_row(key, value)
-                if not self._put(peer, row):
-                    unplaced[key] = row
+            doubtful.pop(key, None)
+            self._take_row(peer, key, None if value is None else decode_row(key, value))
+        if not word.more:
+            for key in reversed(self._doubtful.pop(peer, {})):
+                self._take_row(peer, key, None)
         self._end_change()
-        self._send(peer, w.Announced(NO_SHARD, word.number))
+        if not word.more:
+            self._send(peer, w.Announced(NO_SHARD, word.number))
+
+    def _take_row(self, peer: int, key: bytes, row: Row | None) -> None:
+        unplaced = self._unplaced.setdefault(peer, {})
+        unplaced.pop(key, None)
+        there = self._tables.volatile.find(peer, key)
+        if there is not None and there == row:
+            return  # told again: who consumes there goes on
+        if there is not None:
+            self._drop(there)
+        if row is not None and not self._put(peer, row):
+            unplaced[key] = row
 
     def _end_change(self) -> None:
         """What had no place may have one now, and exchanges may go with their last bindings."""
@@ -240,6 +253,7 @@ class Announcing:
 
     def _forget(self, peer: int) -> None:
         self._unplaced.pop(peer, None)
+        self._doubtful.pop(peer, None)
         volatile = self._tables.volatile
         for row in reversed(volatile.of(peer)):
             if volatile.find(peer, row.key()) is row:  # what hung on another went with it

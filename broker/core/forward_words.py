@@ -215,8 +215,9 @@ class Seen(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
 
 
 class Announce(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
-    """Volatile things of mine (key, row; None: gone) -> Announced.  ``whole``: all that was told before is forgotten.
+    """Volatile things of mine (key, row; None: gone) -> Announced.
 
+    ``whole``: what is not told again is gone, and forgotten; ``more``: the next word tells on what there is.
     ``meta_index``: of the topology on which they hang.
     """
 
@@ -224,6 +225,7 @@ class Announce(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True)
     number: int
     meta_index: int
     whole: bool
+    more: bool
     rows: Sequence[tuple[bytes, bytes | None]]
 
 

@@ -281,3 +281,20 @@ def test_links_that_break_leave_volatile_queues_in_order(cluster: TestedCluster)
     cluster.ask(one, publish("2", key="mine", tag=1))
     cluster.ask(one, publish("3", key="mine", tag=2))
     assert [body for body, _ in delivered(three.take_replies())] == ["1", "2", "3"]
+
+
+def test_what_is_told_again_goes_on_and_what_is_not_is_gone(cluster: TestedCluster) -> None:
+    three, one = cluster.nodes["n3"].session(), cluster.nodes["n1"].session()
+    cluster.ask(three, declare("q", durable=False), declare("gone", durable=False), exchange("x"), bind("x", "q"))
+    cluster.ask(one, consume("q", tag="q", no_ack=True), consume("gone", tag="gone"))
+    announcing = cluster.nodes["n3"].core.back.forwarding.announcing  # type: ignore[union-attr]
+    cluster.wire.cut("n3", "n1")
+    cluster.ask(three, c.DeleteQueue(CHANNEL, QueueName("gone")))
+    cluster.wire.heal()
+    for _ in range(3):
+        announcing.tell(1)
+        cluster.run(0.2)
+    lost = [reply.consumer_tag for reply in one.take_replies() if isinstance(reply, r.ConsumerLost)]
+    assert lost == ["gone"]
+    cluster.ask(three, publish("m", exchange="x"))
+    assert delivered(one.take_replies()) == [("m", False)]
