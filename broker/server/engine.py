@@ -82,7 +82,8 @@ class Engine(Generic[SessionT]):
         self._opened: list[Connection[SessionT]] = []
         self._inbox: list[tuple[int, list[Frame] | None]] = []
         self._writing: list[tuple[int, int]] = []
-        self._synced = syncs.synced
+        self._synced = 0
+        """What the core was told of.  It is told in the first round of what ended before there were rounds."""
         self._memory_short = False
         self._journal_spoke = True
         self._watched: dict[int, Callable[[], None]] = {}

@@ -13,11 +13,21 @@ import trio.testing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from broker.server.admission import Admission, ConnectionLimits
 from broker.server.buffers import Buffers
-from broker.server.engine import LOOK_INTERVAL_S
+from broker.server.engine import LOOK_INTERVAL_S, Engine
 from broker.server.pump import LAST_WORDS_TIMEOUT_S, LINGER_TIMEOUT_S, WRITE_TIMEOUT_S
 from broker.server.rounds import GOODBYE_TIMEOUT_S, Phase
-from tests.server.echo import CLOSE_OK, CLOSE_TIMEOUT_S, HANDSHAKE, HEARTBEAT, SILENCE_S_MAX, publish
+from tests.server.echo import (
+    CLOSE_OK,
+    CLOSE_TIMEOUT_S,
+    HANDSHAKE,
+    HEARTBEAT,
+    SILENCE_S_MAX,
+    DrawnSyncs,
+    EchoCore,
+    publish,
+)
 from tests.server.echo_server import receive_all, receive_exactly, running, wait_until
 
 both_paths = pytest.mark.parametrize("polled", [False, True], ids=["streams", "sockets"])
@@ -65,6 +75,23 @@ async def test_many_connections_are_served_in_the_same_rounds(polled: bool) -> N
             await client.send_all(HANDSHAKE + publish(b"%03d" % number))
         for number, client in enumerate(clients):
             assert await receive_exactly(client, 8) == b"hello%03d" % number
+
+
+def test_what_was_synced_before_the_first_round_is_told_in_it() -> None:
+    told: list[int] = []
+
+    class Told(EchoCore):
+        def receive_synced(self, write: int) -> None:
+            told.append(write)
+
+    syncs = DrawnSyncs()
+    core = Told(syncs)
+    syncs.submitted = syncs.synced = 3
+    admission = Admission(ConnectionLimits())
+    engine = Engine(core, syncs, now_ms=lambda: 0, admission=admission, buffers=Buffers())
+    engine.round(0.0)
+    engine.round(0.0)
+    assert told == [3]
 
 
 @both_paths
