@@ -69,9 +69,9 @@ class Nodes:
         while not (said := self.said(node)).ready:
             gone = [each.name for each in self.ended()]
             if gone or time.monotonic() - started > READY_TIMEOUT_S:
-                raise NotReady(
-                    f"{node.name}: {said.why_not or 'does not answer'}; its last words:\n{node.last_words()}"
-                )
+                why_not = f"{', '.join(gone)} ended" if gone else said.why_not or "does not answer"
+                words = "\n".join(self[name].last_words() for name in gone or [node.name])
+                raise NotReady(f"{node.name}: {why_not}; last words:\n{words}")
             time.sleep(ASK_INTERVAL_S)
         return time.monotonic() - started
 
