@@ -31,6 +31,8 @@ OFFER = struct.Struct("<QQ")
 """What an offer carries: the export's number, and about how many bytes it has."""
 IDLE_S_MAX = 30.0
 """An export that nobody asks for so long is closed: it keeps files."""
+ASK_AGAIN_S = 1.0
+"""After which a chunk is asked for once more: request or answer may be lost, as links break on one side first."""
 DONE, FAILED = -1, -2
 """Instead of an offset: how a fetch ended."""
 
@@ -71,6 +73,7 @@ class Fetch:
         self.chunks: deque[bytes] = deque()
         self.whole = False
         self.working = False
+        self.asked_at = 0.0
 
 
 class Snapshots:
@@ -86,6 +89,7 @@ class Snapshots:
         self._exports: dict[int, Export] = {}
         self._wanting: dict[ShardId, int] = {}
         self._fetches: dict[ShardId, Fetch] = {}
+        self._now = 0.0
         self.jobs: list[Job] = []
         """To be carried out, by whoever takes them."""
         self.stepped: Callable[[ReplicatedShard], None] = lambda shard: None
@@ -96,7 +100,7 @@ class Snapshots:
     # ---- at the leader
 
     def look(self, now: float) -> None:
-        """Makes offers for those that need one, and closes what nobody asks for.
+        """Makes offers for those that need one, asks again for what does not come, closes what nobody asks for.
 
         Who leads may serve only once a majority has its log, for which one may need a snapshot first.
         """
@@ -109,6 +113,10 @@ class Snapshots:
             shard = self._shards[shard_id]
             if not shard.kernel.leading or self._offer(shard, peer, now):
                 del self._wanting[shard_id]
+        self._now = now
+        for fetch in self._fetches.values():
+            if now - fetch.asked_at >= ASK_AGAIN_S:
+                self._ask_again(fetch)
         for number, export in list(self._exports.items()):
             if not export.shard.kernel.leading or now - export.asked_at > IDLE_S_MAX:
                 self._end_export(number, False)
@@ -205,6 +213,7 @@ class Snapshots:
         there = self._fetches.get(shard.id)
         if there is not None:
             if (there.leader, there.number) == (leader, number):
+                self._ask_again(there)  # it may have been offered to another member first, who has the export
                 return True
             self._end_fetch(there)
         log.info("snapshot is fetched", shard=shard.id, leader=f"{leader:016x}", index=index, size=size)
@@ -213,7 +222,12 @@ class Snapshots:
         self._ask(fetch, 0)
         return True
 
+    def _ask_again(self, fetch: Fetch) -> None:
+        if not (fetch.working or fetch.chunks or fetch.whole):
+            self._ask(fetch, fetch.offset)
+
     def _ask(self, fetch: Fetch, offset: int) -> None:
+        fetch.asked_at = self._now
         head = [fetch.shard.id, fetch.number, offset]
         self._peers.send(fetch.leader, Channel.BULK, [Frame(Kind.SNAPSHOT_REQUEST, head)])
 

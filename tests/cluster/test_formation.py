@@ -142,3 +142,18 @@ def test_a_node_that_is_removed_hands_its_replicas_over_and_nobody_waits_for_it(
     sent = cluster.ask(session, declare("new"), publish("b", key="new", tag=2), seconds=0.3)
     assert isinstance(sent[0], r.QueueDeclared)
     assert confirmed(sent) == [2]
+
+
+@pytest.mark.parametrize("seconds", [0.38, 0.42, 0.46])
+def test_newcomers_whose_requests_for_snapshots_are_lost_ask_again(seconds: float) -> None:
+    """The founder does not hear them for a while, and lets go of what it had offered; they noticed nothing."""
+    cluster = TestedCluster(3, seed=1)
+    while not (founders := [node for node in cluster.nodes.values() if node.broker is not None]):
+        cluster.run(0.05)
+    cluster.run(seconds)
+    for name in cluster.nodes:
+        if name != founders[0].name:
+            cluster.wire.cut(name, founders[0].name)
+    cluster.run(0.7)
+    cluster.wire.heal()
+    assert cluster.settle() < 10.0
