@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from broker.core.topology_commands import MarkLeaving
+from broker.model.names import PeerId
 from kernel.disk import SimDisk
 from kernel.journal import Damage
 from tests.simulation.cluster.machine import CAPACITY, Machine
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from tests.simulation.cluster.simulation import ClusterSimulation
 
 SECOND_US = 1_000_000
+LEAST_COUNT = 3
+"""No node is asked to go if there are no more."""
 SLOW_TROUBLE_US = 100_000
 """A way that is slower than this brings trouble."""
 
@@ -28,6 +32,10 @@ class Faults:
         self.random = world.random
         self.skew_ms = 0
         """By how much clocks were set wrong, at most."""
+        self.affected: Machine | None = None
+        """Whose disk lost what was synced: one at a time, so that every record is whole elsewhere."""
+        self._marks: dict[int, int] = {}
+        """What was applied then, by shard."""
         self._healed = False
 
     def begin(self) -> None:
@@ -66,7 +74,7 @@ class Faults:
     def start(self, machine: Machine) -> None:
         """Its process is started, if it may be."""
         world = self.world
-        if machine.process is not None:
+        if machine.process is not None or not machine.present:
             return
         if not machine.powered:
             machine.powered = True
@@ -80,7 +88,13 @@ class Faults:
             world.events.after(SECOND_US, self.start, machine)
             return
         except Damage as damage:
-            raise Broken("I8", f"crashes alone left damage at {machine.name}: {damage}") from damage
+            if machine is not self.affected:
+                raise Broken("I8", f"crashes alone left damage at {machine.name}: {damage}") from damage
+            world.note(f"{machine.name} refuses to start: {damage}")
+            world.fault_counts["refused disk"] += 1
+            self._renew(machine)
+            world.events.after(SECOND_US, self.start, machine)
+            return
         world.start_count += 1
         world.note(f"{machine.name} starts, cut: {process.journal.cut}")
 
@@ -268,6 +282,110 @@ class Faults:
         way.slow_us, way.us_per_byte = 0, 0.0
         self.world.ledger.trouble(*names)
 
+    # ---- nodes that come, go, and lose their disks
+
+    def _may_affect(self, machine: Machine) -> bool:
+        """Every shard has all its voters, and what the last one lost is at all of them."""
+        world = self.world
+        shards = range(world.plan.shard_count + 1)
+        if machine.leaving or not world.serves():
+            return False
+        applied = [[process.kernels[shard].applied_index for process in world.members(shard)] for shard in shards]
+        if any(min(applied[shard]) < self._marks.get(shard, 0) for shard in shards):
+            return False
+        self._marks = {shard: max(applied[shard]) for shard in shards}
+        self.affected = machine
+        return True
+
+    def _renew(self, machine: Machine) -> None:
+        """Somebody gives it an empty disk, so it is a new peer."""
+        machine.disk = SimDisk(CAPACITY)
+        machine.full = False
+        machine.peer = machine.random.getrandbits(63) | 1
+
+    def replace(self, machine: Machine) -> None:
+        """Its process is gone, and so is what its disk held."""
+        self.end(machine, "end", lambda disk: disk.kill())
+        self._renew(machine)
+
+    def wipe(self) -> bool:
+        process = self._a_process()
+        if process is None or not self._may_affect(process.machine):
+            return False
+        self.world.note(f"{process.name} loses its disk")
+        self.replace(process.machine)
+        return True
+
+    def flip(self) -> bool:
+        """While a node is down single bits of files that were closed change."""
+        process = self._a_process()
+        if process is None or not self._may_affect(process.machine):
+            return False
+        machine = process.machine
+        self.kill_machine(machine)
+        names = machine.disk.names()
+        journals = [name for name in names if name.startswith("journal")]
+        closed = [name for name in names if name not in journals[-1:]]
+        for _ in range(self.random.choice([1, 1, 3])):
+            name = self.random.choice(closed)
+            size = len(machine.disk.read(name).rstrip(b"\0"))
+            if size:
+                position, bit = self.random.randrange(size), self.random.randrange(8)
+                machine.disk.flip_bit(name, position, bit)
+                self.world.note(f"bit {bit} of {name}:{position} of {machine.name} is flipped")
+        return True
+
+    def fail_read(self) -> bool:
+        process = self._a_process()
+        if process is None:
+            return False
+        names = process.machine.disk.names()
+        process.machine.disk.fail_read_once(self.random.choice(names))
+        return True
+
+    def come(self) -> bool:
+        """A machine that was not there is to be a node."""
+        absent = [machine for machine in self.world.machines if not machine.present]
+        if not absent:
+            return False
+        machine = absent[0]
+        if machine.incarnation:
+            self._renew(machine)
+        machine.present, machine.leaving = True, False
+        self.world.note(f"{machine.name} is to come in")
+        self.start(machine)
+        return True
+
+    def leave(self) -> bool:
+        """A node is to go, if there are enough without it."""
+        present = [machine for machine in self.world.machines if machine.present and not machine.leaving]
+        leader = self.world.leader_of(0)
+        if len(present) <= LEAST_COUNT or leader is None or leader.broker is None:
+            return False
+        machine = self.random.choice(present)
+        if leader.broker.back.topology.node(PeerId(machine.peer)) is None:
+            return False
+        machine.leaving = True
+        self.world.note(f"{machine.name} is to go")
+        self._mark(machine)
+        return True
+
+    def _mark(self, machine: Machine) -> None:
+        """Until it is no node any more: it may be said to a leader that falls."""
+        leader = self.world.leader_of(0)
+        if leader is not None and leader.broker is not None and not leader.paused:
+            topology = leader.broker.back.topology
+            row = topology.node(PeerId(machine.peer))
+            if row is None and leader.broker.back.meta_shard.hands_out:
+                self.world.note(f"{machine.name} is gone")
+                self.end(machine, "end", lambda disk: disk.kill())
+                machine.present = False
+                return
+            if row is not None and row.state != "leaving":
+                leader.broker.back.submit(MarkLeaving(PeerId(machine.peer)))
+                leader.ring()
+        self.world.events.after(SECOND_US, self._mark, machine)
+
     # ---- disks and clocks
 
     def sync_fault(self) -> bool:
@@ -318,7 +436,8 @@ class Faults:
         leader = self.world.leader_of(shard)
         if leader is None or leader.paused:
             return False
-        to = self.random.choice([machine for machine in self.world.machines if machine is not leader.machine])
+        others = [machine for machine in self.world.machines if machine.present and machine is not leader.machine]
+        to = self.random.choice(others)
         self.world.note(f"{leader.name} is to hand shard {shard} to {to.name}")
         asked = leader.kernels[shard].transfer_leader(to.peer)
         leader.ring()
@@ -375,6 +494,11 @@ STRIKES: dict[str, Callable[[Faults], bool]] = {
     "disk full": Faults.full_disk,
     "slow disk": Faults.slow_disk,
     "clock step": Faults.clock_step,
+    "wiped disk": Faults.wipe,
+    "flipped bit": Faults.flip,
+    "read fault": Faults.fail_read,
+    "newcomer": Faults.come,
+    "leaver": Faults.leave,
     "transfer": Faults.transfer,
     "client vanishes": Faults.vanish,
     "deaf client": Faults.deafen,

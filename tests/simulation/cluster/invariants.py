@@ -30,7 +30,8 @@ class Invariants:
         """By (shard, term, who gave it)."""
         self._hashes: dict[tuple[int, int], tuple[int, str]] = {}
         """By (shard, index): the state's, and of whom."""
-        self._terms: dict[tuple[str, int], int] = {}
+        self._terms: dict[tuple[int, int], int] = {}
+        """By (peer, shard): the last one in which it answered a candidate."""
         self._applied: dict[tuple[str, int, int], int] = {}
         self.leader_count = 0
         self.compared_count = 0
@@ -78,7 +79,7 @@ class Invariants:
     def receive_terms(self, process: Process) -> None:
         """At a start: what was said in a term is not said in an earlier one."""
         for shard, kernel in enumerate(process.kernels):
-            before = self._terms.get((process.name, shard), 0)
+            before = self._terms.get((process.machine.peer, shard), 0)
             if kernel.term < before:
                 raise Broken("I1", f"{process.name} came back to term {kernel.term} of shard {shard} after {before}")
 
@@ -92,7 +93,8 @@ class Invariants:
         shard = frame.head[0]
         fields = _numbers(frame.body)
         term, candidate = fields.get(TERM, 0), fields.get(TO, 0)
-        self._terms[process.name, shard] = max(self._terms.get((process.name, shard), 0), term)
+        peer = process.machine.peer
+        self._terms[peer, shard] = max(self._terms.get((peer, shard), 0), term)
         if fields.get(REJECT):
             return
         voted = self._votes.setdefault((shard, term, fields.get(FROM, 0)), candidate)

@@ -53,6 +53,9 @@ class Machine:
         self.process: Process | None = None
         self.incarnation = 0
         self.powered = True
+        self.present = True
+        """It is, or is to be, a node of the cluster."""
+        self.leaving = False
         self.lost_ends: list[End] = []
         """Connections that the power's loss ended; the others don't know."""
         self.full = False

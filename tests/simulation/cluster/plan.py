@@ -25,6 +25,11 @@ FAULT_RATES: dict[str, float] = {
     "disk full": 0.04,
     "slow disk": 0.06,
     "clock step": 0.08,
+    "wiped disk": 0.06,
+    "flipped bit": 0.08,
+    "read fault": 0.1,
+    "newcomer": 0.1,
+    "leaver": 0.06,
     "transfer": 0.25,
     "client vanishes": 0.3,
     "deaf client": 0.15,
@@ -42,6 +47,8 @@ class ClusterPlan(msgspec.Struct, frozen=True):
     clients: Plan
     """Queues and clients."""
     machine_count: int
+    newcomer_count: int
+    """Machines that may come later."""
     shard_count: int
     seconds: float
     """Of the chaos; then everything heals."""
@@ -75,6 +82,7 @@ def draw_cluster_plan(seed: int, random: random.Random, seconds: float) -> Clust
     return ClusterPlan(
         clients=msgspec.structs.replace(clients, queues=queues, publisher_count=random.randint(1, 3)),
         machine_count=5 if random.random() < 0.15 else 3,
+        newcomer_count=random.choice([0, 0, 0, 1]),
         shard_count=random.choice([2, 4, 4]),
         seconds=seconds,
         operations=random.choice([5, 20, 20, 60]),

@@ -323,6 +323,9 @@ class Process:
         except OSError as error:
             self.world.receive_failure(self, f"a read failed: {error}")
             return
+        except Damage as damage:
+            self.world.receive_damage(self, damage)
+            return
         self.ring()
 
     def _keep_house(self) -> None:

@@ -40,6 +40,7 @@ HEALING_S = 60.0
 QUIET_S = 3.0
 """Without a delivery, after which the queues must be empty."""
 LOOK_US = 100_000
+REPLICA_COUNT = 3
 REASONS_OF_OURS = {Reason.BAD_FRAME, Reason.UNKNOWN_KIND, Reason.KIND_NOT_ALLOWED, Reason.WRONG_SECRET, Reason.VERSION}
 REASONS_OF_CORRUPTION = {Reason.BAD_CHECKSUM, Reason.FRAME_TOO_LARGE, Reason.STALLED, *REASONS_OF_OURS}
 
@@ -77,8 +78,9 @@ class ClusterSimulation:
         self.start_count = 0
         self.confirm_healing = False
         self.wires: list[ClientWire] = []
-        for number in range(1, self.plan.machine_count + 1):
+        for number in range(1, self.plan.machine_count + self.plan.newcomer_count + 1):
             machine = Machine(number, self.events, random.Random(self.random.getrandbits(64)), self._draw_clock())
+            machine.present = number <= self.plan.machine_count
             self.machines.append(machine)
             self.net.machines[machine.name] = machine
         for one in self.machines:
@@ -129,8 +131,8 @@ class ClusterSimulation:
         return self.plan.checkpoints > 0 and self.random.random() < self.plan.checkpoints
 
     def addresses_for(self, machine: Machine) -> tuple[str, ...]:
-        """Whom a node is told of: all the others, and itself."""
-        return tuple(each.address for each in self.machines)
+        """Whom a node is told of: all who were there at first, and itself."""
+        return tuple(each.address for each in self.machines[: self.plan.machine_count])
 
     def note(self, line: str) -> None:
         self.trace.now_us = self.events.now_us
@@ -176,7 +178,10 @@ class ClusterSimulation:
         self.faults.end(process.machine, "failure", lambda disk: disk.kill())
 
     def receive_damage(self, process: Process, damage: Damage) -> None:
-        raise Broken("I8", f"{process.name} found damage: {damage}") from damage
+        if process.machine is not self.faults.affected:
+            raise Broken("I8", f"{process.name} found damage: {damage}") from damage
+        self.note(f"{process.name} found damage: {damage}")
+        self.faults.replace(process.machine)
 
     def receive_heard(self, process: Process, name: str, incarnation: int, up: bool) -> None:
         """A node thinks that another is there, or is not."""
@@ -318,7 +323,8 @@ class ClusterSimulation:
 
     def run(self) -> Report:
         for machine in self.machines:
-            self.events.after(self.random.randint(0, SECOND_US // 2), self.faults.start, machine)
+            if machine.present:
+                self.events.after(self.random.randint(0, SECOND_US // 2), self.faults.start, machine)
         for client in self.clients:
             self.events.after(self.random.randint(0, SECOND_US), self.act, client)
         self._run_until(self.serves, HEALING_S, "the cluster forms")
@@ -389,7 +395,8 @@ class ClusterSimulation:
 
     def serves(self) -> bool:
         """All nodes do, and every shard is led by one whom all know."""
-        if any(machine.process is None or machine.process.engine is None for machine in self.machines):
+        present = [machine for machine in self.machines if machine.present]
+        if any(machine.process is None or machine.process.engine is None for machine in present):
             return False
         return all(map(self.is_settled, range(self.plan.shard_count + 1)))
 
@@ -399,21 +406,26 @@ class ClusterSimulation:
         if leader is None or leader.broker is None or not leader.broker.back.shards[shard].hands_out:
             return False
         voters, outgoing, _, _ = leader.kernels[shard].conf()
-        peers = {machine.peer for machine in self.machines}
-        most = 3
-        return not outgoing and len(voters) == min(len(peers), most) and set(voters) <= peers
+        staying = [machine.peer for machine in self.machines if machine.present and not machine.leaving]
+        most = min(REPLICA_COUNT, (len(staying) + 1) // 2 * 2 - 1)
+        return not outgoing and len(voters) == most and set(voters) <= set(staying)
 
     def agrees(self) -> bool:
         """All replicas have applied everything."""
         for shard in range(self.plan.shard_count + 1):
-            leader = self.leader_of(shard)
-            if leader is None:
-                return False
-            voters, _, learners, _ = leader.kernels[shard].conf()
-            members = [process for process in self.processes if process.machine.peer in (*voters, *learners)]
-            if len({process.kernels[shard].applied_index for process in members}) != 1:
+            members = self.members(shard)
+            if not members or len({process.kernels[shard].applied_index for process in members}) != 1:
                 return False
         return True
+
+    def members(self, shard: int) -> list[Process]:
+        """Who holds the shard, as its leader has it; nobody, if there is none."""
+        leader = self.leader_of(shard)
+        if leader is None:
+            return []
+        voters, _, learners, _ = leader.kernels[shard].conf()
+        members = (*voters, *learners)
+        return [process for process in self.processes if process.machine.peer in members and process.kernels]
 
     def check_end(self) -> None:
         for process in self.processes:
