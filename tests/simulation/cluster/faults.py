@@ -33,9 +33,7 @@ class Faults:
         self.skew_ms = 0
         """By how much clocks were set wrong, at most."""
         self.affected: Machine | None = None
-        """Whose disk lost what was synced: one at a time, so that every record is whole elsewhere."""
-        self._marks: dict[int, int] = {}
-        """What was applied then, by shard."""
+        """Whose disk lost what was synced: one only, so that every record is whole elsewhere."""
         self._healed = False
 
     def begin(self) -> None:
@@ -107,7 +105,7 @@ class Faults:
             return
         machine.process = None
         machine.powered = told
-        world.wires = [wire for wire in world.wires if wire.process is not process or self._end_wire(wire)]
+        world.end_wires(process)
         process.end()
         world.net.end_process(process, told)
         disk(machine.disk)
@@ -115,18 +113,6 @@ class Faults:
         world.ledger.forget(machine.name)
         delay_s = 0.2 if self._healed else self.random.choice([0.05, 0.5, 3.0, 8.0])
         world.events.after(int(delay_s * SECOND_US), self.start, machine)
-
-    def _end_wire(self, wire: object) -> bool:
-        from tests.simulation.cluster.client_wire import ClientWire
-
-        assert isinstance(wire, ClientWire)
-        wire.link.node_gone = True
-        if self.random.random() < 0.5:
-            wire.link.to_client.clear()
-        if not wire.to_client_due:
-            wire.to_client_due = True
-            self.world.events.after(1000, self.world._show, wire)
-        return False
 
     def crash_machine(self, machine: Machine) -> None:
         """The power goes."""
@@ -285,15 +271,9 @@ class Faults:
     # ---- nodes that come, go, and lose their disks
 
     def _may_affect(self, machine: Machine) -> bool:
-        """Every shard has all its voters, and what the last one lost is at all of them."""
-        world = self.world
-        shards = range(world.plan.shard_count + 1)
-        if machine.leaving or not world.serves():
+        """No other disk was, and every shard has all its voters."""
+        if self.affected is not None or machine.leaving or not self.world.serves():
             return False
-        applied = [[process.kernels[shard].applied_index for process in world.members(shard)] for shard in shards]
-        if any(min(applied[shard]) < self._marks.get(shard, 0) for shard in shards):
-            return False
-        self._marks = {shard: max(applied[shard]) for shard in shards}
         self.affected = machine
         return True
 

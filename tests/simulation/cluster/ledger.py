@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from protocols.amqp.methods import Method
 from tests.simulation.client import Channel, Client
 from tests.simulation.ledger import Broken, Copy, Ledger, Life, Outcome
+from tests.simulation.link import Link
 from tests.simulation.plan import DEAD, Plan
 from tests.simulation.wire import Received
 
@@ -118,6 +119,7 @@ class ClusterLedger(Ledger):
             raise Broken("I16", f"{copy.text} came again after {copy.settler.name} settled it")
 
     def settle(self, life: Life, copy: Copy, outcome: Outcome) -> None:
+        life.held.setdefault((copy.queue, copy.message.id, copy.source), copy)  # it may have come twice
         super().settle(life, copy, outcome)
         seen_us, node = self._seen[id(copy)]
         if self.was_in_trouble(node, seen_us):
@@ -138,6 +140,11 @@ class ClusterClient(Client):
 
     node = ""
     waits_since_us = 0
+
+    def begin(self, link: Link) -> None:
+        super().begin(link)
+        # The end of a connection that was given up before is none of this one's.
+        link.cut_off = lambda: self._receive_cut() if self.link is link else None
 
     def open(self, number: int) -> Generator[tuple[type[Method], ...], Received, Channel]:
         channel = yield from super().open(number)

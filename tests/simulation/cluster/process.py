@@ -29,7 +29,6 @@ from kernel.journal import Damage, Journal
 from protocols.amqp.connection import AmqpAdapter
 from protocols.amqp.settings import AmqpSettings
 from tests.simulation.cluster.machine import Machine
-from tests.simulation.link import SimTransport
 
 if TYPE_CHECKING:
     from tests.simulation.cluster.simulation import ClusterSimulation
@@ -74,7 +73,6 @@ class Process:
         self.world = world
         self.alive = True
         self.paused = False
-        self.transports: list[SimTransport] = []
         self.broker: Broker | None = None
         self.engine: Engine[Session] | None = None
         self.kernels: list[KernelShard] = []
@@ -371,8 +369,4 @@ class Process:
         """It is gone, with all it had in memory."""
         self.alive = False
         self._deferred.clear()
-        for transport in self.transports:
-            transport.link.node_gone = True
-            transport.link.cut_off()
-        self.transports.clear()
         self.journal.abandon()

@@ -157,6 +157,18 @@ class ClusterSimulation:
         """It has its replicas."""
         self.invariants.receive_terms(process)
 
+    def end_wires(self, process: Process) -> None:
+        """Its clients notice before long."""
+        for wire in [wire for wire in self.wires if wire.process is process]:
+            self.wires.remove(wire)
+            wire.link.node_gone = True
+            wire.link.cut_off()
+            if self.random.random() < 0.5:
+                wire.link.to_client.clear()
+            if not wire.to_client_due:
+                wire.to_client_due = True
+                self.events.after(1000, self._show, wire)
+
     def receive_completion(self, process: Process) -> None:
         """A write came to an end."""
         journal = process.journal
@@ -246,7 +258,6 @@ class ClusterSimulation:
         def open_transport(token: int) -> QuickTransport:
             transport = QuickTransport(link, token, opened.decoder, engine, engine.buffers)
             wire.transport = transport
-            process.transports.append(transport)
             return transport
 
         engine.open(PEER_OF_CLIENTS, opened, open_transport)
