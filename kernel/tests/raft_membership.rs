@@ -21,6 +21,8 @@ struct Network {
     cut: BTreeSet<u64>,
     /// Snapshots are lost on the way.
     lose_snapshots: bool,
+    /// What each peer's disk knows to be committed.
+    durable_commits: BTreeMap<u64, u64>,
 }
 
 impl Network {
@@ -84,7 +86,10 @@ impl Network {
             for (peer, group) in &mut self.groups {
                 while let Some(ready) = group.ready().unwrap() {
                     let mut sent = ready.messages;
-                    if ready.record.is_some() {
+                    if let Some(record) = &ready.record {
+                        if let Some(hard_state) = &record.hard_state {
+                            self.durable_commits.insert(*peer, hard_state.commit);
+                        }
                         sent.extend(group.on_persisted(ready.number).unwrap());
                     }
                     let applied = self.applied.entry(*peer).or_default();
@@ -145,6 +150,21 @@ fn a_new_peer_starts_without_voters_and_learns_who_they_are() {
     assert_eq!(network.applied[&4], ["fresh"]);
     network.change(&[ConfChange::AddVoter(4)]).unwrap();
     assert_eq!(network.group(4).conf().voters, [1, 2, 3, 4]);
+}
+
+#[test]
+fn that_a_configuration_was_left_is_durable_before_anything_else_is_written() {
+    let mut network = Network::of(&[1, 2, 3]);
+    network.join(4);
+    network.change(&[ConfChange::AddLearner(4)]).unwrap();
+    network
+        .change(&[ConfChange::AddVoter(4), ConfChange::Remove(3)])
+        .unwrap();
+    for peer in [1, 2, 4] {
+        let status = network.group(peer).status();
+        assert_eq!(status.commit, status.last_index);
+        assert_eq!(network.durable_commits[&peer], status.commit, "{peer}");
+    }
 }
 
 #[test]

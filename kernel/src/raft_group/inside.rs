@@ -208,12 +208,18 @@ impl Group {
         let at_once = ready.take_messages();
         let persisted_first = ready.take_persisted_messages();
         let committed = ready.take_committed_entries();
+        let committed: Vec<LogEntry> = committed.iter().map(log_entry).collect();
         let reads = ready.take_read_states();
         let role = ready.ss().map(|soft| RoleChange {
             role: Role::of(soft.raft_state),
             leader: soft.leader_id,
         });
-        let record = ready.must_sync().then(|| self.record(&mut ready));
+        // Raft goes by the configuration that is committed: who starts again must not find one that was left, whose
+        // members may be gone.
+        let reconfigured = committed
+            .iter()
+            .any(|entry| entry.kind != entry_kind::NORMAL);
+        let record = (ready.must_sync() || reconfigured).then(|| self.record(&mut ready));
         let snapshot = (!ready.snapshot().is_empty()).then(|| ready.snapshot().clone());
         if let Some(snapshot) = &snapshot {
             self.handed = self.handed.max(snapshot.get_metadata().index);
@@ -225,7 +231,6 @@ impl Group {
         if unstable.is_empty() {
             unstable.shrink_to(UNSTABLE_CAPACITY_MAX);
         }
-        let committed: Vec<LogEntry> = committed.iter().map(log_entry).collect();
         self.note_committed(&committed);
         let mut messages = self.outgoing(at_once);
         messages.extend(self.hold(number, record.is_some(), persisted_first));
