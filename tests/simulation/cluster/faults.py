@@ -33,7 +33,9 @@ class Faults:
         self.skew_ms = 0
         """By how much clocks were set wrong, at most."""
         self.affected: Machine | None = None
-        """Whose disk lost what was synced: one only, so that every record is whole elsewhere."""
+        """Whose disk lost what was synced: one at a time, so that every record is whole elsewhere."""
+        self._marks: dict[int, int] = {}
+        """What was applied then, by shard."""
         self._healed = False
 
     def begin(self) -> None:
@@ -271,9 +273,15 @@ class Faults:
     # ---- nodes that come, go, and lose their disks
 
     def _may_affect(self, machine: Machine) -> bool:
-        """No other disk was, and every shard has all its voters."""
-        if self.affected is not None or machine.leaving or not self.world.serves():
+        """Every shard has all its voters, and what was there when the last disk was lost is at all of them."""
+        world = self.world
+        shards = range(world.plan.shard_count + 1)
+        if machine.leaving or not world.serves():
             return False
+        applied = [[process.kernels[shard].applied_index for process in world.members(shard)] for shard in shards]
+        if any(min(applied[shard]) < self._marks.get(shard, 0) for shard in shards):
+            return False
+        self._marks = {shard: max(applied[shard]) for shard in shards}
         self.affected = machine
         return True
 
