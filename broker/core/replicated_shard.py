@@ -220,16 +220,19 @@ class ReplicatedShard(Shard):
             link.send(self.id, tuple(self._window))
 
     def attach_here(self) -> None:
-        """The same, here."""
-        self._link, self._here = None, True
+        """The same, here.  Whoever is told may say more, which comes after all that was said before."""
+        self._link, self._here = None, False
         through = self.kernel.accepted_through(*self.sender)
         self._reject_unknown(through)
         self.complete(through)
-        for number, command in self._window:
-            rejected = self._take_in(command)
-            self.kernel.take_in(*self.sender, number, command.urgent)
-            if rejected:
-                self.receive_rejected(((number, rejected),))
+        while due := [each for each in self._window if each.number > through]:
+            for number, command in due:
+                rejected = self._take_in(command)
+                self.kernel.take_in(*self.sender, number, command.urgent)
+                through = number
+                if rejected:
+                    self.receive_rejected(((number, rejected),))
+        self._here = True
 
     def _reject_unknown(self, through: int) -> None:
         """What queues rejected of what is applied only that leader knew whom nobody hears any more; a publisher who

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from broker.core.replicated_shard import Numbered, ReplicatedShard
 from broker.core.session import Session
+from broker.core.shard_commands import Barrier
 from broker.model import commands as c
 from broker.model import replies as r
 from broker.model.names import DeliveryTag, QueueName
@@ -173,3 +175,32 @@ def test_a_transaction_of_a_node_that_is_lost_is_all_or_nothing(cluster: TestedC
     cluster.run(6)
     left = (contents(cluster, "a"), contents(cluster, "b"), contents(cluster, "c"))
     assert left in ((["a0"], ["b0"], []), ([], [], ["1"]))
+
+
+class SaysMore:
+    """Somebody who, once told that a command is applied, says the next."""
+
+    def __init__(self, shard: ReplicatedShard) -> None:
+        self.shard = shard
+        self.number = 0
+
+    def applied(self) -> None:
+        self.number = self.shard.barrier()
+
+
+def test_what_is_said_when_a_node_begins_to_lead_comes_after_what_was_said_before() -> None:
+    cluster = TestedCluster(3, static=True)
+    cluster.settle()
+    leader = cluster.leader_of(1)
+    assert leader is not None
+    shard = cast(ReplicatedShard, leader.core.back.shards[1])
+    shard.lose_leader()
+    first, second = shard.barrier(), shard.barrier()
+    more = SaysMore(shard)
+    shard.when_applied(first, more)
+    assert shard.take_in(shard.sender, [Numbered(first, Barrier())], lambda *_: [])
+    cluster.run(0.2)
+    shard.attach_here()
+    cluster.run(0.2)
+    assert more.number == second + 1
+    assert (shard.kernel.applied_through(*shard.sender), shard.window_size) == (more.number, 0)
