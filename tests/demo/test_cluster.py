@@ -9,12 +9,12 @@ import pytest
 
 from broker.config import load
 from broker.demo.cluster.__main__ import FILES, FOLDER
-from broker.demo.cluster.display import META, Screen, Shown, load_line, one_line, under_way
+from broker.demo.cluster.display import META, Screen, Shown, held_in_words, load_line, one_line, under_way
 from broker.demo.cluster.display import lines as drawn_lines
 from broker.demo.cluster.figures import WINDOW_S, Figures
 from broker.demo.cluster.load import turned
 from broker.demo.cluster.node import doors_of, plans
-from broker.demo.cluster.probe import UNREACHED, Said
+from broker.demo.cluster.probe import UNREACHED, Held, Said
 from broker.demo.cluster.witness import Life, Way, body_of, id_in
 
 ONE = Shown("node-1", 11, "up", Said(True, "", {META: True, 1: False, 2: True}))
@@ -72,12 +72,21 @@ def test_what_is_under_way_is_told(figures: Figures, clock: Clock) -> None:
     assert "node-1: shard 0 has no leader" in under_way([waiting, TWO], figures)
 
 
+def test_shards_that_are_not_where_they_should_be_are_told() -> None:
+    held = [Held(META, 3, 3, True), Held(1, 1, 3, False, ((10, 40),)), Held(2, 3, 3, False)]
+    assert held_in_words(held) == [
+        "shard 1 is held by 1 of 3",
+        "shards 2 change",
+        "shard 1: 10 of 40 bytes sent to a new member",
+    ]
+
+
 def test_a_terminal_is_drawn_over_and_a_file_gets_lines(figures: Figures) -> None:
     terminal, file = Terminal(), io.StringIO()
     for out in (terminal, file):
         screen = Screen(out)
         for now in (0.0, 1.0, 6.0):
-            screen.show([ONE, TWO], figures, now)
+            screen.show([ONE, TWO], figures, [], now)
     height = len(drawn_lines([ONE, TWO], figures))
     assert terminal.getvalue().count(f"\x1b[{height}F") == 2
     assert file.getvalue() == f"{one_line([ONE, TWO], figures)}\n" * 2

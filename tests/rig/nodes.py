@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from broker.demo.cluster.node import Node, doors_of, plans
-from broker.demo.cluster.probe import Said, ask
+from broker.demo.cluster.probe import Said, ask, ask_held
 from broker.demo.cluster.witness import Way
 from broker.demo.doors import Door, is_free
 
@@ -45,11 +45,17 @@ class Nodes:
         return next(node for node in self.all if node.name == name)
 
     def start(self) -> None:
-        """Returns when all are ready."""
+        """Returns when all are ready, and all shards where they are to be."""
         for node in self.all:
             node.start()
         for node in self.all:
             self.wait_ready(node)
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        way = self.ways("http")[0]
+        while not (held := ask_held(way)) or not all(each.settled and each.wanted == len(self.all) for each in held):
+            if time.monotonic() > deadline:
+                raise NotReady(f"shards are not where they are to be: {held}")
+            time.sleep(ASK_INTERVAL_S)
 
     def ended(self) -> list[Node]:
         """Those that did so by themselves."""

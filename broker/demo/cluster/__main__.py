@@ -15,7 +15,7 @@ from broker.demo.cluster.figures import Figures
 from broker.demo.cluster.keys import single_keys, wait_key
 from broker.demo.cluster.load import Load
 from broker.demo.cluster.node import Node, doors_of, plans
-from broker.demo.cluster.probe import UNREACHED, Said, ask
+from broker.demo.cluster.probe import UNREACHED, Held, Said, ask, ask_held
 from broker.demo.command import CLIENT_PACKAGES, FAILED, NAMES
 from broker.demo.doors import Door, Taken, free_doors
 from broker.demo.stopping import Stopping
@@ -49,6 +49,14 @@ class ShownCluster:
             said = ask(way)
         self._said[node.name] = said
         return Shown(node.name, node.pid, self._state(node, said), said)
+
+    def held(self) -> list[Held]:
+        """As the first that is up knows it."""
+        for node in self.nodes:
+            way = node.plan.way("http")
+            if way is not None and node.running and not node.paused and (held := ask_held(way)):
+                return held
+        return []
 
     @staticmethod
     def _state(node: Node, said: Said) -> str:
@@ -123,7 +131,7 @@ def watch(cluster: ShownCluster, figures: Figures, stopping: Stopping) -> None:
         if keys:
             print(KEYS)
         while not stopping:
-            screen.show(cluster.look(), figures, time.monotonic())
+            screen.show(cluster.look(), figures, cluster.held(), time.monotonic())
             key = wait_key(keys, LOOK_INTERVAL_S)
             if key:
                 cluster.receive_key(key)

@@ -9,7 +9,7 @@ from typing import TextIO
 import msgspec
 
 from broker.demo.cluster.figures import Figures
-from broker.demo.cluster.probe import Said
+from broker.demo.cluster.probe import Held, Said
 
 META = 0
 SLOW_S = 1.0
@@ -38,9 +38,21 @@ def node_line(node: Shown) -> str:
     return f"  {node.name:<8} {node.state:<16} {process:<12} {leads}".rstrip()
 
 
-def under_way(nodes: Sequence[Shown], figures: Figures) -> list[str]:
+def held_in_words(held: Sequence[Held]) -> list[str]:
+    """Of shards that are not held by all who are to hold them."""
+    fewer = [each for each in held if each.voters < each.wanted]
+    told = [f"shard {shards_in_words([each.shard])} is held by {each.voters} of {each.wanted}" for each in fewer]
+    changing = [each.shard for each in held if not each.settled and each not in fewer]
+    if changing:
+        told.append(f"shards {shards_in_words(changing)} change")
+    for each in held:
+        told += [f"shard {each.shard}: {sent} of {size} bytes sent to a new member" for sent, size in each.sending]
+    return told
+
+
+def under_way(nodes: Sequence[Shown], figures: Figures, held: Sequence[Held] = ()) -> list[str]:
     """What is not as it should be, or is about to be."""
-    told = []
+    told = held_in_words(held)
     shards = sorted({shard for node in nodes for shard in node.said.led})
     led = {shard for node in nodes for shard in node.said.leads}
     without = [shard for shard in shards if shard not in led]
@@ -66,9 +78,9 @@ def total_line(figures: Figures) -> str:
     return totals + unknown
 
 
-def lines(nodes: Sequence[Shown], figures: Figures) -> list[str]:
+def lines(nodes: Sequence[Shown], figures: Figures, held: Sequence[Held] = ()) -> list[str]:
     """All that is drawn."""
-    busy = under_way(nodes, figures)
+    busy = under_way(nodes, figures, held)
     return [
         *map(node_line, nodes),
         "",
@@ -79,9 +91,9 @@ def lines(nodes: Sequence[Shown], figures: Figures) -> list[str]:
     ]
 
 
-def one_line(nodes: Sequence[Shown], figures: Figures) -> str:
+def one_line(nodes: Sequence[Shown], figures: Figures, held: Sequence[Held] = ()) -> str:
     states = "  ".join(f"{node.name} {node.state} ({shards_in_words(node.said.leads) or '-'})" for node in nodes)
-    busy = "; ".join(under_way(nodes, figures))
+    busy = "; ".join(under_way(nodes, figures, held))
     return f"{states} {load_line(figures)}" + (f"   {busy}" if busy else "")
 
 
@@ -93,13 +105,13 @@ class Screen:
         self._drawn = 0
         self._said_at = float("-inf")
 
-    def show(self, nodes: Sequence[Shown], figures: Figures, now: float) -> None:
+    def show(self, nodes: Sequence[Shown], figures: Figures, held: Sequence[Held], now: float) -> None:
         if self._out.isatty():
-            drawn = [line[:WIDTH_MAX] for line in lines(nodes, figures)]
+            drawn = [line[:WIDTH_MAX] for line in lines(nodes, figures, held)]
             self._out.write(UP.format(self._drawn) if self._drawn else "")
             self._out.write("".join(f"{line}{CLEAR_LINE}\n" for line in drawn) + CLEAR_BELOW)
             self._drawn = len(drawn)
         elif now >= self._said_at + LINE_INTERVAL_S:
             self._said_at = now
-            self._out.write(f"{one_line(nodes, figures)}\n")
+            self._out.write(f"{one_line(nodes, figures, held)}\n")
         self._out.flush()
