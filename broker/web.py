@@ -9,7 +9,7 @@ from broker.admin.cluster_api import add_cluster_routes
 from broker.admin.landing import WebSocketDoor, landing_page
 from broker.admin.metrics import Sources, kept, node_metrics, queue_metrics
 from broker.admin.router import Router
-from broker.admin.static_files import INDEX, PAGES, StaticFiles, read_folder
+from broker.admin.static_files import INDEX, PAGES, TYPES, StaticFiles, read_folder
 from broker.cli.arguments import VERSION
 from broker.config import Config
 from broker.config.schema import HttpListener
@@ -75,11 +75,18 @@ def site(listener: HttpListener, config: Config, why_not_ready: health.WhyNot, s
         for path, name in PATHS.items()
         if name in spoken
     ]
-    files[INDEX] = landing_page(VERSION, doors, websocket, demo=f"demo/{INDEX}" in files)
+    landing = partial(landing_page, VERSION, doors, websocket, demo=f"demo/{INDEX}" in files)
+    files[INDEX] = landing()
     router = Router(StaticFiles(files))
+    door = sources.cluster
+    if door is not None:
+        figures = door.figures
+        page = kept(lambda: landing(cluster=figures()), monotonic, TYPES[".html"])
+        for path in ("/", f"/{INDEX}"):
+            router.add("GET", path, page)
     router.add("GET", "/health/live", health.live)
     router.add("GET", "/health/ready", health.ready(why_not_ready))
     router.add("GET", "/metrics", kept(partial(node_metrics, sources), monotonic))
     router.add("GET", "/metrics/per-object", kept(partial(queue_metrics, sources), monotonic))
-    add_cluster_routes(router, sources.broker.back, sources.cluster)
+    add_cluster_routes(router, sources.broker.back, door)
     return router

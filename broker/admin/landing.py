@@ -7,6 +7,8 @@ from html import escape
 
 import msgspec
 
+from broker.model.cluster_figures import ClusterFigures
+
 PAGE = """\
 <!doctype html>
 <html lang="en">
@@ -24,7 +26,7 @@ clients speak. What is published in one can be consumed in any other.</p>
 <ul>
 {links}
 </ul>
-<h2>Connect</h2>
+{cluster}<h2>Connect</h2>
 <table>
 <thead><tr><th>Protocol</th><th>Where</th></tr></thead>
 <tbody>
@@ -46,6 +48,19 @@ TABLE = """\
 <p>At <code>/ws</code> any of these subprotocols does; without one, the first bytes tell what is spoken.</p>"""
 
 
+CLUSTER = """\
+<h2>Cluster {name}</h2>
+<p>{up} of {node_count} nodes are up, {served} of {shard_count} shards are served. <code>dragoman cluster status</code>
+tells more.</p>
+<table>
+<thead><tr><th>Node</th><th>Address for nodes</th><th>Zone</th><th>State</th><th>Leads</th><th>Holds</th></tr></thead>
+<tbody>
+{nodes}
+</tbody>
+</table>
+"""
+
+
 class WebSocketDoor(msgspec.Struct, frozen=True):
     """A protocol that is spoken over WebSocket."""
 
@@ -55,11 +70,17 @@ class WebSocketDoor(msgspec.Struct, frozen=True):
 
 
 def landing_page(
-    version: str, doors: Sequence[tuple[str, str]], websocket: Sequence[WebSocketDoor], *, demo: bool
+    version: str,
+    doors: Sequence[tuple[str, str]],
+    websocket: Sequence[WebSocketDoor],
+    *,
+    demo: bool,
+    cluster: ClusterFigures | None = None,
 ) -> bytes:
-    """``doors``: what is spoken, and where; ``demo``: there is one to be linked."""
+    """``doors``: what is spoken, and where; ``demo``: there is one to be linked; ``cluster``: None of a node alone."""
     links = [("/health/ready", "whether it serves"), ("/metrics", "its figures, for Prometheus")]
     links += [("/metrics/per-object", "the figures of each queue")]
+    links += [("/api/cluster", "the cluster, for administrators and programs")] if cluster is not None else []
     links += [("/demo/", "a demonstration")] if demo else []
     rows = "\n".join(
         f"<tr><td>{escape(door.name)}</td><td><code>{escape(door.path)}</code></td>"
@@ -72,6 +93,26 @@ def landing_page(
         doors="\n".join(
             f"<tr><td>{escape(name)}</td><td><code>{escape(place)}</code></td></tr>" for name, place in doors
         ),
+        cluster="" if cluster is None else cluster_section(cluster),
         websocket=TABLE.format(rows=rows) if websocket else "<p>Nothing is spoken over WebSocket here.</p>",
     )
     return page.encode()
+
+
+def cluster_section(cluster: ClusterFigures) -> str:
+    """Who belongs, as this node sees it."""
+    rows = []
+    for node in cluster.nodes:
+        leads = sum(shard.leader == node.peer for shard in cluster.shards)
+        holds = sum(node.peer in shard.voters for shard in cluster.shards)
+        up = "this node" if node.peer == cluster.node else "up" if node.up else "down"
+        cells = (node.name, node.address, node.zone, f"{node.state}, {up}", str(leads), str(holds))
+        rows.append(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>")
+    return CLUSTER.format(
+        name=escape(cluster.name),
+        up=sum(node.up for node in cluster.nodes),
+        node_count=len(cluster.nodes),
+        served=sum(bool(shard.leader) for shard in cluster.shards),
+        shard_count=len(cluster.shards),
+        nodes="\n".join(rows),
+    )

@@ -46,7 +46,7 @@ class Sources(msgspec.Struct, frozen=True):
     """None: the node runs alone."""
 
 
-def kept(write: Callable[[], bytes], clock: Callable[[], float]) -> Handler:
+def kept(write: Callable[[], bytes], clock: Callable[[], float], content_type: str = CONTENT_TYPE) -> Handler:
     """A handler that writes anew only when what it has is old."""
     written_at, text = float("-inf"), b""
 
@@ -55,7 +55,7 @@ def kept(write: Callable[[], bytes], clock: Callable[[], float]) -> Handler:
         now = clock()
         if now - written_at >= KEPT_S:
             written_at, text = now, write()
-        return Response(content_type=CONTENT_TYPE, body=text)
+        return Response(content_type=content_type, body=text)
 
     return answer
 

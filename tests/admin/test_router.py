@@ -13,6 +13,7 @@ from broker.admin.landing import WebSocketDoor, landing_page
 from broker.admin.metrics import kept
 from broker.admin.router import Router
 from broker.admin.static_files import StaticFiles, read_folder
+from broker.model.cluster_figures import ClusterFigures, NodeFigures, ShardFigures
 from kernel import Histogram
 from protocols.http.message import Request, Response
 
@@ -130,3 +131,18 @@ def test_the_landing_page_links_what_is_there() -> None:
     assert b"<code>/mqtt</code></td><td><code>mqtt</code>, <code>mqttv3.1</code>" in page
     assert b"/demo/" not in page
     assert b"/demo/" in landing_page("1", [], [], demo=True)
+
+
+def test_the_landing_page_shows_the_cluster_and_no_markup_of_its_names() -> None:
+    nodes = (
+        NodeFigures("n<1>", "a", 1, "127.0.0.1:1", "", "member", "", True, None, None),
+        NodeFigures("n2", "b", 2, "127.0.0.1:2", "east", "leaving", "", False, None, 3.0),
+    )
+    shards = (ShardFigures(0, ("a",), "a", 1, ("a",)), ShardFigures(1, ("a",)))
+    page = landing_page("1", [], [], demo=False, cluster=ClusterFigures("id", "orders", "a", 3, 1, nodes, shards))
+    assert b"<h2>Cluster orders</h2>" in page
+    assert b"1 of 2 nodes are up, 1 of 2 shards are served" in page
+    assert b"<td>n&lt;1&gt;</td>" in page
+    assert b"<td>member, this node</td><td>1</td><td>1</td>" in page
+    assert b"<td>leaving, down</td><td>0</td><td>0</td>" in page
+    assert b"Cluster" not in landing_page("1", [], [], demo=False)
