@@ -88,10 +88,8 @@ class ClusteredNode:
             return f"the disk failed, this node has left its shards: {self.cluster.failure}"
         if self._broker is None:
             return self.cluster.why_waiting()
-        if self.cluster.removed:
+        if self.cluster.removed or self._broker.back.topology.node(PeerId(self.journal.peer)) is None:
             return "this node was removed from its cluster"
-        if self._broker.back.topology.node(PeerId(self.journal.peer)) is None:
-            return "this node has left its cluster"
         for shard in self._broker.back.shards:
             if isinstance(shard, ReplicatedShard) and not shard.reachable and shard.logged:
                 return f"shard {shard.id} has no leader that can be reached"

@@ -67,11 +67,17 @@ def _heard(node: NodeFigures) -> str:
 
 def _shard_cells(shard: ShardFigures, names: Names) -> tuple[str, ...]:
     learning = [peer for peer in shard.learners if shard.shard != META or peer in shard.wanted]
-    held = names.joined(shard.voters or shard.wanted) + (f"; learning: {names.joined(learning)}" if learning else "")
+    held = names.joined(_in_order(shard)) + (f"; learning: {names.joined(learning)}" if learning else "")
     behind = ", ".join(f"{names[peer]} {count}" for peer, count in sorted(shard.behind.items()) if count)
     name = "0 meta" if shard.shard == META else str(shard.shard)
     leader = names[shard.leader] if shard.leader else NOTHING
     return (name, leader, str(shard.term), str(shard.last_index), held, behind or NOTHING, shard_state(shard, names))
+
+
+def _in_order(shard: ShardFigures) -> list[str]:
+    """Its voters, the preferred leader first; those that it is to be rid of last."""
+    voters = shard.voters or shard.wanted
+    return [*(peer for peer in shard.wanted if peer in voters), *(peer for peer in voters if peer not in shard.wanted)]
 
 
 def shard_state(shard: ShardFigures, names: Names) -> str:
