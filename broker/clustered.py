@@ -227,7 +227,7 @@ class ClusteredNode:
 
     def _hand_over(self) -> int:
         """How many shards are led here that another node could lead."""
-        return 0 if self.cluster.membership is None else self.cluster.membership.hand_over()
+        return self.cluster.hand_over()
 
     async def fail(self) -> str:
         """Waits until this node can't go on; what clients are then told."""
@@ -314,7 +314,7 @@ def _make_node(
                 terms,
                 listeners,
                 receiver,
-                list,
+                payload,
                 ring,
                 drawn,
                 tls,
@@ -326,6 +326,9 @@ def _make_node(
 
     def ring() -> None:
         node.ring()
+
+    def payload() -> list[str]:
+        return cluster.heartbeat_payload()
 
     cluster = Cluster(terms.identity, settings, make_peers, trio.current_time())
     cluster.flushed = made[0].flush

@@ -37,6 +37,8 @@ from kernel.journal import Import as StoreImport
 log = structlog.get_logger()
 
 
+STOPPING = "stopping"
+"""In a heartbeat's payload."""
 SOUGHT_S = 600.0
 """For how long a node is looked for at an address that somebody named."""
 SOUGHT_COUNT_MAX = 16
@@ -96,6 +98,9 @@ class Cluster:
         """The groups here, the meta shard first."""
         self._broker: Broker | None = None
         self._up: dict[int, PeerInfo] = {}
+        self._stopping: set[int] = set()
+        """Nodes that say so: they are not to lead."""
+        self._leaving = False
         self._formation = Formation(identity.peer, settings.addresses, identity.may_found)
         self._codec = WordCodec()
         self._ticked_at = self._now = now
@@ -131,6 +136,7 @@ class Cluster:
             self._send,
             self.settings.replace_dead_after_s,
             self.replication.snapshots.sending,
+            self._stopping,
         )
         self.replication.receive_live(self.forwarding.live)
         self.replication.ceased = self.forwarding.end_leading
@@ -178,7 +184,18 @@ class Cluster:
             self.forwarding.receive(info.peer, word)  # type: ignore[arg-type]
 
     def receive_heartbeat(self, info: PeerInfo, payload: list[Any], now: float) -> None:
-        """It says that the node is alive."""
+        """It says that the node is alive, and whether for long."""
+        (self._stopping.add if payload[:1] == [STOPPING] else self._stopping.discard)(info.peer)
+
+    def heartbeat_payload(self) -> list[Any]:
+        """What the others are told with every heartbeat."""
+        return [STOPPING] if self._leaving else []
+
+    def hand_over(self) -> int:
+        """This node is about to stop: others are told, and asked to lead what is led here; how much still is that
+        somebody could take.  To be asked again until there is none, and now and then after that."""
+        self._leaving = True
+        return 0 if self.membership is None else self.membership.hand_over()
 
     def peer_up(self, info: PeerInfo) -> None:
         self._up[info.peer] = info
@@ -213,6 +230,7 @@ class Cluster:
 
     def peer_down(self, info: PeerInfo) -> None:
         self._up.pop(info.peer, None)
+        self._stopping.discard(info.peer)
         if self.forwarding is not None and self.membership is not None:
             if info.peer in self.forwarding.live:
                 self.forwarding.receive_peer_down(info.peer)

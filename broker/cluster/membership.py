@@ -7,7 +7,7 @@ brings its group where its row says (``reconfiguration.py``), one step at a time
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
@@ -57,9 +57,11 @@ class Membership:
         own_peer: int,
         send: Callable[[int, ShardStatus | Lead], None],
         replace_dead_after_s: float,
-        sending: Callable[[ShardId], list[tuple[int, int, int]]] = lambda shard: [],
+        sending: Callable[[ShardId], list[tuple[int, int, int]]],
+        stopping: Collection[int],
     ) -> None:
-        """``sending``: a shard's snapshots on their way from here: (peer, bytes so far, bytes)."""
+        """``sending``: a shard's snapshots on their way from here: (peer, bytes so far, bytes).  ``stopping``: nodes
+        that are about to stop, which are not to lead; changes as they do."""
         self._back = back
         self._shards = shards
         self._by_id = {shard.id: shard for shard in shards}
@@ -68,6 +70,7 @@ class Membership:
         self._send = send
         self._replace_dead_after_s = replace_dead_after_s
         self._sending = sending
+        self._stopping = stopping
         self._balance = LeaderBalance()
         self._look_at = -math.inf
         self._status_at = -math.inf
@@ -189,7 +192,8 @@ class Membership:
             if not shard.kernel.leading:
                 continue
             group = self._group(shard)
-            heirs = [peer for peer in group.configuration.voters if peer != self._own_peer and group.caught_up(peer)]
+            others = group.configuration.voters - {self._own_peer} - frozenset(map(PeerId, self._stopping))
+            heirs = [peer for peer in others if group.caught_up(peer)]
             if heirs:
                 left += 1
                 shard.kernel.transfer_leader(min(heirs, key=self._preference(shard)))
@@ -273,7 +277,8 @@ class Membership:
             self._propose(command)
         if commands:
             return
-        transfer = self._balance.next_transfer(nodes, shards, now)
+        staying = [node for node in nodes if node.peer not in self._stopping]
+        transfer = self._balance.next_transfer(staying, shards, now)
         if transfer is not None:
             leader = known[transfer.shard][0]
             if leader == self._own_peer:

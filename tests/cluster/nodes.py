@@ -64,7 +64,7 @@ class ClusterNode:
         self.cluster = Cluster(
             identity,
             ClusterSettings(peers),
-            lambda receiver: Peers(terms, receiver, self.random, lambda: draw(32), list, wire.now),
+            lambda receiver: Peers(terms, receiver, self.random, lambda: draw(32), self._payload, wire.now),
             wire.now,
         )
         self.jobs: list[Job] = []
@@ -84,6 +84,9 @@ class ClusterNode:
             self._assemble(peer, shards, voters)
         elif place is not None:
             self._assemble(place[1], place[2], [])
+
+    def _payload(self) -> list[str]:
+        return self.cluster.heartbeat_payload()
 
     def _assemble(self, number: int, shard_count: int, voters: list[int]) -> None:
         self.broker, self.kernels = assemble(
