@@ -215,7 +215,10 @@ class Session:
         self._starved[consumer.queue_id] = None
 
     def channel_credit(self, consumer: Consumer) -> int:
-        return UNBOUNDED if consumer.no_ack else self.channels[consumer.channel].credit
+        if consumer.no_ack:
+            return UNBOUNDED
+        channel = self.channels.get(consumer.channel)
+        return 0 if channel is None else channel.credit  # it may be gone before its consumer's queue has a leader
 
     # ---- waiting
 

@@ -215,3 +215,19 @@ def test_who_lost_messages_while_nobody_heard_him_may_still_settle_them() -> Non
     cluster.ask(holder, accept_all())
     queue = next(row.queue_id for row in leader.core.back.topology.queues())
     assert leader.core.back.queues[queue][0].kernel.counts(queue) == (0, 0, 0)
+
+
+def test_who_goes_while_a_queue_s_leader_is_looked_for_consumes_nothing_of_the_next_one() -> None:
+    cluster = started()
+    cluster.ask(next(iter(cluster.nodes.values())).session(), declare("q"))
+    leader = cluster.leader_of(cluster.shard_of("q"))
+    assert leader is not None
+    sessions = [(node, node.session()) for node in cluster.nodes.values() if node is not leader]
+    cluster.kill(leader.name)
+    for node, session in sessions:  # one of them leads next, the other does not
+        session.submit([consume("q", tag="c", credit=1)])
+        node.core.close_session(session)
+    cluster.run(4)
+    other = next(iter(cluster.nodes.values())).session()
+    got = cluster.ask(other, publish("m", tag=1), consume("q", tag="c"))
+    assert delivered(got) == [("m", False)]
