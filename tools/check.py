@@ -60,6 +60,7 @@ LONG = {
     "DRAGOMAN_TEST_STOMP_VERSIONS": "all",  # every STOMP client in every version that it speaks
     "SIMULATION_SECONDS": "600",  # simulations of drawn seeds
     "DRAGOMAN_TEST_KILL_ROUNDS": "50",  # kill -9 under confirmed load
+    "DRAGOMAN_TEST_RIG_KILLS": "20",  # kill -9 of a random node of three, and a quarter as often SIGSTOP of the leader
 }
 
 

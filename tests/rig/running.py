@@ -45,6 +45,9 @@ def carry_out(rig: Rig, faults: Sequence[Callable[[], Round]], say: Callable[[st
         f"doubled {ledger.doubled_count}, from nowhere {ledger.strange_count}, "
         f"flagged again {ledger.again_count} (by nodes nobody had disturbed: {ledger.odd_count})"
     )
+    refused = rig.places_of([id for id, entry in enumerate(ledger.entries) if entry.refused])
+    if refused:
+        say(f"  refused: {', '.join(f'{count} of {place}' for place, count in refused.items())}")
     for odd in ledger.odd[:ODD_SHOWN_MAX]:
         say(f"  odd: {odd}")
     missing = rig.places_of(ledger.awaited())
