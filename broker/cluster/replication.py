@@ -26,7 +26,10 @@ ELECTION_TICKS = 10
 
 
 AWAKE_TICKS = 20
-"""No group rests for so long after a node came."""
+"""No group rests for so long after a node came, or asked for votes."""
+VOTE_REQUESTS = (b"\x08\x05", b"\x08\x11")
+"""How the messages begin that ask for votes, and whether there would be some: raft's Message as protobuf has its type
+first, MsgRequestVote or MsgRequestPreVote."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -70,7 +73,7 @@ class Replication:
         self._live = live
 
     def wake(self) -> None:
-        """A node is there (again): leaders of resting groups are to tell it that they lead."""
+        """A node is there (again), or misses a leader: those of resting groups are to tell it that they lead."""
         self._awake_ticks = AWAKE_TICKS
 
     def standing(self, shard: ShardId) -> Standing:
@@ -107,6 +110,9 @@ class Replication:
     def receive(self, frame: Frame) -> None:
         """A peer's message to a group."""
         (group,) = frame.head
+        if frame.body[:2] in VOTE_REQUESTS:
+            # Somebody misses a leader whose node is heard.  Who rests would believe in that for ever, and refuse.
+            self.wake()
         shard = self._by_id.get(group)
         if shard is None:
             self.refused_count += 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
+import pytest
+
 from broker.core.replicated_shard import ReplicatedShard
 from broker.model import commands as c
 from broker.model import replies as r
@@ -231,3 +233,15 @@ def test_who_goes_while_a_queue_s_leader_is_looked_for_consumes_nothing_of_the_n
     other = next(iter(cluster.nodes.values())).session()
     got = cluster.ask(other, publish("m", tag=1), consume("q", tag="c"))
     assert delivered(got) == [("m", False)]
+
+
+@pytest.mark.parametrize("cut_s", [1.0, 2.0, 3.0])
+def test_a_leader_that_was_heard_and_heard_nobody_is_followed_by_one(cut_s: float) -> None:
+    cluster = started()
+    leader = cluster.leader_of(0)
+    assert leader is not None
+    for other in [name for name in cluster.nodes if name != leader.name]:
+        cluster.wire.cut(other, leader.name)
+    cluster.run(cut_s)
+    cluster.wire.heal()
+    cluster.settle(8)
