@@ -137,13 +137,15 @@ class ClusterOperations:
             operation.detail = f"{there.name} is a member and is not up"
         else:
             why = self._door.trouble(address)
-            operation.detail = f"nobody was taken in from {address} yet" + (f": {why}" if why else "")
+            operation.detail = "not a member yet" + (f": {why}" if why else "")
 
     def remove(self, node: str, cancel: bool, user: UserName) -> OperationFigures:
         """Marks it as leaving, or not any more."""
         row = self._node(node)
         if cancel and row.state == "member":
             raise Impossible(f"{row.name} isn't leaving")
+        if not cancel and peer_text(row.peer) == self._door.figures().node:
+            raise Impossible(f"{row.name} is the node that you ask, and would not learn that it is gone: ask another")
         operation = self._begin(f"{'keep' if cancel else 'remove'} {row.name}", user, row.peer)
         self._back.submit(MarkLeaving(row.peer, leaving=not cancel), operation.receive)
         return operation.figures()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -47,10 +48,9 @@ def run_cluster(asked: argparse.Namespace) -> int:
     """The exit code."""
     try:
         return _run(asked)
-    except Refused as error:
-        print(f"dragoman: {error}", file=sys.stderr)
-        return REFUSED
-    except Overtaken as error:
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (Refused, Overtaken) as error:
         print(f"dragoman: {error}", file=sys.stderr)
         return REFUSED
     except NotAllowed as error:
@@ -113,7 +113,7 @@ class Progress:
             return
         self._last = text
         if self._changing:
-            room = os.get_terminal_size(sys.stderr.fileno()).columns - 1
+            room = shutil.get_terminal_size().columns - 1
             print(f"\r\x1b[K{text[:room]}", end="", file=sys.stderr, flush=True)
         else:
             print(text, file=sys.stderr, flush=True)

@@ -155,6 +155,7 @@ def test_what_cannot_be_is_refused_in_words(cluster: TestedCluster) -> None:
     told = "there is no node 'n9': there are n1, n2, n3"
     assert asked.refusal("/remove", {"node": "n9"}) == (404, told)
     assert asked.refusal("/remove", {"node": "n2", "cancel": True}) == (409, "n2 isn't leaving")
+    assert asked.refusal("/remove", {"node": "n1"})[1].endswith("ask another")
     assert asked.refusal("/move", {"shard": 7, "from": "n1", "to": "n2"})[0] == 404
     assert asked.refusal("/move", {"shard": 1, "from": "n1", "to": "n2"}) == (409, "shard 1 is on n2 already")
     assert asked.refusal("/move", {"shard": 1, "from": "n1", "too": "n2"})[0] == 400
@@ -188,7 +189,7 @@ def test_a_node_is_looked_for_until_it_is_a_member() -> None:
     assert asked.operation(own.id).detail == "n1:7000 is this node's own address"
     operation = asked.carried_out(cluster, "/add", {"address": "n2:7000"})
     assert operation.state == "pending"
-    assert operation.detail == "nobody was taken in from n2:7000 yet: nobody listens at the address"
+    assert operation.detail == "not a member yet: nobody listens at the address"
     cluster.addresses = ("nowhere:7000",)
     cluster.start("n2")
     until(cluster, lambda: asked.operation(operation.id).state == "done")
