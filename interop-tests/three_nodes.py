@@ -146,4 +146,5 @@ class StompClient:
         return [self._bodies.popleft() for _ in range(count)]
 
     def close(self) -> None:
+        self._input.close()
         self._socket.close()
