@@ -105,6 +105,7 @@ def assemble(
         number,
     )
     broker.replay()
+    cluster.is_short = lambda: journal.pressure == "no space"
     cluster.begin(broker, shards, journal.begin_import, lambda: failure_of(journal))
     if list(voters) == [peer]:
         for kernel in kernels:

@@ -37,7 +37,7 @@ from kernel.journal import Import as StoreImport
 log = structlog.get_logger()
 
 
-STOPPING = "stopping"
+STOPPING, SHORT = "stopping", "no space"
 """In a heartbeat's payload."""
 SOUGHT_S = 600.0
 """For how long a node is looked for at an address that somebody named."""
@@ -79,6 +79,8 @@ class Cluster:
         self.settings = settings
         self.peers = make_peers(self)
         self.peers.set_addresses(settings.addresses, now)
+        self.is_short: Callable[[], bool] = lambda: False
+        """Whether the disk here has no room left."""
         self.flushed: Callable[[], None] = lambda: None
         """What was sent is to leave."""
         self.removed = False
@@ -184,12 +186,14 @@ class Cluster:
             self.forwarding.receive(info.peer, word)  # type: ignore[arg-type]
 
     def receive_heartbeat(self, info: PeerInfo, payload: list[Any], now: float) -> None:
-        """It says that the node is alive, and whether for long."""
-        (self._stopping.add if payload[:1] == [STOPPING] else self._stopping.discard)(info.peer)
+        """It says that the node is alive, whether for long, and whether its disk has room; later versions say more."""
+        (self._stopping.add if STOPPING in payload else self._stopping.discard)(info.peer)
+        if self.membership is not None:
+            self.membership.receive_short(info.peer, SHORT in payload)
 
     def heartbeat_payload(self) -> list[Any]:
         """What the others are told with every heartbeat."""
-        return [STOPPING] if self._leaving else []
+        return [STOPPING] * self._leaving + [SHORT] * self.is_short()
 
     def hand_over(self) -> int:
         """This node is about to stop: others are told, and asked to lead what is led here; how much still is that
@@ -271,6 +275,7 @@ class Cluster:
             # Who stood still does not make up for it.
             self._ticked_at = max(self._ticked_at + self.tick_s, now - self.tick_s)
             busy |= self.replication.tick()
+        self.membership.receive_short(self.identity.peer, self.is_short())
         self.membership.tick(now)
         self.replication.snapshots.look(now)
         self._follow_members()

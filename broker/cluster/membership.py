@@ -76,6 +76,8 @@ class Membership:
         self._status_at = -math.inf
         self._statuses: dict[ShardId, tuple[float, int, ShardStatus]] = {}
         self._down_since: dict[int, float] = {}
+        self._short: set[int] = set()
+        """Nodes whose disks have no room left."""
         self._proposed = False
         self._there: set[PeerId] = set()
         self._quiet_at = -math.inf
@@ -91,6 +93,9 @@ class Membership:
                 self._reconfigure(shard)
         if now >= self._status_at:
             self._status_at = now + STATUS_INTERVAL_S
+            for shard in self._shards:
+                if shard.leading:
+                    self._relieve(shard)
             self._tell(now)
         meta = self._by_id[META]
         if meta.leading and meta.hands_out and not self._handing_over:
@@ -189,15 +194,35 @@ class Membership:
         self._handing_over = True
         left = 0
         for shard in self._shards:
-            if not shard.kernel.leading:
-                continue
-            group = self._group(shard)
-            others = group.configuration.voters - {self._own_peer} - frozenset(map(PeerId, self._stopping))
-            heirs = [peer for peer in others if group.caught_up(peer)]
-            if heirs:
-                left += 1
-                shard.kernel.transfer_leader(min(heirs, key=self._preference(shard)))
+            if shard.kernel.leading:
+                left += self._hand_to(shard, self._heirs(shard))
         return left
+
+    def _heirs(self, shard: ReplicatedShard) -> list[PeerId]:
+        """Who could lead at once."""
+        group = self._group(shard)
+        others = group.configuration.voters - {self._own_peer} - frozenset(map(PeerId, self._stopping))
+        return [peer for peer in others if group.caught_up(peer)]
+
+    def _hand_to(self, shard: ReplicatedShard, heirs: Sequence[PeerId]) -> bool:
+        """Whether there is any."""
+        if heirs:
+            shard.kernel.transfer_leader(min(heirs, key=self._preference(shard)))
+        return bool(heirs)
+
+    def receive_short(self, peer: int, short: bool) -> None:
+        """Whether a node's disk, maybe this one's, has no room left."""
+        if short:
+            self._short.add(peer)
+        else:
+            self._short.discard(peer)
+
+    def _relieve(self, shard: ReplicatedShard) -> None:
+        """A leader that can't write holds everybody up: one that can is to lead."""
+        if self._own_peer in self._short and self._hand_to(
+            shard, [peer for peer in self._heirs(shard) if peer not in self._short]
+        ):
+            log.warning("shard is handed over: no room on this disk", shard=shard.id)
 
     def _preference(self, shard: ReplicatedShard) -> Callable[[PeerId], tuple[bool, int, PeerId]]:
         """By which of a shard's voters one is to lead: whoever stays, in the order of its row."""
@@ -237,7 +262,7 @@ class Membership:
         for row in self._back.topology.nodes():
             alive = row.peer == self._own_peer or row.peer in self._forwarding.live
             dead_s = 0.0 if alive else max(now - self._down_since.setdefault(row.peer, now), 1e-3)
-            nodes.append(PlacedNode.of(row, dead_s))
+            nodes.append(PlacedNode.of(row, dead_s, row.peer in self._short))
         return nodes
 
     def _is_for_evenness(self, command: PutShard | DropNode, nodes: Sequence[PlacedNode]) -> bool:

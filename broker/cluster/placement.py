@@ -21,17 +21,21 @@ LEADER_TRANSFER_INTERVAL_S = 5.0
 
 
 class PlacedNode(msgspec.Struct, frozen=True):
-    """A node as placement sees it.  ``dead_s``: since when it was not heard of; 0: it is alive."""
+    """A node as placement sees it.  ``dead_s``: since when it was not heard of; 0: it is alive.
+
+    ``short``: its disk has no room left.
+    """
 
     peer: PeerId
     zone: str = ""
     leaving: bool = False
     replaced_by: PeerId = NO_PEER
     dead_s: float = 0.0
+    short: bool = False
 
     @classmethod
-    def of(cls, row: NodeRow, dead_s: float) -> PlacedNode:
-        return cls(row.peer, row.zone, row.state == "leaving", row.replaced_by, dead_s)
+    def of(cls, row: NodeRow, dead_s: float, short: bool = False) -> PlacedNode:
+        return cls(row.peer, row.zone, row.state == "leaving", row.replaced_by, dead_s, short)
 
     @property
     def alive(self) -> bool:
@@ -116,7 +120,7 @@ class LeaderBalance:
         """What it returns counts as tried."""
         if now_s < self._last_s + LEADER_TRANSFER_INTERVAL_S:
             return None
-        able = {node.peer for node in nodes if node.alive and not node.leaving}
+        able = {node.peer for node in nodes if node.alive and not (node.leaving or node.short)}
         due = [
             shard
             for shard in shards

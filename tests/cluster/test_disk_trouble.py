@@ -8,6 +8,7 @@ import pytest
 
 from broker.cluster.cluster import Place
 from broker.cluster.hello import FRESH
+from broker.cluster.placement import LEADER_TRANSFER_INTERVAL_S
 from kernel.disk import SimDisk
 from kernel.journal import Damage
 from tests.cluster.nodes import PEER_STEP, ClusterNode, TestedCluster
@@ -15,6 +16,8 @@ from tests.cluster.test_cluster import accept_all
 from tests.core.node import confirmed, consume, declare, delivered, publish
 
 DAMAGED = Damage("segment-0000000000000001 is damaged at byte 4096: a run has a wrong checksum")
+CAPACITY = 1 << 40
+"""Of the disks in nodes.py."""
 HEADER_SIZE = 4096
 COUNT = 60
 BODY = "m{:04}" + "x" * 2000
@@ -95,6 +98,29 @@ def test_after_a_failed_sync_a_node_says_nothing_more_and_the_others_go_on(
     assert "there" in bodies
     assert confirmed(replies) == [] or "here" in bodies
     assert one_cluster(cluster)
+
+
+def test_a_leader_whose_disk_is_full_hands_over_until_there_is_room() -> None:
+    cluster = filled()
+    victim = leader_of_queue(cluster)
+    other = follower_of_queue(cluster)
+    disk = cluster.disks[victim.name]
+    disk.set_capacity(CAPACITY - disk.free + 1000)
+    victim.journal.step()
+    assert victim.journal.pressure == "no space"
+    session = other.session()
+    session.submit([publish("meanwhile", tag=1)])
+    cluster.run(3)
+    assert confirmed(session.take_replies()) == [1]
+    cluster.run(LEADER_TRANSFER_INTERVAL_S * (cluster.shards + 2))
+    assert not any(shard.leading for shard in victim.core.back.logged), "nothing is brought back"
+    assert victim.cluster.failure is None
+    disk.set_capacity(CAPACITY)
+    victim.journal.step()
+    assert victim.journal.pressure is None
+    cluster.run(LEADER_TRANSFER_INTERVAL_S * (cluster.shards + 2))
+    assert any(shard.leading for shard in victim.core.back.shards)
+    assert drained(cluster, victim.name) == [*BODIES, "meanwhile"]
 
 
 def damage(cluster: TestedCluster, name: str, stem: str) -> None:
