@@ -2,11 +2,12 @@
 PYTHON ?= python3
 ARGS ?=
 ROW ?=
+SECONDS ?= 600
 
-.PHONY: help run build cluster test test-long lint interop rig bench bench-cluster lock clean setup-%
+.PHONY: help run build cluster test test-long lint interop rig soak mutants bench bench-cluster lock clean setup-%
 
 help:
-	@echo "make run | build | cluster | test | test-long | lint | interop | rig | bench [ROW=...] | bench-cluster [ROW=...] | lock | clean"
+	@echo "make run | build | cluster | test | test-long | lint | interop | rig | soak [SECONDS=600] | mutants | bench [ROW=...] | bench-cluster [ROW=...] | lock | clean"
 
 run: setup-runtime
 	@exec .venv/bin/dragoman run $(ARGS)
@@ -26,6 +27,14 @@ interop: setup-interop
 # 20 rounds of kill -9 and 5 of SIGSTOP under load, against three nodes; ARGS="--kills 3" and the like.
 rig: setup-runtime
 	@.venv/bin/python -m tests.rig $(ARGS)
+
+# Drawn seeds of the cluster's simulation, for so long.
+soak: setup-test
+	@.venv/bin/python -m tests.simulation.cluster soak $(SECONDS)
+
+# Mistakes that the simulation must catch; builds the kernel for each.
+mutants: setup-test
+	@.venv/bin/python -m tests.simulation.cluster.mutants $(ARGS)
 
 bench: setup-runtime
 	@.venv/bin/python -m bench $(if $(ROW),--row $(ROW)) $(ARGS)

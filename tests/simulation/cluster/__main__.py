@@ -1,19 +1,27 @@
 """``python -m tests.simulation.cluster SEED``: replays a seed and tells everything that happens.
 
-``python -m tests.simulation.cluster FIRST LAST [SECONDS]``: runs them all, prints those that fail and a summary.
+``python -m tests.simulation.cluster FIRST LAST``: runs them all, prints those that fail and a summary.
+
+``python -m tests.simulation.cluster soak SECONDS``: runs drawn seeds for so long, and tells how far it is.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
+import math
+import random
 import sys
 import time
 import traceback
 from collections import Counter
+from collections.abc import Iterable, Iterator
 
 import structlog
 
 from tests.simulation.cluster.simulation import ClusterSimulation, Report
+
+SOAK_TELLS_S = 60.0
 
 
 def replay(seed: int) -> int:
@@ -21,11 +29,12 @@ def replay(seed: int) -> int:
     return 0
 
 
-def run_all(first: int, last: int) -> int:
-    started = time.monotonic()
+def run_all(seeds: Iterable[int], told_every_s: float = math.inf) -> int:
+    """Those that fail are told at once, and where it is every so often."""
+    started = told_at = time.monotonic()
     failed: list[int] = []
     reports: list[Report] = []
-    for seed in range(first, last + 1):
+    for seed in seeds:
         try:
             reports.append(ClusterSimulation(seed).run())
         except BaseException as error:
@@ -35,8 +44,18 @@ def run_all(first: int, last: int) -> int:
             last_line = traceback.format_exception_only(error)[-1].strip()
             where = traceback.extract_tb(error.__traceback__)[-1]
             print(f"seed {seed}: {last_line[:400]} ({where.filename.rsplit('/', 1)[-1]}:{where.lineno})", flush=True)
+        if time.monotonic() >= told_at + told_every_s:
+            told_at = time.monotonic()
+            print(summary(reports, failed, told_at - started), flush=True)
     print(summary(reports, failed, time.monotonic() - started))
     return 1 if failed else 0
+
+
+def drawn_seeds(seconds: float) -> Iterator[int]:
+    """One after the other from a drawn one, for so long."""
+    ends_at = time.monotonic() + seconds
+    first = random.SystemRandom().randrange(1 << 40)
+    return itertools.takewhile(lambda seed: time.monotonic() < ends_at, itertools.count(first))
 
 
 def summary(reports: list[Report], failed: list[int], took_s: float) -> str:
@@ -56,5 +75,10 @@ def summary(reports: list[Report], failed: list[int], took_s: float) -> str:
 
 if __name__ == "__main__":
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    numbers = [int(argument) for argument in sys.argv[1:]]
-    sys.exit(replay(numbers[0]) if len(numbers) == 1 else run_all(*numbers))
+    arguments = sys.argv[1:]
+    if arguments[0] == "soak":
+        sys.exit(run_all(drawn_seeds(float(arguments[1])), SOAK_TELLS_S))
+    elif len(arguments) == 1:
+        sys.exit(replay(int(arguments[0])))
+    else:
+        sys.exit(run_all(range(int(arguments[0]), int(arguments[1]) + 1)))
