@@ -312,7 +312,11 @@ class Process:
             self._events.after(self.world.disk_delay_us(self.machine), self.do, self._carry_out, job)
 
     def _carry_out(self, job: Job) -> None:
-        job.done(job.run())
+        try:
+            job.done(job.run())
+        except Damage as damage:
+            self.world.receive_damage(self, damage)
+            return
         self.ring()
 
     def _read(self, read: Callable[[], object]) -> None:
@@ -340,6 +344,9 @@ class Process:
         except OSError as error:
             self.world.note(f"{self.name}: house-keeping: {error}")
             self.world.receive_completion(self)
+            return
+        except Damage as damage:
+            self.world.receive_damage(self, damage)
             return
         if finished is not None:
             self.world.receive_cycle(self, finished)
