@@ -282,6 +282,10 @@ def _identify(
     directory: DataDirectory, journal: Journal, incarnation: int, stored: Stored, section: ClusterSection
 ) -> Identity:
     place = stored.place(journal.peer)
+    if (spoken := stored.topology.cluster_version()) > VERSION_MAX:
+        raise ClusterUnavailable(
+            f"the cluster speaks version {spoken} and this Dragoman understands {VERSION_MAX}: start a newer one"
+        )
     return Identity(
         journal.peer,
         incarnation,

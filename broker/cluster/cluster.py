@@ -400,7 +400,7 @@ class Cluster:
         for row in named:
             if row.peer != info.peer and row.peer != self.identity.peer and row.peer not in self._up:
                 replaces = row.peer  # it is gone, and whoever has its name now lost its disk
-        put = PutNode(PeerId(info.peer), word.node_name, word.address, word.zone, replaces)
+        put = PutNode(PeerId(info.peer), word.node_name, word.address, word.zone, replaces, info.version_max)
 
         def answer(outcome: Outcome) -> None:
             if isinstance(outcome, Refused):

@@ -11,7 +11,7 @@ import msgspec
 
 from broker.core.declarations import check_name_size, precondition_failed
 from broker.core.outcomes import Applied, Outcome, Refused
-from broker.core.topology_commands import DropNode, FoundCluster, MarkLeaving, PutNode, PutShard
+from broker.core.topology_commands import SINCE, DropNode, FoundCluster, MarkLeaving, PutNode, PutShard
 from broker.core.topology_rows import ClusterRow, NodeRow, ShardRow
 from broker.core.topology_tables import TopologyTables
 from broker.model.names import NO_PEER, PeerId, ShardId
@@ -57,7 +57,8 @@ def put_node(tables: TopologyTables, command: PutNode, now_ms: int) -> Outcome:
     cluster = tables.cluster
     if cluster is None:
         return ALONE
-    if refused := _check_node(command.peer, command.name, command.address, command.zone):
+    refused = _check_node(command.peer, command.name, command.address, command.zone) or _check_age(tables, command)
+    if refused is not None:
         return refused
     there = tables.nodes.get(command.peer)
     holder = None
@@ -73,13 +74,40 @@ def put_node(tables: TopologyTables, command: PutNode, now_ms: int) -> Outcome:
         tables.put_node(msgspec.structs.replace(holder, state="leaving", replaced_by=command.peer))
     if there is None:
         tables.put_cluster(msgspec.structs.replace(cluster, next_number=cluster.next_number + 1))
-        row = NodeRow(command.peer, cluster.next_number, command.name, command.address, command.zone)
+        number = cluster.next_number
+        row = NodeRow(command.peer, number, command.name, command.address, command.zone, version=command.version)
     else:
-        row = msgspec.structs.replace(there, name=command.name, address=command.address, zone=command.zone)
+        row = msgspec.structs.replace(
+            there, name=command.name, address=command.address, zone=command.zone, version=command.version
+        )
     if row == there:
         return Applied(changed=False)
     tables.put_node(row)
     return Applied(changed=True)
+
+
+def cluster_version(tables: TopologyTables) -> int:
+    """What every node understands; it never falls, since nobody is taken in who understands less."""
+    return min((row.version for row in tables.nodes.values()), default=1)
+
+
+def _check_age(tables: TopologyTables, command: PutNode) -> Refused | None:
+    spoken = cluster_version(tables)
+    if command.version >= spoken:
+        return None
+    return precondition_failed(
+        f"node '{command.name}' understands version {command.version} and the cluster speaks {spoken}: start it with a"
+        " newer Dragoman"
+    )
+
+
+def check_version(tables: TopologyTables, command: object) -> Refused | None:
+    """May it be proposed?  An older node could not apply it."""
+    since = SINCE.get(type(command), 1)
+    behind = sorted(row.name for row in tables.nodes.values() if row.version < since)
+    if not behind:
+        return None
+    return precondition_failed(f"that needs version {since} on every node, and {', '.join(behind)} has an older one")
 
 
 def mark_leaving(tables: TopologyTables, command: MarkLeaving, now_ms: int) -> Outcome:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from broker.core import declarations
+from broker.core import declarations, membership
 from broker.core.outcomes import Outcome, Refused
 from broker.core.permissions import Action, NamedCommand, Principal, refused_access, rights_needed
 from broker.core.resources import Resource, exchange_resource, queue_resource
@@ -110,7 +110,12 @@ class Topology:
                 return False
 
     def admit(self, command: TopologyCommand) -> Refused | None:
-        """Is a volatile thing in the way of this logged command?  Apply would not see it."""
+        """Is a volatile thing in the way of this logged command, or a node that does not know its kind?
+
+        Apply would not see it.
+        """
+        if refused := membership.check_version(self._tables, command):
+            return refused
         match command:
             case DeclareExchange() if not self.is_volatile(command):
                 exchange = self._exchange(command.vhost, command.spec.name)
@@ -288,6 +293,10 @@ class Topology:
 
     def node(self, peer: PeerId) -> NodeRow | None:
         return self._tables.nodes.get(peer)
+
+    def cluster_version(self) -> int:
+        """What every node understands."""
+        return membership.cluster_version(self._tables)
 
     def shard_rows(self) -> list[ShardRow]:
         """In the order of their numbers; none before a cluster is founded."""

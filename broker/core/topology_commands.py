@@ -28,6 +28,8 @@ from broker.model.names import (
 from broker.model.topology import BindingSpec, ExchangeSpec, QueueSpec
 from routing.subscriptions import Subscription
 
+SINCE: dict[type, int] = {}
+"""Kinds of commands that came after version 1, and with which: proposed once every node of the cluster has that."""
 COMMAND_VERSION = 1
 """The first byte of an encoded command."""
 
@@ -204,6 +206,7 @@ class PutNode(msgspec.Struct, frozen=True, tag=True):
     address: str
     zone: str
     replaces: PeerId = NO_PEER
+    version: int = 1
 
 
 class MarkLeaving(msgspec.Struct, frozen=True, tag=True):

@@ -225,6 +225,8 @@ class NodeRow(msgspec.Struct, frozen=True):
     zone: str
     state: Literal["member", "leaving"] = "member"
     replaced_by: PeerId = NO_PEER
+    version: int = 1
+    """The newest that it understands (docs/decisions/0014)."""
 
     def key(self) -> bytes:
         return b"n" + self.peer.to_bytes(8, "big")

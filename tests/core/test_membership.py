@@ -12,6 +12,7 @@ from broker.core.membership import NODE_NUMBER_MAX
 from broker.core.outcomes import Applied, Refused
 from broker.core.topology import Topology
 from broker.core.topology_commands import (
+    SINCE,
     DropNode,
     FoundCluster,
     MarkLeaving,
@@ -305,3 +306,21 @@ class Membership(RuleBasedStateMachine):
 
 
 TestMembership = pytest.mark.slow(Membership.TestCase)
+
+
+def test_the_cluster_speaks_what_every_node_understands(monkeypatch: pytest.MonkeyPatch) -> None:
+    topology = Topology()
+    assert topology.cluster_version() == 1
+    topology.apply(FOUND, 0)
+    monkeypatch.setitem(SINCE, MarkLeaving, 2)
+    refused = topology.admit(MarkLeaving(A))
+    assert isinstance(refused, Refused)
+    assert "a has an older one" in refused.detail
+    assert topology.apply(PutNode(A, "a", "127.0.0.1:25672", "east", version=2), 0) == Applied(changed=True)
+    assert topology.cluster_version() == 2
+    assert topology.admit(MarkLeaving(A)) is None
+    older = topology.apply(PutNode(B, "b", "h:1", "", version=1), 0)
+    assert isinstance(older, Refused)
+    assert "speaks 2" in older.detail
+    assert topology.apply(PutNode(B, "b", "h:1", "", version=3), 0) == Applied(changed=True)
+    assert topology.cluster_version() == 2
