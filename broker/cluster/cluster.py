@@ -16,7 +16,7 @@ import structlog
 from broker.cluster.formation import Formation, Step
 from broker.cluster.frame import Frame
 from broker.cluster.frame_kinds import Channel, Kind
-from broker.cluster.hello import FRESH, Identity, PeerInfo
+from broker.cluster.hello import FRESH, VERSION_MAX, Identity, PeerInfo
 from broker.cluster.lease import Lease
 from broker.cluster.member_words import Join, Joined, Lead, Refusing, ShardStatus
 from broker.cluster.membership import Membership
@@ -39,6 +39,8 @@ log = structlog.get_logger()
 
 STOPPING, SHORT = "stopping", "no space"
 """In a heartbeat's payload."""
+RENEW_S = 5.0
+"""Between two looks at this node's own row."""
 SOUGHT_S = 600.0
 """For how long a node is looked for at an address that somebody named."""
 SOUGHT_COUNT_MAX = 16
@@ -53,6 +55,8 @@ class ClusterSettings(msgspec.Struct, frozen=True):
     suspicion_s: float = SUSPICION_S
     """Of silence, after which a node counts as away; the same on all."""
     election_timeout_s: float = ELECTION_TIMEOUT_S
+    version: int = VERSION_MAX
+    """The newest that this node understands."""
 
 
 class Place(enum.Enum):
@@ -110,6 +114,7 @@ class Cluster:
         """What the disk did, after which this node has left its shards: for good, until it starts again."""
         self._find_failure: Callable[[], Exception | None] = lambda: None
         self._read_failure: Exception | None = None
+        self._renew_at = now
         self._addresses: tuple[str, ...] = settings.addresses
         self._sought: dict[str, float] = {}
 
@@ -280,6 +285,7 @@ class Cluster:
         self.replication.snapshots.look(now)
         self._follow_members()
         self._hold_lease(self._broker, now)
+        self._renew_row(self._broker, now)
         self._follow_addresses(now)
         self._flush(now)
         return busy
@@ -326,6 +332,16 @@ class Cluster:
             if shard.leading:
                 self.forwarding.end_leading(shard)
         self.flushed()
+
+    def _renew_row(self, broker: Broker, now: float) -> None:
+        """What the cluster knows of this node is what it was started with."""
+        row = broker.back.topology.node(PeerId(self.identity.peer))
+        if row is None or row.state != "member" or now < self._renew_at or not self.shards[0].reachable:
+            return
+        self._renew_at = now + RENEW_S
+        address, zone, version = self.identity.address, self.settings.zone, self.settings.version
+        if (row.address, row.zone, row.version) != (address, zone, version):
+            broker.back.submit(PutNode(row.peer, row.name, address, zone, version=version))
 
     def _follow_addresses(self, now: float) -> None:
         """Members are dialed where their rows say."""

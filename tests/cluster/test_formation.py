@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from broker.cluster.cluster import Place
@@ -157,3 +158,14 @@ def test_newcomers_whose_requests_for_snapshots_are_lost_ask_again(seconds: floa
     cluster.run(0.7)
     cluster.wire.heal()
     assert cluster.settle() < 10.0
+
+
+def test_the_cluster_speaks_a_newer_version_once_the_last_node_does() -> None:
+    cluster = TestedCluster(3)
+    cluster.settle()
+    topology = cluster.nodes["n1"].core.back.topology
+    for name, spoken in (("n1", 1), ("n2", 1), ("n3", 2)):
+        of_node = cluster.nodes[name].cluster
+        of_node.settings = msgspec.structs.replace(of_node.settings, version=2)
+        cluster.run(6)
+        assert topology.cluster_version() == spoken
