@@ -31,6 +31,8 @@ class Round(msgspec.Struct):
     led: list[int]
     next_confirm_s: float | None = None
     """Until every place had one; None: some never had."""
+    slowest: str = ""
+    """The place that had it last."""
     stuck: list[str] = []
     """Places without."""
     back_s: float = 0.0
@@ -133,7 +135,8 @@ class Rig:
         stuck = self._await_progress(watch, places)
         told.stuck += stuck
         if count and not stuck:
-            told.next_confirm_s = max(watch.first_s[place] for place in places)
+            told.slowest = max(places, key=lambda place: watch.first_s[place])
+            told.next_confirm_s = watch.first_s[told.slowest]
 
     def _close(self, told: Round) -> Round:
         """Waits until all that is confirmed by now was seen."""

@@ -20,7 +20,7 @@ def problems_of(told: Round) -> list[str]:
     if told.stuck:
         problems.append(f"{told.fault} of {told.node}: these did not go on: {', '.join(told.stuck)}")
     if told.next_confirm_s is not None and told.next_confirm_s >= NEXT_CONFIRM_MAX_S and told.fault != "kill -9, two":
-        problems.append(f"{told.fault} of {told.node}: {told.next_confirm_s:.2f} s until the next confirm")
+        problems.append(f"{told.fault} of {told.node}: {told.next_confirm_s:.2f} s until {told.slowest} had a confirm")
     if told.lost:
         problems.append(f"{told.fault} of {told.node}: {told.lost} confirmed messages did not come")
     return problems

@@ -51,11 +51,11 @@ class ShownCluster:
         return Shown(node.name, node.pid, self._state(node, said), said)
 
     def held(self) -> list[Held]:
-        """As the first that is up knows it."""
+        """As the first that is ready knows it."""
         for node in self.nodes:
             way = node.plan.way("http")
-            if way is not None and node.running and not node.paused and (held := ask_held(way)):
-                return held
+            if way is not None and self._said.get(node.name, UNREACHED).ready and (held := ask_held(way)):
+                return [each for each in held if each.voters]  # of the others it has not heard yet
         return []
 
     @staticmethod
