@@ -149,6 +149,8 @@ class Cluster:
         self.replication.ceased = self.forwarding.end_leading
         broker.back.replica_changed = self._receive_replica_effects
         broker.after_step = self._flush
+        broker.isolate(True)
+        shards[0].when_applied(shards[0].barrier(), self.lease)
         for info in self._up.values():
             self._admit(info)
 
@@ -296,7 +298,8 @@ class Cluster:
         isolated = not self.lease.update(members, now, broker.back.meta_index, self.forwarding.seen_index)
         isolated |= self.removed
         self.stirring |= isolated != broker.isolated
-        broker.isolated = isolated
+        if isolated != broker.isolated:
+            broker.isolate(isolated)
 
     def _flush(self, now: float) -> None:
         """After a step: what the groups say goes out."""

@@ -1,7 +1,8 @@
 """Whether a node may route: others wait for it, and so may it, only while most of them hear it.
 
 Who says that a change of topology took effect has waited for every node that it hears, and gives one up after
-some silence, the same on all nodes.  So a node goes by its topology only as long as most others heard it more lately
+some silence, the same on all nodes.  What is committed is not known to be after a start: first the meta shard must
+have applied what the node said since.  So a node goes by its topology only as long as most others heard it more lately
 than that, by its own clock, and after a gap not before it knows what they know (log-and-shards.md section 11).
 """
 
@@ -20,13 +21,18 @@ class Lease:
         self._heard_us_at = heard_us_at
         self._lease_s = LEASE_PART * suspicion_s
         self._own_peer = own_peer
-        self.held = True
+        self.held = False
         """It may route."""
+        self._current = False
+
+    def applied(self) -> None:
+        """The meta shard has applied what this node said since its start: its leader knows all that was committed."""
+        self._current = True
 
     def update(self, members: Collection[int], now: float, own_index: int, seen_index: int) -> bool:
         """``members`` of the cluster; indexes of the meta shard that we, and any of those that we hear, go by."""
         others = [peer for peer in members if peer != self._own_peer]
         hearing = sum(self._heard_us_at(peer) + self._lease_s > now for peer in others)
         majority = 2 * (hearing + 1) > len(others) + 1
-        self.held = majority and (self.held or own_index >= seen_index)
+        self.held = self._current and majority and (self.held or own_index >= seen_index)
         return self.held

@@ -121,6 +121,8 @@ class Back:
         self.clients = Clients(self)
         self.transactions = Transactions(self)
         self._outboxes: dict[tuple[Shard, int], Outbox] = {}
+        self.routing = True
+        """The topology here is as new as any node's, as far as it matters."""
         self._client_settings = client_settings or ClientSettings()
         self.traffic = Traffic()
         """Of nobody's protocol."""
@@ -296,10 +298,17 @@ class Back:
         if outbox is None:
             if not shard.kernel.has_queue(id):
                 shard.create_queue(id)
-            outbox = self._outboxes[shard, id] = Outbox(shard, id, self.routes(vhost))
+            outbox = self._outboxes[shard, id] = Outbox(shard, id, self.routes(vhost), lambda: self.routing)
             shard.queues[id] = outbox
             shard.dirty[id] = None
         return outbox
+
+    def let_route(self, routing: bool) -> None:
+        """Outboxes wait while it is false."""
+        self.routing = routing
+        if routing:
+            for shard, id in self._outboxes:
+                shard.dirty[id] = None
 
     def find_outbox(self, shard: Shard, id: int) -> Outbox | None:
         """One that is open, in a shard that is led here."""

@@ -173,6 +173,11 @@ class Broker:
     def blocked(self) -> bool:
         return self._congested or self._cut_off or self._alarm is not None
 
+    def isolate(self, isolated: bool) -> None:
+        """Whether it routes nothing: others may know of changes of the topology that it doesn't."""
+        self.isolated = isolated
+        self.back.let_route(not isolated)
+
     def _watch(self) -> None:
         """Back-pressure: stops publishers by their sockets, and says so where it may last."""
         under_way = self.back.under_way_size + self.back.kept_size

@@ -46,10 +46,11 @@ OUTBOX_BASES = (OUTBOX_BASE, CLIENT_OUTBOX_BASE, *map(transaction_outbox_base, r
 class Outbox:
     """The moves of one shard that belong to one vhost."""
 
-    def __init__(self, shard: Shard, id: int, routes: RouteTable) -> None:
+    def __init__(self, shard: Shard, id: int, routes: RouteTable, may_route: Callable[[], bool]) -> None:
         self.id = id
         self._shard = shard
         self._routes = routes
+        self._may_route = may_route
         self._bounded = not TRANSACTION_OUTBOX_BASE <= id < CLIENT_OUTBOX_BASE
         """Whether a full queue may reject what comes; whoever committed a transaction was told that it is in."""
         self._waits = 0
@@ -88,7 +89,7 @@ class Outbox:
 
     def dispatch(self, now_ms: int) -> None:
         """One run is under way at a time."""
-        while self._moving is None:
+        while self._moving is None and self._may_route():
             if not self._waiting and not self._take():
                 return
             first, last, messages = self._waiting.popleft()

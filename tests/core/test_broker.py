@@ -142,6 +142,16 @@ def test_dead_letters_move_once_with_their_history(node: Node, durable: bool) ->
     assert b"x-death" in replies[1].deliveries.properties(0)
 
 
+def test_dead_letters_wait_while_the_node_may_not_know_where_they_go(node: Node, durable: bool) -> None:
+    session = node.session()
+    spec = declare(durable=durable, x_max_length=1, x_dead_letter_exchange="", x_dead_letter_routing_key="dead")
+    node.ask(session, spec)
+    node.broker.isolate(True)
+    node.ask(session, publish("a", "b"), declare("dead"))
+    node.broker.isolate(False)
+    assert delivered(node.ask(session, consume("dead"))) == [("a", False)]
+
+
 def test_expired_messages_are_dead_lettered_and_the_others_stay(node: Node, durable: bool) -> None:
     session = node.session()
     node.ask(session, declare("dead"))
