@@ -191,10 +191,20 @@ class Process:
         peers = self.cluster.peers
         peers.tick(self.now)
         self.cluster.tick(self.now)
+        if self.cluster.failure is not None:
+            self._fail(self.cluster.failure)
+            return
         for address, channel in peers.take_dials(self.now):
             self.world.net.dial(self, address, channel)
         self._events.after(TICK_US + self.world.tick_delay_us(), self._tick)
         self._round()
+
+    def _fail(self, failure: Exception) -> None:
+        """The node has left its shards; its process ends."""
+        if isinstance(failure, Damage):
+            self.world.receive_damage(self, failure)
+        else:
+            self.world.receive_failure(self, str(failure))
 
     def _round(self) -> None:
         self._turn_at_us = NEVER_US
