@@ -223,7 +223,8 @@ class LeaderEnd:
             through = shard.kernel.applied_through(*guest.sender)
             if through > guest.told_through:
                 guest.told_through = through
-                self._send(guest.peer, w.Applied(shard.id, guest.shard.term, through))
+                rejected = guest.shard.take_rejected(guest.sender, through)
+                self._send(guest.peer, w.Applied(shard.id, guest.shard.term, through, rejected))
 
     def receive_consume(self, peer: int, shard: ReplicatedShard, spec: w.ConsumerSpec) -> None:
         guest = self._guest(shard, peer)

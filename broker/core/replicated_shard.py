@@ -84,6 +84,10 @@ class ReplicatedShard(Shard):
         self._claim_until = -math.inf
         self._when_claimed: list[Callable[[], None]] = []
 
+    @property
+    def rejects_later(self) -> bool:
+        return not self._here
+
     # ---- what fronts say
 
     def _say(self, command: ShardCommand) -> tuple[int, list[int] | None]:

@@ -265,8 +265,7 @@ class Session:
             self._return_unroutable(channel, messages, destinations)
         numbers, rejected = self._send(messages, destinations)
         if command.first_tag:
-            waits = numbers if messages.persistent else []
-            self._promise(channel, command.first_tag, messages.count, waits, rejected)
+            self._promise(channel, command.first_tag, messages.count, numbers, rejected)
 
     def _publish_again(
         self, channel: Channel, command: c.Publish, destination: Destination | None, exchange: bytes
@@ -308,8 +307,9 @@ class Session:
         for shard, shard_routes in spread:
             level = levels.get(shard, QUORUM) if levels else QUORUM
             number, refused = shard.publish(messages, shard_routes, turns, level is LEADER)
-            if shard.logged and level:
-                numbers.append((shard.when_applied if level is QUORUM else shard.when_synced, number))
+            safe = shard.logged and level and messages.persistent
+            if safe or (shard.rejects_later and any(route.bounded for route in shard_routes)):
+                numbers.append((shard.when_synced if level is LEADER else shard.when_applied, number))
             if refused is not None:
                 rejected.update(refused)
         return numbers, sorted(rejected)

@@ -54,6 +54,11 @@ class Shard:
         self._completions: deque[tuple[int, Completion]] = deque()
         self._unpinned = 1
 
+    @property
+    def rejects_later(self) -> bool:
+        """What queues reject of a publish isn't known when it is said: they are elsewhere."""
+        return False
+
     # ---- what fronts say; all that is numbered answers its number
 
     def publish(

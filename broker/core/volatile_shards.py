@@ -34,6 +34,10 @@ class VolatileShard(ReplicatedShard):
         self.leading = self.hands_out = True
         self.term = sender[1]
 
+    @property
+    def rejects_later(self) -> bool:
+        return False
+
     def publish(
         self, messages: MessageRun, routes: Sequence[Route], turns: Sequence[int] = (), early: bool = False
     ) -> tuple[int, list[int] | None]:

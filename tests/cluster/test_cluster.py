@@ -12,7 +12,7 @@ from broker.model import replies as r
 from broker.model.names import DeliveryTag
 from broker.model.refusals import Refusal
 from tests.cluster.nodes import CHANNEL, ClusterNode, TestedCluster
-from tests.core.node import confirmed, consume, declare, delivered, publish
+from tests.core.node import confirmed, consume, declare, delivered, publish, run_of
 
 ALL_SO_FAR = DeliveryTag(0)
 
@@ -75,13 +75,16 @@ def test_a_queue_that_rejects_when_full_does_so_for_publishers_of_any_node() -> 
         assert type(replies[0]) is (r.Reject if number == 2 else r.Confirm)
 
 
-def test_a_full_queue_rejects_what_comes_by_nodes_that_do_not_lead_it() -> None:
+@pytest.mark.parametrize("durable", [True, False])
+@pytest.mark.parametrize("persistent", [True, False])
+def test_a_full_queue_rejects_what_comes_by_nodes_that_do_not_lead_it(durable: bool, persistent: bool) -> None:
     cluster = started()
-    cluster.ask(next(iter(cluster.nodes.values())).session(), declare("q", x_max_length=2, x_overflow="reject-publish"))
-    leader = cluster.leader_of(cluster.shard_of("q"))
+    owner = next(iter(cluster.nodes.values()))
+    cluster.ask(owner.session(), declare("q", durable, x_max_length=2, x_overflow="reject-publish"))
+    leader = cluster.leader_of(cluster.shard_of("q")) if durable else owner
     assert leader is not None
     session = next(node for node in cluster.nodes.values() if node is not leader).session()
-    session.submit([publish("m", tag=tag) for tag in range(1, 5)])
+    session.submit([c.Publish(CHANNEL, run_of("m", persistent=persistent), tag) for tag in range(1, 5)])
     cluster.run(0.2)
     replies = session.take_replies()
     assert confirmed(replies) == [1, 2]

@@ -116,9 +116,11 @@ class Node:
         return session.take_replies()
 
 
-def run_of(*bodies: str, key: str = "q", exchange: str = "", mandatory: bool = False) -> MessageRun:
-    flags = FLAG_PERSISTENT | (FLAG_MANDATORY if mandatory else 0)
-    properties = b"\x10\x00\x02"  # delivery-mode 2
+def run_of(
+    *bodies: str, key: str = "q", exchange: str = "", mandatory: bool = False, persistent: bool = True
+) -> MessageRun:
+    flags = (FLAG_PERSISTENT if persistent else 0) | (FLAG_MANDATORY if mandatory else 0)
+    properties = b"\x10\x00\x02" if persistent else b"\x00\x00"  # delivery-mode 2, or none
     rows = [(exchange.encode(), key.encode(), properties, body.encode(), flags, None) for body in bodies]
     return MessageRun.of(CHANNEL, rows)
 
