@@ -147,6 +147,8 @@ def test_volatile_queues_go_with_their_node_and_consumers_are_told(mortal: Nodes
         channel.add_on_cancel_callback(lambda frame: cancelled.append(frame.method.consumer_tag))
         tag = channel.basic_consume("goes", lambda *said: None)
         mortal[one].kill()
+        with pytest.raises(pika.exceptions.AMQPConnectionError):
+            owner.process_data_events(10)
 
         def told() -> bool:
             channel.connection.process_data_events(0.1)
