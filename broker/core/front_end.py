@@ -197,6 +197,7 @@ class FrontEnd:
         self.relays.lose_leader(shard)
         self._leaders[shard.id] = (peer, word.term)
         self._back.forget_all_routes()
+        shard.forget_give_backs()
         settled = [(each.queue_id, each.first, each.last) for each in shard.unsettled_words]
         consumers = [each.spec() for each in self._of_shard(shard) if each.key not in self._beginning]
         self._send(peer, w.Attach(shard.id, word.term, [*self._claims(shard), *settled], consumers))
@@ -215,6 +216,7 @@ class FrontEnd:
         """Its queues are new, and know nobody yet."""
         self._leaders.pop(shard.id, None)
         self.relays.lose_leader(shard)
+        shard.forget_give_backs()
         for first in (*self._claims(shard), *((e.queue_id, e.first, e.last) for e in shard.unsettled_words)):
             shard.kernel.hold(*first)
         shard.attach_here()

@@ -208,6 +208,17 @@ class ReplicatedShard(Shard):
         if not self._left:
             super().receive_synced(write)
 
+    def forget_give_backs(self) -> None:
+        """A give-back is not logged: who leads next hands out whatever nobody claims, so it needn't be said again; and
+        must not be, as it may have been handed out here anew since."""
+        nothing = Barrier(urgent=False)
+        self._window = deque(
+            each._replace(command=nothing)
+            if type(each.command) is SettleRange and each.command.outcome is Outcome.REQUEUED
+            else each
+            for each in self._window
+        )
+
     @property
     def unsettled_words(self) -> list[SettleRange]:
         """Settles that are said and not applied: their messages are still to be claimed."""

@@ -11,7 +11,7 @@ from broker.model import commands as c
 from broker.model import replies as r
 from broker.model.names import DeliveryTag
 from broker.model.refusals import Refusal
-from tests.cluster.nodes import CHANNEL, ClusterNode, TestedCluster
+from tests.cluster.nodes import CHANNEL, STEP_S, ClusterNode, TestedCluster
 from tests.core.node import confirmed, consume, declare, delivered, publish, run_of
 
 ALL_SO_FAR = DeliveryTag(0)
@@ -220,6 +220,30 @@ def test_who_lost_messages_while_nobody_heard_him_may_still_settle_them() -> Non
     cluster.ask(holder, accept_all())
     queue = next(row.queue_id for row in leader.core.back.topology.queues())
     assert leader.core.back.queues[queue][0].kernel.counts(queue) == (0, 0, 0)
+
+
+def test_what_was_given_back_and_handed_out_anew_is_not_given_back_again_to_the_next_leader() -> None:
+    cluster = started()
+    cluster.ask(next(iter(cluster.nodes.values())).session(), declare("q"))
+    leader = cluster.leader_of(cluster.shard_of("q"))
+    assert leader is not None
+    node = next(node for node in cluster.nodes.values() if node is not leader)
+    holder = node.session()
+    cluster.ask(holder, publish("a", "b", tag=1), consume("q", tag="h", credit=2))
+    back = cluster.ask(holder, c.Settle(CHANNEL, ALL_SO_FAR, ALL_SO_FAR, c.Outcome.REQUEUED), seconds=0)
+    while not back:
+        back = cluster.ask(holder, seconds=STEP_S)
+    assert delivered(back) == [("a", True), ("b", True)]
+    window = node.core.back.shards[cluster.shard_of("q")]
+    assert isinstance(window, ReplicatedShard)
+    assert window.unsettled_words, "the give-back must not be applied yet"
+    cluster.kill(leader.name)
+    cluster.run(4)
+    assert not delivered(holder.take_replies()), "it holds them"
+    other = next(each for each in cluster.nodes.values() if each is not node).session()
+    assert not delivered(cluster.ask(other, consume("q", tag="o", credit=2)))
+    node.core.close_session(holder)
+    assert len(delivered(cluster.ask(other))) == 2
 
 
 def test_who_goes_while_a_queue_s_leader_is_looked_for_consumes_nothing_of_the_next_one() -> None:
