@@ -56,6 +56,8 @@ class MessageRun:
         and ``$queue/name`` the default exchange's.  A third value, True: an MQTT topic that begins with ``$``."""
     def select(self, keys: Sequence[int]) -> MessageRun:
         """The messages of these keys (by their place in ``keys``) only, in order."""
+    def places(self, keys: Sequence[int]) -> list[int]:
+        """Where the messages that ``select`` gives stand in this run."""
     def before(self, index: int) -> MessageRun: ...
     def after(self, index: int) -> MessageRun:
         """The messages from ``index`` on; all keys of the run keep their places."""
@@ -1070,6 +1072,9 @@ class Route:
     @property
     def bounded(self) -> bool:
         """Some queue of it may reject."""
+    @property
+    def empty(self) -> bool:
+        """It leads nowhere."""
     @property
     def targets(self) -> list[tuple[int, int | None, int | None, int, tuple[int, int] | None]]: ...
 

@@ -76,6 +76,8 @@ class ReplicatedShard(Shard):
         self._early: deque[tuple[int, Completion]] = deque()
         """Who waits for the leader's disk alone."""
         self._rejecting: dict[int, Publication] = {}
+        self._places: dict[int, list[int]] = {}
+        """Of a run of which only a part was said, where that stands in it."""
         self._rejected: dict[SenderId, dict[int, list[int]]] = {}
         """At the leader: what queues rejected, until it is answered."""
         self.open_wanted: Callable[[int], None] = lambda queue_id: None
@@ -106,7 +108,19 @@ class ReplicatedShard(Shard):
     def publish(
         self, messages: MessageRun, routes: Sequence[Route], turns: Sequence[int] = (), early: bool = False
     ) -> tuple[int, list[int] | None]:
-        return self._say(PublishRun(messages, routes, turns, early))
+        reaching = [] if self._here else [key for key, route in enumerate(routes) if not route.empty]
+        if not reaching or len(reaching) == len(routes):
+            return self._say(PublishRun(messages, routes, turns, early))
+        # Of a run for several shards each leader is sent its own part only, as the kernel here keeps its own.
+        part = messages.select(reaching)
+        said = self._say(
+            PublishRun(
+                part, [routes[key] for key in reaching], [turns[key] for key in reaching] if turns else (), early
+            )
+        )
+        if any(routes[key].bounded for key in reaching):
+            self._places[said[0]] = messages.places(reaching)
+        return said
 
     def barrier(self, urgent: bool = True) -> int:
         return self._say(Barrier(urgent))[0]
@@ -177,6 +191,7 @@ class ReplicatedShard(Shard):
             number, command = window.popleft()
             self.window_size -= command.cost
             self._rejecting.pop(number, None)
+            self._places.pop(number, None)
         super().complete(through)
 
     def receive_rejected(self, rejected: Iterable[tuple[int, Sequence[int]]]) -> None:
@@ -184,7 +199,12 @@ class ReplicatedShard(Shard):
         for number, records in rejected:
             completion = self._rejecting.pop(number, None)
             if completion is not None:
-                completion.reject(records)
+                self._reject(number, completion, records)
+
+    def _reject(self, number: int, completion: Publication, records: Sequence[int]) -> None:
+        """``records``: of what was said; its publisher said perhaps more."""
+        places = self._places.get(number)
+        completion.reject(records if places is None else [places[each] for each in records if each < len(places)])
 
     def receive_applied(self, through: int, rejected: Iterable[tuple[int, Sequence[int]]]) -> None:
         """A leader elsewhere has applied all through this number, less these records."""
@@ -261,7 +281,8 @@ class ReplicatedShard(Shard):
             bounded = {key for key, route in enumerate(command.routes) if route.bounded}
             if bounded:
                 messages = command.messages
-                publication.reject([index for index in range(messages.count) if messages.key(index) in bounded])
+                full = [index for index in range(messages.count) if messages.key(index) in bounded]
+                self._reject(number, publication, full)
 
     def lose_leader(self) -> None:
         """What is said is kept until there is one again."""

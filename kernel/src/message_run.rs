@@ -207,6 +207,19 @@ impl MessageRun {
         }
     }
 
+    /// Where the entries of [`Self::select`] stand in this run.
+    pub fn places(&self, keys: &[u32]) -> Vec<u32> {
+        let mut chosen = vec![false; self.dictionary.len()];
+        for &key in keys {
+            chosen[key as usize] = true;
+        }
+        let entries = self.entries.iter().enumerate();
+        entries
+            .filter(|(_, entry)| chosen[entry.key as usize])
+            .map(|(place, _)| place as u32)
+            .collect()
+    }
+
     /// The entries that `wanted` says yes to, in order; the dictionary keeps all keys it needs.
     #[must_use]
     pub fn filter(&self, wanted: impl Fn(usize, &Entry) -> bool) -> Self {

@@ -125,6 +125,9 @@ impl PendingWave {
         turns: &[u64],
         mut take_sequences: impl FnMut(u64, u64) -> u64,
     ) -> Vec<u32> {
+        if keys.iter().any(|targets| targets.is_empty()) {
+            return self.publish_part(run, keys, turns, &mut take_sequences);
+        }
         let payload = run.payload_size();
         let full = self.size + payload > WAVE_SIZE_MAX || self.wave.frames.len() >= FRAMES_MAX;
         if full && !self.wave.frames.is_empty() {
@@ -178,6 +181,35 @@ impl PendingWave {
                 },
                 size,
             });
+        }
+        rejected
+    }
+
+    /// Of a run that reaches several shards, what reaches this one: the rest is neither written nor sent here.
+    fn publish_part(
+        &mut self,
+        run: &Arc<MessageRun>,
+        keys: &[Targets],
+        turns: &[u64],
+        take_sequences: &mut dyn FnMut(u64, u64) -> u64,
+    ) -> Vec<u32> {
+        let reaching: Vec<u32> = (0..keys.len() as u32)
+            .filter(|&key| !keys[key as usize].is_empty())
+            .collect();
+        if reaching.is_empty() {
+            return Vec::new();
+        }
+        let part = Arc::new(run.select(&reaching));
+        let of_part = |key: &u32| keys[*key as usize].clone();
+        let targets: Vec<Targets> = reaching.iter().map(of_part).collect();
+        let of_turn = |key: &u32| turns.get(*key as usize).copied().unwrap_or(0);
+        let turns: Vec<u64> = reaching.iter().map(of_turn).collect();
+        let mut rejected = self.publish(&part, &targets, &turns, take_sequences);
+        if !rejected.is_empty() {
+            let places = run.places(&reaching);
+            for record in &mut rejected {
+                *record = places[*record as usize];
+            }
         }
         rejected
     }

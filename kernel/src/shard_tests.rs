@@ -358,6 +358,35 @@ fn mixed(bodies: &[&str]) -> Arc<MessageRun> {
 }
 
 #[test]
+fn a_run_that_reaches_other_shards_too_leaves_here_only_what_is_for_this_one() {
+    let mut node = Node::begin(Vec::new());
+    for queue in [QUEUE, OTHER] {
+        node.shard.create_queue(queue);
+    }
+    let texts: Vec<String> = (0..9).map(|i| format!("{i}")).collect();
+    let run = run_of(&texts, 3);
+    let bounded = Target {
+        room: 2,
+        ..Target::of(QUEUE)
+    };
+    let nowhere: Targets = Arc::new(Vec::new());
+    let routes = [to(&[OTHER]), nowhere.clone(), Arc::new(vec![bounded])];
+    let (_, rejected) = node.shard.publish(&run, &routes, &[]);
+    assert_eq!(rejected, [8], "told by its place in the whole run");
+    let (_, rejected) = node.shard.publish(&run, &vec![nowhere; 3], &[]);
+    assert!(rejected.is_empty());
+    node.settled();
+    let entries = node.disk.iter().flat_map(|record| &record.entries);
+    let frames = frames_of(entries.last().unwrap());
+    assert_eq!(frames.len(), 1);
+    let written = &frames[0].as_ref().unwrap().run;
+    let bodies: Vec<&[u8]> = (0..written.entries.len())
+        .map(|i| written.body(i))
+        .collect();
+    assert_eq!(bodies, [b"0", b"2", b"3", b"5", b"6", b"8"]);
+}
+
+#[test]
 fn targets_that_want_a_kind_get_it_also_when_small_runs_are_joined() {
     let mut shard = Shard::volatile(0, ME);
     shard.create_queue(QUEUE);

@@ -11,6 +11,7 @@ from broker.model import commands as c
 from broker.model import replies as r
 from broker.model.names import DeliveryTag
 from broker.model.refusals import Refusal
+from kernel import FLAG_PERSISTENT, MessageRun
 from tests.cluster.nodes import CHANNEL, STEP_S, ClusterNode, TestedCluster
 from tests.core.node import confirmed, consume, declare, delivered, publish, run_of
 
@@ -89,6 +90,24 @@ def test_a_full_queue_rejects_what_comes_by_nodes_that_do_not_lead_it(durable: b
     replies = session.take_replies()
     assert confirmed(replies) == [1, 2]
     assert [reply.tags for reply in replies if isinstance(reply, r.Reject)] == [[(3, 3), (4, 4)]]
+
+
+def test_what_a_queue_elsewhere_rejects_of_a_run_for_several_shards_is_told_by_its_tags() -> None:
+    cluster = started()
+    cluster.ask(
+        next(iter(cluster.nodes.values())).session(),
+        declare("a", x_max_length=2, x_overflow="reject-publish"),
+        declare("b"),
+    )
+    assert cluster.shard_of("a") != cluster.shard_of("b")
+    leader = cluster.leader_of(cluster.shard_of("a"))
+    session = next(node for node in cluster.nodes.values() if node is not leader).session()
+    rows = [(b"", b"ab"[n % 2 : n % 2 + 1], b"\x10\x00\x02", b"m%d" % n, FLAG_PERSISTENT, None) for n in range(8)]
+    replies = cluster.ask(session, c.Publish(CHANNEL, MessageRun.of(CHANNEL, rows), 1))
+    assert [reply.tags for reply in replies if isinstance(reply, r.Reject)] == [[(5, 5), (7, 7)]]
+    assert confirmed(replies) == [1, 2, 3, 4, 6, 8]
+    got = cluster.ask(session, consume("a"), consume("b", tag="u"))
+    assert sorted(body for body, _ in delivered(got)) == ["m0", "m1", "m2", "m3", "m5", "m7"]
 
 
 def test_what_a_lost_leader_may_have_rejected_is_not_confirmed() -> None:

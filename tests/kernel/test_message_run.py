@@ -60,6 +60,7 @@ def test_a_selection_keeps_what_is_selected_in_order(rows: list[Row], data: st.D
     assert selected.rows() == [row for row in rows if row[:2] in wanted]
     assert selected.keys() == [key for key in keys if key in wanted]
     assert selected.channel == 7
+    assert [rows[place] for place in run.places(numbers)] == selected.rows()
     index = data.draw(st.integers(0, len(rows) + 1))
     assert run.before(index).rows() == rows[:index]
     assert run.before(index).keys() == list(dict.fromkeys(row[:2] for row in rows[:index]))
@@ -94,6 +95,8 @@ def test_misuse_is_refused() -> None:
         run.body(1)
     with pytest.raises(IndexError):
         run.select([1])
+    with pytest.raises(IndexError):
+        run.places([1])
     with pytest.raises(ValueError, match="more than the run holds"):
         DeliveryRun.of(run, 1, 1, False)
     with pytest.raises(ValueError, match="too long for its origin"):

@@ -174,6 +174,16 @@ impl PyMessageRun {
         Ok(Self::new(self.channel, Arc::new(self.run.select(&keys))))
     }
 
+    fn places(&self, keys: Vec<u32>) -> PyResult<Vec<u32>> {
+        if keys
+            .iter()
+            .any(|&key| key as usize >= self.run.dictionary.len())
+        {
+            return Err(PyIndexError::new_err("no such key"));
+        }
+        Ok(self.run.places(&keys))
+    }
+
     /// The messages from `index` on, with all keys of the run in their places.
     fn after(&self, index: usize) -> Self {
         let run = MessageRun {

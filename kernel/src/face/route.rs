@@ -84,6 +84,12 @@ impl PyRoute {
         self.targets.iter().any(|target| target.room != u64::MAX)
     }
 
+    /// It leads nowhere.
+    #[getter]
+    fn empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+
     /// What it was made of.
     #[getter]
     fn targets(&self) -> Vec<ToldTarget> {
