@@ -496,17 +496,16 @@ class Back:
                 commands = shard.receive_effects()
                 if commands:
                     self.receive_commands(shard, commands)
-            if self.forwarding is not None:
-                self._receive_replicas(now)
-            again = False
+            again = self.forwarding is not None and self._receive_replicas(now)
             for shard in shards:
                 if shard.dirty and shard.hands_out:
                     shard.dispatch(self.now_ms)
                     again = True
             again = again or any_urgent(kernels)
 
-    def _receive_replicas(self, now: float) -> None:
-        """In a cluster: what else happened to the replicas here."""
+    def _receive_replicas(self, now: float) -> bool:
+        """In a cluster: what else happened to the replicas here.  Whether what comes after may be taken in now."""
+        again = False
         for shard in self.shards:
             if not isinstance(shard, ReplicatedShard):
                 continue
@@ -515,11 +514,13 @@ class Back:
                 continue
             applied, _, standing, restored, synced = effects
             if restored:
+                again = True
                 self._restore(shard)
             if synced and shard.leading and self.forwarding is not None:
                 self.forwarding.receive_synced(shard, synced)
             self.replica_changed(shard, applied, standing, now)
         self.meta.receive_index(self.meta_shard.kernel.applied_index)
+        return again
 
     def _restore(self, shard: Shard) -> None:
         """Its state is that of a snapshot now."""
@@ -536,6 +537,7 @@ class Back:
             if row.queue_id not in self.queues:
                 self._create(row)
         self.forget_all_routes()
+        self.meta.submit_again(self.now_ms)
 
     def receive_commands(self, shard: Shard, commands: list[tuple[int, int, bytes]]) -> None:
         """What was committed: in the meta shard the topology's, in others clients' sessions' and transactions'."""

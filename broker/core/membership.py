@@ -146,6 +146,8 @@ def put_shard(tables: TopologyTables, command: PutShard, now_ms: int) -> Outcome
         return ALONE
     there = tables.shards.get(command.shard)
     old = () if there is None else there.replicas
+    if command.replicas == old:
+        return Applied(changed=False)
     if command.old != old:
         return precondition_failed(f"shard {command.shard} is to be on {_list(old)}, not on {_list(command.old)}")
     if there is None and (command.shard != cluster.shard_count + 1 or command.shard > SHARD_COUNT_MAX):
@@ -159,8 +161,6 @@ def put_shard(tables: TopologyTables, command: PutShard, now_ms: int) -> Outcome
             return _no_node(peer)
         if node.state == "leaving" and peer not in old:
             return precondition_failed(f"node '{node.name}' is leaving: it takes no replica")
-    if replicas == old:
-        return Applied(changed=False)
     if there is None:
         tables.put_cluster(msgspec.structs.replace(cluster, shard_count=command.shard))
     tables.put_shard(ShardRow(command.shard, replicas))

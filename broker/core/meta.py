@@ -11,6 +11,7 @@ import itertools
 import struct
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from broker.core.outcomes import Applied, Outcome
 from broker.core.replicated_shard import SenderId
@@ -23,6 +24,15 @@ ENVELOPE = struct.Struct("<BQQQ")
 """Its version, and where it comes from: peer, incarnation, number there.  The command follows."""
 ENVELOPE_VERSION = 2
 """A command alone begins with another number (topology_commands.COMMAND_VERSION)."""
+
+
+class Asked(NamedTuple):
+    """A command of this node that has not come back; ``said``: its number among all that the shard was told here."""
+
+    number: int
+    said: int
+    command: TopologyCommand
+    answer: Answer | None
 
 
 def at_once(index: int, finish: Callable[[], None]) -> None:
@@ -49,7 +59,7 @@ class Meta:
         """Told every outcome before its answer: queues and routes follow it."""
         self._origin = origin
         self._numbers = itertools.count(1)
-        self._answers: deque[tuple[int, Answer | None]] = deque()
+        self._answers: deque[Asked] = deque()
         self._waiting: list[tuple[int, int, Callable[[], None]]] = []
         self._turns = itertools.count()
 
@@ -71,11 +81,22 @@ class Meta:
                 answer(refused)
             return
         number = next(self._numbers)
-        self._answers.append((number, answer))
         data = encode_command(command)
         if self._origin is not None:
             data = ENVELOPE.pack(ENVELOPE_VERSION, *self._origin, number) + data
-        self.shard.propose_command(data)
+        self._answers.append(Asked(number, self.shard.propose_command(data), command, answer))
+
+    def submit_again(self, now_ms: int) -> None:
+        """The topology is a snapshot's now.  What came of commands that were applied before it nobody can say any more,
+        so they are asked again: one that has had its effect changes nothing."""
+        if self._origin is None:
+            return
+        through = self.shard.kernel.applied_through(*self._origin)
+        applied = [asked for asked in self._answers if asked.said <= through]
+        self._answers = deque(asked for asked in self._answers if asked.said > through)
+        for asked in applied:
+            if asked.answer is not None:
+                self.submit(asked.command, asked.answer, now_ms)
 
     def receive_commands(self, commands: list[tuple[int, int, bytes]]) -> None:
         """Applies what was committed, in order."""
@@ -91,8 +112,8 @@ class Meta:
                 self.shard.kernel.put_row(key, value)
             self.index = max(self.index, index)
             self._receive_outcome(outcome)
-            if origin == self._origin and self._answers and number in (0, self._answers[0][0]):
-                self._answer(index, self._answers.popleft()[1], outcome)
+            if origin == self._origin and self._answers and number in (0, self._answers[0].number):
+                self._answer(index, self._answers.popleft().answer, outcome)
 
     def _answer(self, index: int, answer: Answer | None, outcome: Outcome) -> None:
         if answer is not None:

@@ -283,7 +283,11 @@ impl Shard {
         self.has_effects = true;
     }
 
+    /// Not before it is taken that the state is a snapshot's: commands after that are of what it says.
     pub fn take_effects(&mut self) -> Option<Effects> {
+        if self.replica_effects.as_ref().is_some_and(|it| it.restored) {
+            return None;
+        }
         std::mem::take(&mut self.has_effects).then(|| std::mem::take(&mut self.effects))
     }
 
