@@ -8,11 +8,12 @@ import pytest
 from broker.cluster.cluster import Place
 from broker.cluster.formation import Formation, Step
 from broker.cluster.hello import FRESH, PeerInfo
-from broker.core.topology_commands import MarkLeaving
+from broker.core.outcomes import Applied, Outcome
+from broker.core.topology_commands import CreateVhost, MarkLeaving
 from broker.model import replies as r
-from broker.model.names import PeerId
+from broker.model.names import PeerId, VhostName
 from kernel.disk import SimDisk
-from tests.cluster.nodes import CHANNEL, TestedCluster
+from tests.cluster.nodes import CHANNEL, STEP_S, TestedCluster
 from tests.core.node import confirmed, consume, declare, delivered, publish
 
 HERE = ("a:1", "b:1", "c:1")
@@ -169,3 +170,17 @@ def test_the_cluster_speaks_a_newer_version_once_the_last_node_does() -> None:
         of_node.settings = msgspec.structs.replace(of_node.settings, version=2)
         cluster.run(6)
         assert topology.cluster_version() == spoken
+
+
+def test_what_a_node_asked_for_is_answered_though_it_came_back_in_a_snapshot() -> None:
+    cluster = TestedCluster(3, start=("n1",), addresses=())
+    cluster.settle()
+    cluster.addresses = ("n1:7000",)
+    node = cluster.start("n2")
+    while node.broker is None:
+        cluster.run(STEP_S)
+    answers: list[Outcome] = []
+    node.core.back.submit(CreateVhost(VhostName("v")), answers.append)
+    cluster.run(2)
+    assert [type(answer) for answer in answers] == [Applied]
+    assert "v" in node.core.back.topology.vhosts()
