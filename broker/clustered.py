@@ -50,6 +50,7 @@ class DiskFailed(Exception):
 
 DISK_FAILED = "the disk failed: connect to another node"
 """What clients are told."""
+REMOVED = "this node was removed from its cluster"
 STARTING_TURN_S = 0.005
 """Between two rounds while the node finds its cluster; afterwards the server makes them."""
 IDLE_TICKS = 4
@@ -74,6 +75,7 @@ class ClusteredNode:
         self._nursery: trio.Nursery | None = None
         self._broker: Broker | None = None
         self._ring: Callable[[], None] = lambda: None
+        self._say_goodbye: Callable[[str, float], None] = lambda detail, now: None
         self._leaving = False
         self._failed = trio.Event()
 
@@ -89,7 +91,7 @@ class ClusteredNode:
         if self._broker is None:
             return self.cluster.why_waiting()
         if self.cluster.removed or self._broker.back.topology.node(PeerId(self.journal.peer)) is None:
-            return "this node was removed from its cluster"
+            return REMOVED
         for shard in self._broker.back.shards:
             if isinstance(shard, ReplicatedShard) and not shard.reachable and shard.logged:
                 return f"shard {shard.id} has no leader that can be reached"
@@ -191,6 +193,7 @@ class ClusteredNode:
     def receive_engine(self, engine: Engine[Session]) -> None:
         """The server is there: it makes rounds when it is asked to, and reads the links in them."""
         self._ring = engine.ring
+        self._say_goodbye = engine.say_goodbye
         self.transport.read_by(engine)
 
     def ring(self) -> None:
@@ -209,6 +212,8 @@ class ClusteredNode:
                 cluster.stirring = True  # the balance of leaders may have brought some back
             if cluster.failure is not None:
                 self._failed.set()
+            if cluster.removed:  # whoever is here, or comes, would wait for ever
+                self._say_goodbye(f"{REMOVED}: connect to another one", trio.current_time())
             self._begin_jobs()
             assert cluster.forwarding is not None
             if cluster.stirring or cluster.forwarding.has_words or self.broker.pending:

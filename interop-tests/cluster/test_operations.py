@@ -156,6 +156,8 @@ def test_every_command_of_the_page_does_what_it_says(rig: Rig) -> None:
             rig.fourth.start()
         if action == "move":
             arguments, output = _that_can_be(figures, arguments)
+        if action == "remove":
+            staying = client_of(rig[arguments[2]])
         ended = rig.command(arguments)
         if action == "status" and "is down" in ended.stdout:
             rig.settled()  # on a busy machine a node may not be heard for a moment
@@ -169,6 +171,14 @@ def test_every_command_of_the_page_does_what_it_says(rig: Rig) -> None:
     assert done == ["status", "add", "move", "transfer", "remove"]
     names = [node.name for node in rig.settled().nodes]
     assert sorted(names) == ["node-1", "node-2", "node-4"]
+    with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="removed from its cluster"):
+        staying.process_data_events(time_limit=5)
+
+
+def client_of(node: Node) -> pika.BlockingConnection:
+    way = node.plan.way("amqp")
+    assert way is not None
+    return pika.BlockingConnection(pika.ConnectionParameters(way.host, way.port, heartbeat=0))
 
 
 def _that_can_be(figures: ClusterFigures, arguments: list[str]) -> tuple[list[str], str]:

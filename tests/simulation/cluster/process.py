@@ -17,6 +17,7 @@ from broker.cluster.hello import FRESH, Identity, PeerInfo, Secret, Terms
 from broker.cluster.peer_link import PeerLink
 from broker.cluster.peers import Peers, Receiver
 from broker.cluster.snapshots import Job
+from broker.clustered import REMOVED
 from broker.core.broker import Broker
 from broker.core.session import Session
 from broker.server.admission import Admission, ConnectionLimits
@@ -46,6 +47,15 @@ class HearingCluster(Cluster):
 
     told = False
     heard: Callable[[PeerInfo, bool], None] = staticmethod(lambda info, up: None)
+    dropped: Callable[[int], None] = staticmethod(lambda peer: None)
+    """Told of a node that is heard and no member any more."""
+
+    def _follow_members(self) -> None:
+        assert self.forwarding is not None
+        before = set(self.forwarding.live)
+        super()._follow_members()
+        for peer in before.difference(self.forwarding.live):
+            self.dropped(peer)
 
     def receive_frames(self, info: PeerInfo, channel: Any, frames: Any) -> None:
         self.told = True
@@ -102,6 +112,7 @@ class Process:
 
         self.cluster = HearingCluster(identity, ClusterSettings(world.addresses_for(machine)), make_peers, now)
         self.cluster.heard = self._receive_heard
+        self.cluster.dropped = world.receive_dropped
         self._send = self.cluster.peers.send
         self.cluster.peers.send = self._watch_sent  # type: ignore[method-assign]
         if place is not None:
@@ -194,6 +205,8 @@ class Process:
         if self.cluster.failure is not None:
             self._fail(self.cluster.failure)
             return
+        if self.cluster.removed and self.engine is not None:
+            self.engine.say_goodbye(REMOVED, self.now)
         for address, channel in peers.take_dials(self.now):
             self.world.net.dial(self, address, channel)
         self._events.after(TICK_US + self.world.tick_delay_us(), self._tick)

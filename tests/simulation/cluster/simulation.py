@@ -206,6 +206,10 @@ class ClusterSimulation:
         else:
             self.ledger.cut(process.name, name)
 
+    def receive_dropped(self, peer: int) -> None:
+        """A node was removed that still has clients: what they hold comes back, and they are told to go."""
+        self.ledger.trouble(*(machine.name for machine in self.machines if machine.peer == peer))
+
     def note_closing(self, process: Process, closing: Closing) -> None:
         if closing.reason in REASONS_OF_OURS and not self.net.corrupted_count:
             raise Broken("I26", f"{process.name} closed a link: {closing}")
