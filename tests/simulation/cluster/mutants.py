@@ -1,7 +1,9 @@
 """``make mutants``: each mistake of ``tests/simulation/mutants/*.patch`` is made in a copy of the tree, and caught.
 
-A patch begins with what the mistake is, and ``faults:`` with the kinds that bring it to light.  The copy is at
-``build/mutants``; a kernel that is patched is built there.  Seeds are run until one shows an invariant broken.
+A patch begins with what the mistake is, and ``faults:`` with what brings it to light, each kind with how often it
+strikes per second if that is not as usual (``crash of all 0.4``).  The copy is at ``build/mutants``; a kernel that is
+patched is built there.  Seeds are run until one shows an invariant broken; without the mistake the same seeds must
+come to a good end, or it would be something else that was caught.
 """
 
 from __future__ import annotations
@@ -29,10 +31,9 @@ PROGRAM = """
 import logging, sys, structlog
 from tests.simulation.cluster.simulation import ClusterSimulation
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-faults = {{kind: {rate} for kind in {kinds}}}
 for seed in range(1, {count} + 1):
     try:
-        ClusterSimulation(seed, faults=faults).run()
+        ClusterSimulation(seed, faults={faults}).run()
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
@@ -66,20 +67,46 @@ def build_kernel(patched: bool) -> None:
     shutil.copy(Path(folder) / "release" / "lib_kernel.so", target)
 
 
+def read_faults(line: str) -> dict[str, float]:
+    """How often what strikes, of a patch's second line."""
+    rates = {}
+    for part in line.removeprefix("faults:").split(","):
+        kind, _, rate = part.strip().rpartition(" ")
+        if rate.replace(".", "").isdigit():
+            rates[kind] = float(rate)
+        else:
+            rates[part.strip()] = FAULT_RATE
+    return rates
+
+
+def run_seeds(tree: Path, faults: dict[str, float], count: int) -> tuple[int, str]:
+    """Those from 1 to ``count``: the first one that fails and what is wrong, or (0, "")."""
+    program = PROGRAM.format(faults=faults, count=count)
+    environment = {**os.environ, "PYTHONPATH": str(tree), "RUST_BACKTRACE": "0"}
+    run = subprocess.run([sys.executable, "-c", program], cwd=tree, env=environment, capture_output=True, text=True)
+    if not run.returncode:
+        return 0, ""
+    assert run.stdout, run.stderr
+    number, _, what = run.stdout.splitlines()[-1].removeprefix("seed ").partition(": ")
+    return int(number), what
+
+
 def is_caught(patch: Path) -> bool:
-    """Makes the mistake, and looks for it."""
+    """Makes the mistake, and looks for it; and sees that it is not there when it isn't made."""
     text = patch.read_text()
-    what, faults = text.splitlines()[:2]
-    kinds = [kind.strip() for kind in faults.removeprefix("faults:").split(",")]
+    what, line = text.splitlines()[:2]
+    faults = read_faults(line)
     copy_tree()
     subprocess.run(["patch", "-s", "-p1", "-i", str(patch)], cwd=TREE, check=True)
     build_kernel("+++ b/kernel/src" in text)
-    program = PROGRAM.format(rate=FAULT_RATE, kinds=kinds, count=SEED_COUNT_MAX)
-    environment = {**os.environ, "PYTHONPATH": str(TREE), "RUST_BACKTRACE": "0"}
-    run = subprocess.run([sys.executable, "-c", program], cwd=TREE, env=environment, capture_output=True, text=True)
-    found = run.stdout.splitlines()[-1] if run.stdout else "not caught"
-    print(f"{patch.stem}: {what}\n    {found}", flush=True)
-    return run.returncode == 1 and bool(run.stdout)
+    seed, found = run_seeds(TREE, faults, SEED_COUNT_MAX)
+    print(f"{patch.stem}: {what}\n    {f'seed {seed}: {found}' if seed else 'not caught'}", flush=True)
+    if not seed:
+        return False
+    other, wrong = run_seeds(ROOT, faults, seed)
+    told = f"seed {other}: {wrong}" if other else f"seeds 1 to {seed} are good"
+    print(f"    without it {told}", flush=True)
+    return not other
 
 
 def main() -> int:
