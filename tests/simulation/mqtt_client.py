@@ -135,9 +135,12 @@ class MqttClient:
             self._uncertain |= packet.reason == TAKEN_OVER and self.plan.expiry_s != wire.NEVER
             self.lose()
         else:
-            unknown = packet.kind == PUBCOMP and packet.reason == UNKNOWN
-            self.expect(self.open and (packet.reason < FAILED or unknown), "M10", packet)
+            self.expect(self.open and not self.is_wrong(packet), "M10", packet)
             self.receive(packet)
+
+    def is_wrong(self, packet: Packet) -> bool:
+        """It says no for no reason."""
+        return packet.reason >= FAILED and not (packet.kind == PUBCOMP and packet.reason == UNKNOWN)
 
     def _receive_connack(self, packet: Packet) -> None:
         if packet.reason in LEAVING:
@@ -277,7 +280,7 @@ class Publisher(MqttClient):
         if retain and random.random() < 0.2:
             body = b""  # nothing is retained any more
         self._places[qos] += 1
-        message = Message(number, topic, qos, body, f"{self.name}/{qos}", self._places[qos], retain)
+        message = Message(number, topic, qos, body, self.line_of(qos), self._places[qos], retain)
         message.bound = world.bound
         self.ledger.publish(message)
         packet_id = 0
@@ -286,6 +289,10 @@ class Publisher(MqttClient):
             self._inflight[packet_id] = Sending(message)
         self._send(packet_id, message, dup=False)
         world.trace.note(f"{self.name} publishes {number} to {topic} as {packet_id}{', empty' * (not body)}")
+
+    def line_of(self, qos: int) -> str:
+        """Within which messages of one QoS are in order."""
+        return f"{self.name}/{qos}"
 
     def _free_id(self) -> int:
         while True:

@@ -67,7 +67,8 @@ def summary(reports: list[Report], failed: list[int], took_s: float) -> str:
         f"{took_s:.1f} s, {len(reports) / took_s:.2f} seeds a second, {simulated_s / 3600:.2f} h simulated, "
         f"{simulated_s / took_s:.0f} times real time, {sum(r.event_count for r in reports)} events\n"
         f"{sum(r.message_count for r in reports)} messages, {sum(r.confirmed_count for r in reports)} confirmed, "
-        f"{sum(r.seen_count for r in reports)} delivered, {sum(r.start_count for r in reports)} starts, "
+        f"{sum(r.seen_count for r in reports)} delivered, {sum(r.mqtt_count for r in reports)} by MQTT, "
+        f"{sum(r.start_count for r in reports)} starts, "
         f"{sum(r.leader_count for r in reports)} leaders, {sum(r.compared_count for r in reports)} states compared\n"
         f"{faults}"
     )

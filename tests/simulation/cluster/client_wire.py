@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from protocols.adapter import Output
-from tests.simulation.cluster.ledger import ClusterClient
+from tests.simulation.cluster.mqtt_clients import AnyClient
 from tests.simulation.cluster.process import Process
 from tests.simulation.link import WINDOW_SIZE, Link, SimTransport
 
@@ -24,7 +24,7 @@ class QuickTransport(SimTransport):
 class ClientWire:
     """One connection."""
 
-    def __init__(self, client: ClusterClient, process: Process, link: Link) -> None:
+    def __init__(self, client: AnyClient, process: Process, link: Link) -> None:
         self.client = client
         self.process = process
         self.link = link

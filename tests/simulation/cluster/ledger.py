@@ -142,6 +142,8 @@ class ClusterClient(Client):
 
     node = ""
     waits_since_us = 0
+    waits_to_act = True
+    """It does nothing while it waits for an answer."""
 
     def begin(self, link: Link) -> None:
         super().begin(link)
@@ -152,6 +154,10 @@ class ClusterClient(Client):
         channel = yield from super().open(number)
         channel.life = ClusterLife(channel.life.name, self.node)
         return channel
+
+    @property
+    def wants_link(self) -> bool:
+        return super().wants_link and not self.world.drained
 
     @property
     def waits(self) -> bool:

@@ -6,7 +6,8 @@ import random
 
 import msgspec
 
-from tests.simulation.plan import DEAD, Plan, QueuePlan, draw_plan
+from tests.simulation.mqtt_wire import NEVER
+from tests.simulation.plan import DEAD, MqttClientPlan, Plan, QueuePlan, draw_plan, with_mqtt
 
 FAULT_RATES: dict[str, float] = {
     "crash": 0.06,
@@ -37,6 +38,8 @@ FAULT_RATES: dict[str, float] = {
 """The most that each strikes, per second."""
 FAULT_CHANCE = 0.4
 """That a plan has one of them."""
+WITH_MQTT = (1, 2)
+"""Two seeds in five have clients of MQTT, those with these remainders."""
 QUIET_SEEDS = 10
 """One seed in so many has no faults at all: what fails there is plainly wrong."""
 
@@ -79,7 +82,7 @@ def draw_cluster_plan(seed: int, random: random.Random, seconds: float) -> Clust
     faults = {
         kind: rate * random.random() for kind, rate in FAULT_RATES.items() if random.random() < FAULT_CHANCE
     } if seed % QUIET_SEEDS else {}  # fmt: skip
-    return ClusterPlan(
+    plan = ClusterPlan(
         clients=msgspec.structs.replace(clients, queues=queues, publisher_count=random.randint(1, 3)),
         machine_count=5 if random.random() < 0.15 else 3,
         newcomer_count=random.choice([0, 0, 0, 1]),
@@ -96,3 +99,13 @@ def draw_cluster_plan(seed: int, random: random.Random, seconds: float) -> Clust
         checkpoints=0.0,
         faults=faults,
     )
+    if seed % 5 in WITH_MQTT:
+        mixed = with_mqtt(plan.clients, random)
+        mqtt = [_lasting(each) for each in mixed.mqtt]
+        plan = msgspec.structs.replace(plan, clients=msgspec.structs.replace(mixed, mqtt=mqtt))
+    return plan
+
+
+def _lasting(plan: MqttClientPlan) -> MqttClientPlan:
+    """A session that lasts at all lasts for ever: see ``mqtt_clients.py``."""
+    return msgspec.structs.replace(plan, expiry_s=NEVER) if plan.durable else plan

@@ -24,11 +24,13 @@ from broker.server.admission import Admission, ConnectionLimits
 from broker.server.buffers import Buffers
 from broker.server.connection import Opened, Peer
 from broker.server.engine import Engine
-from kernel import AmqpDecoder
+from kernel import AmqpDecoder, MqttDecoder, PublishEncoder
 from kernel import Shard as KernelShard
 from kernel.journal import Damage, Journal
 from protocols.amqp.connection import AmqpAdapter
 from protocols.amqp.settings import AmqpSettings
+from protocols.mqtt.connection import MqttAdapter
+from protocols.mqtt.settings import MqttSettings
 from tests.simulation.cluster.machine import Machine
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ STORE = bytes(16)
 SECRET = b"the net's secret"
 PEER_OF_CLIENTS = Peer("127.0.0.1", 1, True)
 SETTINGS = AmqpSettings(frame_size_max=4096, heartbeat_s=0)
+MQTT_SETTINGS = MqttSettings(max_queued_messages=1_000_000, keep_alive_max_s=None)
+"""Nothing is dropped from a client's queue, and who is silent is not hung up on."""
 TICK_US = 50_000
 NEVER_US = 1 << 62
 
@@ -89,6 +93,7 @@ class Process:
         self.began = False
         """A write was begun and is to be synced."""
         self.poisoned_at: int | None = None
+        self._encoder = PublishEncoder()
         self._events = world.events
         self._random = machine.random
         self._deferred: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
@@ -287,7 +292,13 @@ class Process:
 
     # ---- clients
 
-    def opened(self) -> Opened:
+    def opened(self, protocol: str) -> Opened:
+        if protocol == "mqtt":
+            mqtt = MqttDecoder()
+            return Opened(
+                MqttAdapter(mqtt, self._encoder, MQTT_SETTINGS, self.machine.clock.now_ms, loopback=True, now=self.now),
+                mqtt,
+            )
         decoder = AmqpDecoder()
         return Opened(AmqpAdapter(decoder, SETTINGS, loopback=True, now=self.now), decoder)
 

@@ -25,11 +25,18 @@ from tests.simulation.cluster.faults import Faults
 from tests.simulation.cluster.invariants import Invariants
 from tests.simulation.cluster.ledger import ClusterClient, ClusterLedger
 from tests.simulation.cluster.machine import CAPACITY, Clock, Machine
+from tests.simulation.cluster.mqtt_clients import (
+    AnyClient,
+    ClusterLatecomer,
+    ClusterPublisher,
+    ClusterSubscriber,
+)
 from tests.simulation.cluster.net import Net
 from tests.simulation.cluster.plan import ClusterPlan, draw_cluster_plan
 from tests.simulation.cluster.process import PEER_OF_CLIENTS, Process
 from tests.simulation.ledger import Broken
 from tests.simulation.link import Link
+from tests.simulation.mqtt_ledger import MqttLedger
 from tests.simulation.scripts import consumer, drainer, getter, publisher
 from tests.simulation.trace import Trace
 
@@ -58,6 +65,8 @@ class Report(msgspec.Struct):
     start_count: int
     leader_count: int
     compared_count: int
+    mqtt_count: int
+    """Messages that MQTT's subscribers took, and that their publishers brought to the AMQP queue of QoS 1."""
     fault_counts: dict[str, int]
 
 
@@ -89,12 +98,17 @@ class ClusterSimulation:
         self.world = World(self.plan.clients, self.random, self.trace, self._now_ms)
         self.ledger = ClusterLedger(self.plan.clients, lambda: self.events.now_us, self._skew_ms)
         self.world.ledger = self.ledger
+        if self.plan.clients.mqtt:
+            self.world.mqtt = MqttLedger(self.ledger)
         plan_ = self.plan.clients
         scripts = [publisher] * plan_.publisher_count + [consumer] * plan_.consumer_count
         scripts += [getter] * plan_.getter_count
-        self.clients = [
+        self.clients: list[AnyClient] = [
             ClusterClient(f"{script.__name__}{number}", self.world, script) for number, script in enumerate(scripts)
         ]
+        for number, of_client in enumerate(plan_.mqtt):
+            kind = ClusterSubscriber if of_client.filters else ClusterPublisher
+            self.clients.append(kind(f"mqtt{number}", self.world, of_client))
         self.faults = Faults(self)
         self.trace.note(f"seed {seed}: {self.plan}")
 
@@ -218,24 +232,24 @@ class ClusterSimulation:
 
     # ---- clients
 
-    def act(self, client: ClusterClient) -> None:
+    def act(self, client: AnyClient) -> None:
         """It does something, and will again."""
         interval = self._interval_us()
         self.events.after(int(interval * (0.5 + self.random.random())), self.act, client)
         if client not in self.clients:
             return
         if client.link is None:
-            if client.wants_link and not self.world.drained:
+            if client.wants_link:
                 self.connect(client)
             return
-        if client.waits:
-            if self.events.now_us - client.waits_since_us > self.patience_us():
-                self.note(f"{client.name} has waited long enough")
-                client.vanish(0)
-                self._part(client)
-            return
-        client.act()
-        self._after_client(client)
+        if client.waits and self.events.now_us - client.waits_since_us > self.patience_us():
+            self.note(f"{client.name} has waited long enough")
+            client.vanish(0)
+            self._part(client)
+        elif not (client.waits and client.waits_to_act):
+            self.trace.now_us = self.events.now_us
+            client.act()
+            self._after_client(client)
 
     def patience_us(self) -> int:
         return 30 * SECOND_US if self.world.healing else 6 * SECOND_US
@@ -245,7 +259,7 @@ class ClusterSimulation:
             return 20_000
         return int(len(self.clients) * SECOND_US / self.plan.operations)
 
-    def connect(self, client: ClusterClient) -> None:
+    def connect(self, client: AnyClient) -> None:
         serving = [m.process for m in self.machines if m.process is not None and m.process.engine is not None]
         open_ = [process for process in serving if not process.paused and not process.poisoned]
         if not open_:
@@ -256,7 +270,7 @@ class ClusterSimulation:
         if not engine.admission.admit(PEER_OF_CLIENTS.address):
             raise Broken("I26", "a connection was not let in")
         link = Link()
-        opened = process.opened()
+        opened = process.opened(client.protocol)
         wire = ClientWire(client, process, link)
 
         def open_transport(token: int) -> QuickTransport:
@@ -267,19 +281,22 @@ class ClusterSimulation:
         engine.open(PEER_OF_CLIENTS, opened, open_transport)
         self.wires.append(wire)
         client.node = process.name
-        client.waits_since_us = self.events.now_us
+        client.waits_since_us = self.trace.now_us = self.events.now_us
         client.begin(link)
         self.note(f"{client.name} connects to {process.name}")
         client.act()
         self._after_client(client)
 
-    def _after_client(self, client: ClusterClient) -> None:
+    def _after_client(self, client: AnyClient) -> None:
+        if client.link is None:
+            self._part(client)
+            return
         for wire in self.wires:
             if wire.client is client and wire.link is client.link:
                 self._move(wire)
                 return
 
-    def _part(self, client: ClusterClient) -> None:
+    def _part(self, client: AnyClient) -> None:
         """Its connections' nodes notice."""
         for wire in self.wires:
             if wire.client is client:
@@ -333,6 +350,8 @@ class ClusterSimulation:
             self._move(wire)
             if wire.transport is not None and wire.transport.can_write():
                 wire.process.ring()
+        elif wire in self.wires:
+            self._move(wire)
 
     # ---- all of it
 
@@ -358,6 +377,7 @@ class ClusterSimulation:
             self.start_count,
             self.invariants.leader_count,
             self.invariants.compared_count,
+            0 if self.world.mqtt is None else self.world.mqtt.taken_count,
             dict(self.fault_counts),
         )
 
@@ -376,24 +396,41 @@ class ClusterSimulation:
         for client in self.clients:
             client.deaf_until_us = 0
         self._run_until(self.serves, HEALING_S, "all serve")
-        self._run_until(lambda: all(client.idle for client in self.clients), HEALING_S, "clients finish")
+        staying = [client for client in self.clients if isinstance(client, ClusterSubscriber)]
+        leaving = [client for client in self.clients if client not in staying]
+        self._run_until(lambda: all(client.idle for client in leaving), HEALING_S, "clients finish")
         last = ClusterClient("drainer", self.world, drainer)
-        self.clients = [last]
+        self.clients = [last, *staying]
         self.act(last)
         self.drain()
         self.world.drained = True
-        self._run_until(lambda: last.idle, HEALING_S, "the drainer goes")
+        self._run_until(lambda: all(client.idle for client in self.clients), HEALING_S, "the drainer goes")
         self.ledger.finish()
+        if self.world.mqtt is not None:
+            self.heal_mqtt(self.world.mqtt)
         self._run_until(self.agrees, HEALING_S, "all have applied the same")
         self.check_end()
 
+    def heal_mqtt(self, ledger: MqttLedger) -> None:
+        """The last one comes to see what is retained."""
+        latecomer = ClusterLatecomer("latecomer", self.world)
+        self.clients = [latecomer]
+        self.act(latecomer)
+        self._run_until(lambda: latecomer.idle, HEALING_S, "the last one is sent what is retained")
+        ledger.finish()
+
+    @property
+    def seen_count(self) -> int:
+        mqtt = self.world.mqtt
+        return self.ledger.seen_count + (0 if mqtt is None else mqtt.taken_count)
+
     def drain(self) -> None:
         until = self.events.now_us + int(HEALING_S * SECOND_US)
-        quiet_since, seen = self.events.now_us, self.ledger.seen_count
+        quiet_since, seen = self.events.now_us, self.seen_count
         while self.events.now_us < until:
             self.events.run_until(self.events.now_us + LOOK_US)
-            if self.ledger.seen_count != seen:
-                quiet_since, seen = self.events.now_us, self.ledger.seen_count
+            if self.seen_count != seen:
+                quiet_since, seen = self.events.now_us, self.seen_count
             if self.events.now_us - quiet_since > QUIET_S * SECOND_US and not self.left_over():
                 return
         raise Broken("I25", f"the queues are not empty in the end: {self.left_over()}: {self.describe()}")
