@@ -26,7 +26,7 @@ ELECTION_TICKS = 10
 
 
 AWAKE_TICKS = 20
-"""No group rests for so long after a node came, or asked for votes."""
+"""A group does not rest for so long after a node came to whom it is to be told who leads, or asked for votes."""
 VOTE_REQUESTS = (b"\x08\x05", b"\x08\x11")
 """How the messages begin that ask for votes, and whether there would be some: raft's Message as protobuf has its type
 first, MsgRequestVote or MsgRequestPreVote."""
@@ -65,6 +65,9 @@ class Replication:
         self.ceased: Callable[[ReplicatedShard], None] = lambda shard: None
         """Told at once of a shard whose replica here leads no more."""
         self._awake_ticks = 0
+        """Of all that are led here."""
+        self._awake: dict[ShardId, int] = {}
+        """Ticks of groups in which a leader was missed."""
         self.refused_count = 0
         """Messages of peers that Raft's guards refused."""
 
@@ -73,7 +76,8 @@ class Replication:
         self._live = live
 
     def wake(self) -> None:
-        """A node is there (again), or misses a leader: those of resting groups are to tell it that they lead."""
+        """A node is there (again): those of resting groups are to tell it that they lead.  Who follows rests on: while
+        it did not, and a leader that heard of no node did, it would miss that one."""
         self._awake_ticks = AWAKE_TICKS
 
     def standing(self, shard: ShardId) -> Standing:
@@ -82,10 +86,13 @@ class Replication:
     def receive_standing(self, shard: ReplicatedShard, leader: int, term: int) -> None:
         incarnation = self._live.get(leader, 0)
         self._standings[shard.id] = Standing(leader, term, incarnation)
+        if leader == self._own_peer:
+            self._awake[shard.id] = AWAKE_TICKS  # who was asked for votes is awake, and listens for its leader
 
     def tick(self) -> bool:
         """Raft's clock goes on by one.  Whether it meant anything to a group."""
         self._awake_ticks = max(self._awake_ticks - 1, 0)
+        self._awake = {shard: ticks - 1 for shard, ticks in self._awake.items() if ticks > 1}
         ticked = False
         for shard in self._shards:
             if not self._rests(shard):
@@ -99,9 +106,11 @@ class Replication:
             self.ceased(shard)
 
     def _rests(self, shard: ReplicatedShard) -> bool:
-        if self._awake_ticks or not shard.kernel.quiet:
+        if shard.id in self._awake or not shard.kernel.quiet:
             return False
         if shard.kernel.leading:
+            if self._awake_ticks:
+                return False
             voters, outgoing, _, _ = shard.kernel.conf()
             return all(peer == self._own_peer or peer in self._live for peer in (*voters, *outgoing))
         standing = self.standing(shard.id)
@@ -110,10 +119,10 @@ class Replication:
     def receive(self, frame: Frame) -> None:
         """A peer's message to a group."""
         (group,) = frame.head
-        if frame.body[:2] in VOTE_REQUESTS:
-            # Somebody misses a leader whose node is heard.  Who rests would believe in that for ever, and refuse.
-            self.wake()
         shard = self._by_id.get(group)
+        if shard is not None and frame.body[:2] in VOTE_REQUESTS:
+            # Somebody misses a leader whose node is heard.  Who rests would believe in that for ever, and refuse.
+            self._awake[shard.id] = AWAKE_TICKS
         if shard is None:
             self.refused_count += 1
         elif shard.kernel.step(frame.body):

@@ -1,0 +1,54 @@
+"""Groups that rest: who leads one goes on doing so until there is a reason for another."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cluster.nodes import TestedCluster
+
+LONG_S = 4.0
+"""Several times what a group waits for its leader at most."""
+
+
+def terms_of(cluster: TestedCluster) -> list[int]:
+    node = next(iter(cluster.nodes.values()))
+    return [kernel.term for kernel in node.kernels]
+
+
+def quiet_cluster(count: int, seed: int) -> TestedCluster:
+    cluster = TestedCluster(count, static=True, seed=seed)
+    cluster.settle()
+    cluster.run(LONG_S)
+    return cluster
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_a_leader_that_another_one_made_way_for_is_followed_though_nothing_is_said(seed: int) -> None:
+    cluster = quiet_cluster(3, seed)
+    before = terms_of(cluster)
+    leader = cluster.leader_of(1)
+    assert leader is not None
+    heir = next(node for node in cluster.nodes.values() if node is not leader)
+    assert leader.kernels[1].transfer_leader(cluster.peers[heir.name])
+    cluster.run(LONG_S)
+    before[1] += 1
+    assert terms_of(cluster) == before
+    assert cluster.leader_of(1) is heir
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_a_node_that_comes_back_makes_nobody_doubt_the_leaders_that_are_there(seed: int) -> None:
+    cluster = quiet_cluster(3, seed)
+    leaders = [cluster.leader_of(shard) for shard in range(cluster.shards + 1)]
+    idle = next((name for name, node in cluster.nodes.items() if node not in leaders), None)
+    if idle is None:  # everybody leads something: whoever goes is followed by others
+        idle = "n1"
+        cluster.kill(idle)
+        cluster.run(LONG_S)
+    else:
+        cluster.kill(idle)
+    cluster.run(1.0)
+    before = [max(node.kernels[shard].term for node in cluster.nodes.values()) for shard in range(cluster.shards + 1)]
+    cluster.start(idle)
+    cluster.run(LONG_S)
+    assert terms_of(cluster) == before
