@@ -95,6 +95,9 @@ class Faults:
             self._renew(machine)
             world.events.after(SECOND_US, self.start, machine)
             return
+        if machine.closed_cleanly and not process.journal.closed_cleanly:
+            raise Broken("I8", f"{machine.name} did not find that it was closed cleanly")
+        machine.closed_cleanly = False
         world.start_count += 1
         world.note(f"{machine.name} starts, cut: {process.journal.cut}")
 
@@ -148,6 +151,16 @@ class Faults:
         if process is not None:
             self.kill_machine(process.machine)
         return process is not None
+
+    def stop(self) -> bool:
+        """SIGTERM, of one node or, now and then, of all."""
+        processes = [p for p in self.world.processes if p.takes_in]
+        if not processes:
+            return False
+        for process in processes if self.random.random() < 0.15 else [self.random.choice(processes)]:
+            self.world.note(f"{process.name} is to stop")
+            process.stop()
+        return True
 
     def crash_all(self) -> bool:
         for process in self.world.processes:
@@ -288,7 +301,7 @@ class Faults:
     def _renew(self, machine: Machine) -> None:
         """Somebody gives it an empty disk, so it is a new peer."""
         machine.disk = SimDisk(CAPACITY)
-        machine.full = False
+        machine.full = machine.closed_cleanly = False
         machine.peer = machine.random.getrandbits(63) | 1
 
     def replace(self, machine: Machine) -> None:
@@ -470,6 +483,7 @@ STRIKES: dict[str, Callable[[Faults], bool]] = {
     "kill": Faults.kill,
     "crash of all": Faults.crash_all,
     "kill of all": Faults.kill_all,
+    "stop": Faults.stop,
     "crash while it writes": Faults.crash_while_it_writes,
     "pause": Faults.pause,
     "partition": Faults.partition,

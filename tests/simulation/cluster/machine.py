@@ -58,6 +58,8 @@ class Machine:
         self.leaving = False
         self.lost_ends: list[End] = []
         """Connections that the power's loss ended; the others don't know."""
+        self.closed_cleanly = False
+        """The last process did so."""
         self.full = False
         self.disk_slow_us = 0
         """On top of what a write or a sync takes."""

@@ -36,6 +36,9 @@ FAULT_RATES: dict[str, float] = {
     "deaf client": 0.15,
 }
 """The most that each strikes, per second."""
+STOP_RATE = 0.15
+WITH_STOPS = (1, 2, 4, 6)
+"""Four seeds in seven have clean stops, those with these remainders (and faults at all)."""
 FAULT_CHANCE = 0.4
 """That a plan has one of them."""
 WITH_MQTT = (1, 2)
@@ -103,6 +106,8 @@ def draw_cluster_plan(seed: int, random: random.Random, seconds: float) -> Clust
         mixed = with_mqtt(plan.clients, random)
         mqtt = [_lasting(each) for each in mixed.mqtt]
         plan = msgspec.structs.replace(plan, clients=msgspec.structs.replace(mixed, mqtt=mqtt))
+    if seed % 7 in WITH_STOPS and seed % QUIET_SEEDS:
+        plan = msgspec.structs.replace(plan, faults={**plan.faults, "stop": STOP_RATE * random.random()})
     return plan
 
 

@@ -32,6 +32,7 @@ from protocols.amqp.settings import AmqpSettings
 from protocols.mqtt.connection import MqttAdapter
 from protocols.mqtt.settings import MqttSettings
 from tests.simulation.cluster.machine import Machine
+from tests.simulation.cluster.stopping import Stopping
 
 if TYPE_CHECKING:
     from tests.simulation.cluster.simulation import ClusterSimulation
@@ -90,6 +91,7 @@ class Process:
         self.broker: Broker | None = None
         self.engine: Engine[Session] | None = None
         self.kernels: list[KernelShard] = []
+        self.stopping: Stopping | None = None
         self.began = False
         """A write was begun and is to be synced."""
         self.poisoned_at: int | None = None
@@ -113,7 +115,7 @@ class Process:
         now = self.now
 
         def make_peers(receiver: Receiver) -> Peers:
-            return Peers(terms, receiver, self._random, lambda: draw(32), list, now)
+            return Peers(terms, receiver, self._random, lambda: draw(32), lambda: self.cluster.heartbeat_payload(), now)
 
         self.cluster = HearingCluster(identity, ClusterSettings(world.addresses_for(machine)), make_peers, now)
         self.cluster.heard = self._receive_heard
@@ -207,6 +209,8 @@ class Process:
         peers = self.cluster.peers
         peers.tick(self.now)
         self.cluster.tick(self.now)
+        if self.stopping is not None:
+            self.stopping.tick(self.now)
         if self.cluster.failure is not None:
             self._fail(self.cluster.failure)
             return
@@ -241,6 +245,8 @@ class Process:
         if engine is not None:
             self._plan_next(engine, now)
         self.world.receive_round(self)
+        if self.stopping is not None and self.stopping.is_over(now):
+            self.world.receive_stopped(self, self.stopping)
 
     def _plan_next(self, engine: Engine[Session], now: float) -> None:
         if engine.due:
@@ -289,6 +295,15 @@ class Process:
         self.engine.wake = self.ring
         self.ring()
         self.world.note(f"{self.name} serves clients")
+
+    def stop(self) -> None:
+        """SIGTERM."""
+        self.stopping = Stopping(self, self.now)
+
+    @property
+    def takes_in(self) -> bool:
+        """Clients can come."""
+        return self.engine is not None and not (self.paused or self.poisoned or self.stopping is not None)
 
     # ---- clients
 

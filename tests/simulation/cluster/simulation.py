@@ -34,6 +34,7 @@ from tests.simulation.cluster.mqtt_clients import (
 from tests.simulation.cluster.net import Net
 from tests.simulation.cluster.plan import ClusterPlan, draw_cluster_plan
 from tests.simulation.cluster.process import PEER_OF_CLIENTS, Process
+from tests.simulation.cluster.stopping import Stopping
 from tests.simulation.ledger import Broken
 from tests.simulation.link import Link
 from tests.simulation.mqtt_ledger import MqttLedger
@@ -48,6 +49,8 @@ QUIET_S = 3.0
 """Without a delivery, after which the queues must be empty."""
 LOOK_US = 100_000
 REPLICA_COUNT = 3
+DISK_FAULTS = {"crash while it writes", "sync fault", "disk full"}
+"""With these a stopped node may not be able to close its journal."""
 REASONS_OF_OURS = {Reason.BAD_FRAME, Reason.UNKNOWN_KIND, Reason.KIND_NOT_ALLOWED, Reason.WRONG_SECRET, Reason.VERSION}
 REASONS_OF_CORRUPTION = {Reason.BAD_CHECKSUM, Reason.FRAME_TOO_LARGE, Reason.STALLED, *REASONS_OF_OURS}
 
@@ -203,6 +206,17 @@ class ClusterSimulation:
         self.note(f"{process.name}: {why}")
         self.faults.end(process.machine, "failure", lambda disk: disk.kill())
 
+    def receive_stopped(self, process: Process, stopping: Stopping) -> None:
+        """It was told to, and has come to its end; what the disk does may be in its way."""
+        machine, lasts = process.machine, process.journal.synced == process.journal.submitted
+        try:
+            machine.closed_cleanly = stopping.close()
+        except OSError as error:
+            self.note(f"no clean close of {process.name}: {error}")
+        if lasts and not machine.closed_cleanly and not process.poisoned and not self.plan.faults.keys() & DISK_FAULTS:
+            raise Broken("I8", f"{process.name} did not close cleanly")
+        self.faults.end(machine, "clean end" if machine.closed_cleanly else "end", lambda disk: disk.kill())
+
     def receive_damage(self, process: Process, damage: Damage) -> None:
         if process.machine is not self.faults.affected:
             raise Broken("I8", f"{process.name} found damage: {damage}") from damage
@@ -260,8 +274,7 @@ class ClusterSimulation:
         return int(len(self.clients) * SECOND_US / self.plan.operations)
 
     def connect(self, client: AnyClient) -> None:
-        serving = [m.process for m in self.machines if m.process is not None and m.process.engine is not None]
-        open_ = [process for process in serving if not process.paused and not process.poisoned]
+        open_ = [process for process in self.processes if process.takes_in]
         if not open_:
             return
         process = self.random.choice(open_)
@@ -448,8 +461,9 @@ class ClusterSimulation:
     def serves(self) -> bool:
         """All nodes do, and every shard is led by one whom all know."""
         present = [machine for machine in self.machines if machine.present]
-        if any(machine.process is None or machine.process.engine is None for machine in present):
-            return False
+        for process in (machine.process for machine in present):
+            if process is None or process.engine is None or process.stopping is not None:
+                return False
         return all(map(self.is_settled, range(self.plan.shard_count + 1)))
 
     def is_settled(self, shard: int) -> bool:
