@@ -150,12 +150,12 @@ class Back:
         return table
 
     def next_shard(self) -> ShardId:
-        """Where a new logged queue goes: each shard in turn."""
+        """Where something new that is logged goes: each shard in turn."""
         return self.logged[next(self._turn) % len(self.logged)].id
 
     def next_led_shard(self) -> ShardId:
-        """The same, among those that are led here."""
-        led = [shard for shard in self.logged if shard.leading]
+        """The same, among those that are led here, if any are: whoever is at this node is spared the way to another."""
+        led = [shard for shard in self.logged if shard.leading] or self.logged
         return led[next(self._turn) % len(led)].id
 
     def logged_shard(self, id: ShardId) -> Shard:

@@ -21,6 +21,7 @@ from broker.model import commands as c
 from broker.model import replies as r
 from broker.model.names import Channel as ChannelNumber
 from broker.model.names import QueueId, QueueName, VhostName
+from broker.model.queue_settings import is_balanced
 from broker.model.refusals import Refusal
 from broker.model.topology import QueueSpec
 
@@ -123,7 +124,8 @@ def declare_queue(front: Front, channel: Channel, command: c.DeclareQueue) -> No
     generated = not spec.name
     if generated:
         spec = msgspec.structs.replace(spec, name=generated_queue_name(back.random_bytes(ENTROPY_SIZE)))
-    declare = t.DeclareQueue(vhost_of(front), spec, back.next_shard(), NO_ID, generated, front.id)
+    shard_id = back.next_shard() if is_balanced(spec.arguments) else back.next_led_shard()
+    declare = t.DeclareQueue(vhost_of(front), spec, shard_id, NO_ID, generated, front.id)
 
     def answer(applied: Applied) -> None:
         assert applied.queue is not None

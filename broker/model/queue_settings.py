@@ -63,6 +63,12 @@ class InvalidArgument(msgspec.Struct, frozen=True):
 DURATION_MS_MAX = 2**32 - 1
 """RabbitMQ's: the longest timer Erlang takes, 49 days."""
 
+LOCATORS = ("x-queue-leader-locator", "x-queue-master-locator")
+"""Whether a new queue goes where the node leads that it is declared on, as it does by default; RabbitMQ's names of now
+and of its mirrored queues."""
+CLIENT_LOCAL = "client-local"
+BALANCED = frozenset({"balanced", "least-leaders", "min-masters", "random"})
+
 QUEUE_TYPES = frozenset({"classic", "quorum"})
 """Both name our one kind of queue, so that either kind of client gets what it asks for."""
 
@@ -85,8 +91,6 @@ NO_OPS = frozenset(
         "x-max-in-memory-bytes",
         "x-max-in-memory-length",
         "x-member-placement-tag",
-        "x-queue-leader-locator",
-        "x-queue-master-locator",
         "x-queue-mode",
         "x-queue-version",
         "x-quorum-initial-group-size",
@@ -174,6 +178,10 @@ def _confirm(value: Any, arguments: Arguments) -> Problem:
     return _text(value, arguments) or (None if known else "one of 'quorum', 'leader' and 'none' is wanted")
 
 
+def _locator(value: Any, arguments: Arguments) -> Problem:
+    return _text(value, arguments) or (None if value == CLIENT_LOCAL or value in BALANCED else "invalid value")
+
+
 def _queue_type(value: Any, arguments: Arguments) -> Problem:
     return _text(value, arguments) or (None if value in QUEUE_TYPES else f"unsupported queue type '{value}'")
 
@@ -193,7 +201,13 @@ CHECKS: dict[str, Check] = {
     "x-dead-letter-routing-key": _routing_key,
     "x-dead-letter-strategy": _strategy,
     "x-queue-type": _queue_type,
+    **dict.fromkeys(LOCATORS, _locator),
 }
+
+
+def is_balanced(arguments: Arguments) -> bool:
+    """A new queue with these may be led anywhere; else it is led where it is declared, if that can be."""
+    return any(arguments.get(name) in BALANCED for name in LOCATORS)
 
 
 def read_queue_arguments(arguments: Arguments) -> QueueSettings | InvalidArgument:
