@@ -1220,6 +1220,9 @@ class Shard:
     @property
     def term(self) -> int: ...
     @property
+    def due(self) -> bool:
+        """There is something to take in or to send."""
+    @property
     def quiet(self) -> bool:
         """Its clock may stand still.
 

@@ -121,7 +121,7 @@ def latency_row() -> Row:
         name="single-16",
         title="One in flight, 16 B: publish to confirm",
         conditions="persistent, 1 connection to one node, a quorum queue (JetStream: a stream of R3), nobody consumes; "
-        "RabbitMQ's queue and ours are led by the node that they were declared on, JetStream's wherever it happens to be",
+        "RabbitMQ's queue and ours are led by the node they were declared on, JetStream's wherever it happens to be",
         figures=[
             Figure(key=key, title=key, unit="us", peer=peer, required=required, aim=aim, smaller=True)
             for peer, (required, aim) in goals.items()

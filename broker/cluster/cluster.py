@@ -163,20 +163,24 @@ class Cluster:
 
     # ---- from the links
 
-    def receive_frames(self, info: PeerInfo, channel: Channel, frames: Sequence[Frame]) -> None:
+    def receive_frames(self, info: PeerInfo, channel: Channel, frames: Sequence[Frame]) -> bool:
+        due = False
         for frame in frames:
             if frame.kind == Kind.WORD:
                 self._receive_word(info, self._codec.decode(frame))
+                due = True
             elif self.replication is not None and info.cluster_id == self.identity.cluster_id:
-                self._receive_frame(self.replication, info.peer, frame)
+                due |= self._receive_frame(self.replication, info.peer, frame)
+        return due
 
-    def _receive_frame(self, replication: Replication, peer: int, frame: Frame) -> None:
+    def _receive_frame(self, replication: Replication, peer: int, frame: Frame) -> bool:
         if frame.kind == Kind.SNAPSHOT_REQUEST:
             replication.snapshots.receive_request(peer, frame, self._now)
         elif frame.kind == Kind.SNAPSHOT_CHUNK:
             replication.snapshots.receive_chunk(peer, frame)
         else:
-            replication.receive(frame)
+            return replication.receive(frame)
+        return True
 
     def take_jobs(self) -> list[Job]:
         """Work on the disk that is to be carried out."""

@@ -34,8 +34,8 @@ PEER_COUNT_MAX = 1024
 class Receiver(Protocol):
     """The rest of the cluster, told what the links bring.  It may call ``Peers`` from within."""
 
-    def receive_frames(self, info: PeerInfo, channel: Channel, frames: Sequence[Frame]) -> None:
-        """All that one read brought, in order, on a channel."""
+    def receive_frames(self, info: PeerInfo, channel: Channel, frames: Sequence[Frame]) -> bool:
+        """All that one read brought, in order, on a channel.  Whether a round is to follow."""
 
     def receive_heartbeat(self, info: PeerInfo, payload: list[Any], now: float) -> None: ...
 

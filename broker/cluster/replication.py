@@ -116,19 +116,23 @@ class Replication:
         standing = self.standing(shard.id)
         return standing.leader != 0 and self._live.get(standing.leader) == standing.incarnation != 0
 
-    def receive(self, frame: Frame) -> None:
-        """A peer's message to a group."""
+    def receive(self, frame: Frame) -> bool:
+        """A peer's message to a group.  Whether anything came of it: most acknowledgements change nothing."""
         (group,) = frame.head
         shard = self._by_id.get(group)
-        if shard is not None and frame.body[:2] in VOTE_REQUESTS:
-            # Somebody misses a leader whose node is heard.  Who rests would believe in that for ever, and refuse.
-            self._awake[shard.id] = AWAKE_TICKS
         if shard is None:
             self.refused_count += 1
-        elif shard.kernel.step(frame.body):
+            return False
+        if frame.body[:2] in VOTE_REQUESTS:
+            # Somebody misses a leader whose node is heard.  Who rests would believe in that for ever, and refuse.
+            self._awake[shard.id] = AWAKE_TICKS
+        if shard.kernel.step(frame.body):
             self._look(shard)
-        elif frame.kind != Kind.APPEND or not self.snapshots.receive_offer(shard, frame.body):
+            return shard.kernel.due
+        if frame.kind != Kind.APPEND or not self.snapshots.receive_offer(shard, frame.body):
             self.refused_count += 1
+            return False
+        return True
 
     def flush(self) -> None:
         """Sends what the groups have to say."""

@@ -339,9 +339,9 @@ class _Told:
         told, self._told = self._told, False
         return told
 
-    def receive_frames(self, info: PeerInfo, channel: Channel, frames: Sequence[Frame]) -> None:
-        self._told = True
-        self._receiver.receive_frames(info, channel, frames)
+    def receive_frames(self, info: PeerInfo, channel: Channel, frames: Sequence[Frame]) -> bool:
+        self._told |= self._receiver.receive_frames(info, channel, frames)
+        return self._told
 
     def receive_heartbeat(self, info: PeerInfo, payload: list[Any], now: float) -> None:
         self._receiver.receive_heartbeat(info, payload, now)  # which no round need follow

@@ -95,12 +95,16 @@ class Leading(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
 
 
 class Attach(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
-    """My clients hold these ranges (queue, first, last), and consume so."""
+    """My clients hold these ranges (queue, first, last), and consume so.
+
+    ``unsettled``: what my commands of these numbers settle, (number, queue, first, last), unless they are applied.
+    """
 
     shard: ShardId
     term: int
     claims: Sequence[tuple[int, int, int]]
     consumers: Sequence[ConsumerSpec]
+    unsettled: Sequence[tuple[int, int, int, int]] = ()
 
 
 class Attached(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):

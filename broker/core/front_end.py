@@ -198,9 +198,8 @@ class FrontEnd:
         self._leaders[shard.id] = (peer, word.term)
         self._back.forget_all_routes()
         shard.forget_give_backs()
-        settled = [(each.queue_id, each.first, each.last) for each in shard.unsettled_words]
         consumers = [each.spec() for each in self._of_shard(shard) if each.key not in self._beginning]
-        self._send(peer, w.Attach(shard.id, word.term, [*self._claims(shard), *settled], consumers))
+        self._send(peer, w.Attach(shard.id, word.term, self._claims(shard), consumers, shard.unsettled))
 
     def receive_attached(self, peer: int, shard: ReplicatedShard, word: w.Attached) -> None:
         if self._leaders.get(shard.id) != (peer, word.term):
@@ -217,8 +216,12 @@ class FrontEnd:
         self._leaders.pop(shard.id, None)
         self.relays.lose_leader(shard)
         shard.forget_give_backs()
-        for first in (*self._claims(shard), *((e.queue_id, e.first, e.last) for e in shard.unsettled_words)):
-            shard.kernel.hold(*first)
+        for claim in self._claims(shard):
+            shard.kernel.hold(*claim)
+        accepted = shard.kernel.accepted_through(*shard.sender)
+        for number, queue_id, first, last in shard.unsettled:
+            if number > accepted:
+                shard.kernel.hold(queue_id, first, last)
         shard.attach_here()
         for each in self._of_shard(shard):
             self._serve_here(each)

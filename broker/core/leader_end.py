@@ -129,13 +129,16 @@ class LeaderEnd:
         self._lose(shard, sender[0])
         self._forget_senders(shard, sender)
         guest = self._guests[shard.id][sender[0]] = Guest(shard, sender, self._send)
-        held = [claim for claim in word.claims if claim[0] in shard.queues]
+        kernel = shard.kernel
+        guest.told_through = kernel.applied_through(*sender) if shard.logged else kernel.accepted_through(*sender)
+        # What is applied already is not settled again, so it must not be held for that.
+        accepted = kernel.accepted_through(*sender)
+        unsettled = [(queue, first, last) for number, queue, first, last in word.unsettled if number > accepted]
+        held = [claim for claim in (*word.claims, *unsettled) if claim[0] in shard.queues]
         for queue_id, first, last in shard.receive_claims(sender[0], held):
             guest.held.add(queue_id, first, last)
         for spec in word.consumers:
             self._add(guest, spec)
-        kernel = shard.kernel
-        guest.told_through = kernel.applied_through(*sender) if shard.logged else kernel.accepted_through(*sender)
         self._send(sender[0], w.Attached(shard.id, shard.term, guest.told_through))
 
     def _forget_senders(self, shard: ReplicatedShard, sender: SenderId) -> None:

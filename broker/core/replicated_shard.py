@@ -216,8 +216,18 @@ class ReplicatedShard(Shard):
             self.complete(through)  # a leader elsewhere tells by itself, along with what it rejected
 
     def propose(self, now: float, now_ms: int) -> None:
-        if self.leading:
-            super().propose(now, now_ms)
+        if not self.leading:
+            return
+        if not self.hands_out:
+            self._bury(now_ms)
+        super().propose(now, now_ms)
+
+    def _bury(self, now_ms: int) -> None:
+        """What was rejected goes with the numbers that said so, though nothing is handed out yet."""
+        for queue_id in self.dirty:
+            queue = self.queues.get(queue_id)
+            if isinstance(queue, Queue):
+                queue.bury(now_ms)
 
     def leave(self, why: str) -> None:
         """Its replica here takes part in nothing any more."""
@@ -240,9 +250,13 @@ class ReplicatedShard(Shard):
         )
 
     @property
-    def unsettled_words(self) -> list[SettleRange]:
-        """Settles that are said and not applied: their messages are still to be claimed."""
-        return [each.command for each in self._window if type(each.command) is SettleRange]
+    def unsettled(self) -> list[tuple[int, int, int, int]]:
+        """Settles that are said and not applied, (number, queue, first, last): to be claimed from who leads next."""
+        return [
+            (number, command.queue_id, command.first, command.last)
+            for number, command in self._window
+            if type(command) is SettleRange
+        ]
 
     # ---- who leads
 

@@ -99,6 +99,7 @@ impl RaftGroup {
             pre_vote: true,
             max_uncommitted_size: options.uncommitted_size_max,
             max_committed_size_per_ready: options.committed_size_max,
+            skip_bcast_commit: !options.tells_commits,
             ..Config::default()
         };
         let hard_state = raft::eraftpb::HardState {

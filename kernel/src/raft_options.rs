@@ -31,6 +31,8 @@ pub struct GroupOptions {
     pub uncommitted_entries_max: u64,
     pub committed_size_max: u64,
     pub snapshot_ticks_max: u32,
+    /// Followers are told at once what is committed, not along with the next entry or heartbeat.
+    pub tells_commits: bool,
 }
 
 impl GroupOptions {
@@ -53,6 +55,7 @@ impl GroupOptions {
             uncommitted_entries_max: 4096,
             committed_size_max: 4 << 20,
             snapshot_ticks_max: 600,
+            tells_commits: true,
         }
     }
 }

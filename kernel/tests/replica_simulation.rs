@@ -14,7 +14,7 @@ fn seeds() -> std::ops::Range<u64> {
     let parsed = asked
         .split_once("..")
         .and_then(|(first, last)| Some(first.parse::<u64>().ok()?..last.parse::<u64>().ok()?));
-    parsed.unwrap_or(0..12)
+    parsed.unwrap_or(0..22)
 }
 
 fn run(seed: u64, lies: bool) -> Result<Counts, String> {

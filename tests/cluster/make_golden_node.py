@@ -58,9 +58,9 @@ def received() -> tuple[bytes, list[list[int]]]:
     node = cluster.nodes[FOLLOWER]
     receive = node.cluster.receive_frames
 
-    def record(info: PeerInfo, channel: Channel, came: Sequence[Frame]) -> None:
+    def record(info: PeerInfo, channel: Channel, came: Sequence[Frame]) -> bool:
         frames.extend(came)
-        receive(info, channel, came)
+        return receive(info, channel, came)
 
     vars(node.cluster)["receive_frames"] = record
     leader = cluster.nodes["n1"]

@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 
+from broker.core import forward_words as w
 from broker.core.replicated_shard import ReplicatedShard
 from broker.model import commands as c
 from broker.model import replies as r
@@ -255,7 +256,7 @@ def test_what_was_given_back_and_handed_out_anew_is_not_given_back_again_to_the_
     assert delivered(back) == [("a", True), ("b", True)]
     window = node.core.back.shards[cluster.shard_of("q")]
     assert isinstance(window, ReplicatedShard)
-    assert window.unsettled_words, "the give-back must not be applied yet"
+    assert window.unsettled, "the give-back must not be applied yet"
     cluster.kill(leader.name)
     cluster.run(4)
     assert not delivered(holder.take_replies()), "it holds them"
@@ -263,6 +264,22 @@ def test_what_was_given_back_and_handed_out_anew_is_not_given_back_again_to_the_
     assert not delivered(cluster.ask(other, consume("q", tag="o", credit=2)))
     node.core.close_session(holder)
     assert len(delivered(cluster.ask(other))) == 2
+
+
+@pytest.mark.parametrize(("number", "counts"), [(0, (1, 0, 0)), (1 << 40, (0, 1, 0))])
+def test_what_is_settled_already_is_not_held_until_it_is(number: int, counts: tuple[int, int, int]) -> None:
+    cluster = started()
+    cluster.ask(next(iter(cluster.nodes.values())).session(), declare("q"), publish("m", tag=1))
+    leader = cluster.leader_of(cluster.shard_of("q"))
+    assert leader is not None
+    queue = next(row.queue_id for row in leader.core.back.topology.queues())
+    shard = leader.core.back.queues[queue][0]
+    assert isinstance(shard, ReplicatedShard)
+    forwarding = leader.core.back.forwarding
+    assert forwarding is not None
+    peer = next(iter(forwarding.live))
+    forwarding.receive(peer, w.Attach(shard.id, shard.term, [], [], [(number, queue, 0, 0)]))
+    assert shard.kernel.counts(queue) == counts
 
 
 def test_who_goes_while_a_queue_s_leader_is_looked_for_consumes_nothing_of_the_next_one() -> None:

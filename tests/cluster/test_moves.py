@@ -39,10 +39,10 @@ def settle_all(outcome: c.Outcome = c.Outcome.ACCEPTED) -> c.Settle:
 def declare_apart(cluster: TestedCluster, session: Session, name: str, other: str, **arguments: Any) -> None:
     """The queue is in another shard than ``other``."""
     for _ in range(2):
-        cluster.ask(session, declare(name, **arguments))
+        cluster.ask(session, declare(name, x_queue_leader_locator="balanced", **arguments))
         if cluster.shard_of(name) != cluster.shard_of(other):
             return
-        cluster.ask(session, c.DeleteQueue(CHANNEL, QueueName(name)), declare("between"))
+        cluster.ask(session, c.DeleteQueue(CHANNEL, QueueName(name)))
     raise AssertionError("both are in one shard")
 
 

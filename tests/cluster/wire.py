@@ -34,8 +34,9 @@ class Heard:
         self.frames: list[tuple[str, Channel, Frame]] = []
         self.heartbeats: list[tuple[str, list[Any], float]] = []
 
-    def receive_frames(self, info: PeerInfo, channel: Channel, frames: Sequence[Frame]) -> None:
+    def receive_frames(self, info: PeerInfo, channel: Channel, frames: Sequence[Frame]) -> bool:
         self.frames += [(info.node_name, channel, frame) for frame in frames]
+        return True
 
     def receive_heartbeat(self, info: PeerInfo, payload: list[Any], now: float) -> None:
         self.heartbeats.append((info.node_name, payload, now))

@@ -100,6 +100,12 @@ impl PyShard {
     }
 
     #[getter]
+    fn due(&self) -> bool {
+        let shard = self.lock();
+        shard.is_busy() || shard.has_messages()
+    }
+
+    #[getter]
     fn quiet(&self) -> bool {
         self.lock().is_quiet()
     }

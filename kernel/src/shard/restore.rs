@@ -16,6 +16,10 @@ use crate::wave::{Sender, Wave};
 /// Of a leader's clock, against an election's ten.
 const HEARTBEAT_TICKS: usize = 2;
 
+/// The shard by whose topology every node routes; what others commit only their leaders act upon, so that followers may
+/// learn of it with what comes next: a message and a round of each for every commit less.
+const META: u32 = 0;
+
 /// What a shard starts from.
 #[derive(Debug, Default)]
 pub struct Restored {
@@ -104,6 +108,7 @@ impl Shard {
             entries: rest,
             tail: tail.entries.into(),
             heartbeat_ticks: HEARTBEAT_TICKS,
+            tells_commits: id == META,
             ..GroupOptions::new(sender.peer, id, &[], seed)
         };
         let group = RaftGroup::new(options).map_err(|error| format!("shard {id}: {error:?}"))?;

@@ -44,6 +44,8 @@ class ClusterLedger(Ledger):
         """By copy: when it was delivered last, and by which node."""
         self._loose: set[int] = set()
         """Copies that were settled by somebody whose node was in trouble."""
+        self._rejected_late = False
+        """What is being delivered was rejected by such a one."""
 
     # ---- trouble
 
@@ -96,6 +98,7 @@ class ClusterLedger(Ledger):
         assert isinstance(life, ClusterLife)
         self._deliverer = life.node
         copy = super().deliver(life, consumer, queue, body, source, redelivered, blind)
+        copy.rejected |= self._rejected_late
         self._seen[id(copy)] = (self._now_us(), life.node)
         return copy
 
@@ -103,6 +106,8 @@ class ClusterLedger(Ledger):
         if redelivered and not copy.seen_count and copy.queue not in self.disturbed:
             raise Broken("I15", f"{copy.text} is flagged as redelivered, and nothing ever came back there")
         seen_us, node = self._seen.get(id(copy), (0, ""))
+        # It is settled when that is heard, whoever holds it by then.
+        self._rejected_late = copy.rejected and id(copy) in self._loose
         if self.was_in_trouble(self._deliverer, seen_us):
             return
         if copy.settled:

@@ -62,9 +62,9 @@ class HearingCluster(Cluster):
         for peer in before.difference(self.forwarding.live):
             self.dropped(peer)
 
-    def receive_frames(self, info: PeerInfo, channel: Any, frames: Any) -> None:
-        self.told = True
-        super().receive_frames(info, channel, frames)
+    def receive_frames(self, info: PeerInfo, channel: Any, frames: Any) -> bool:
+        self.told |= super().receive_frames(info, channel, frames)
+        return self.told
 
     def peer_up(self, info: PeerInfo) -> None:
         self.told = True
@@ -168,6 +168,8 @@ class Process:
         if self.cluster.told:
             self.cluster.told = False
             self.ring()
+        else:
+            self.plan_write()
 
     def _receive_heard(self, info: PeerInfo, up: bool) -> None:
         self.world.receive_heard(self, info.node_name, info.incarnation, up)
