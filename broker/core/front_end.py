@@ -217,11 +217,11 @@ class FrontEnd:
         self.relays.lose_leader(shard)
         shard.forget_give_backs()
         for claim in self._claims(shard):
-            shard.kernel.hold(*claim)
+            shard.hold_own(*claim)
         accepted = shard.kernel.accepted_through(*shard.sender)
         for number, queue_id, first, last in shard.unsettled:
             if number > accepted:
-                shard.kernel.hold(queue_id, first, last)
+                shard.hold_own(queue_id, first, last)
         shard.attach_here()
         for each in self._of_shard(shard):
             self._serve_here(each)

@@ -1,4 +1,4 @@
-"""What the clients of another node hold of this node's queues: ranges of sequences, by queue."""
+"""What clients hold of a leader's queues: ranges of sequences, by queue."""
 
 from __future__ import annotations
 
@@ -49,6 +49,9 @@ class HeldRanges:
     def drop(self, queue_id: int) -> None:
         """The queue is gone."""
         self._by_queue.pop(queue_id, None)
+
+    def __bool__(self) -> bool:
+        return bool(self._by_queue)
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
         """Queue, first, last."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from broker.core.channel import Publication
+from broker.core.held_ranges import HeldRanges
 from broker.core.queue import Queue
 from broker.core.shard import Completion, Shard
 from broker.core.shard_commands import (
@@ -82,6 +83,8 @@ class ReplicatedShard(Shard):
         """At the leader: what queues rejected, until it is answered."""
         self.open_wanted: Callable[[int], None] = lambda queue_id: None
         """Something comes for a queue that is not here, where it is led: it may be one to be made."""
+        self._held_twice = HeldRanges()
+        """What two sessions here hold, at the leader: it comes back when the second gives it back."""
         self._claiming: set[int] = set()
         self._claim_until = -math.inf
         self._when_claimed: list[Callable[[], None]] = []
@@ -99,7 +102,7 @@ class ReplicatedShard(Shard):
         self.window_size += command.cost
         rejected = None
         if self._here:
-            rejected = self._take_in(command)
+            rejected = self._take_in_own(command)
             self.kernel.take_in(*self.sender, self._number, command.urgent)
         elif self._link is not None:
             self._link.send(self.id, (numbered,))
@@ -276,7 +279,7 @@ class ReplicatedShard(Shard):
         self.complete(through)
         while due := [each for each in self._window if each.number > through]:
             for number, command in due:
-                rejected = self._take_in(command)
+                rejected = self._take_in_own(command)
                 self.kernel.take_in(*self.sender, number, command.urgent)
                 through = number
                 if rejected:
@@ -325,6 +328,7 @@ class ReplicatedShard(Shard):
 
     def end_leading(self) -> None:
         self.leading = self.hands_out = False
+        self._held_twice = HeldRanges()
         self.dirty = {}
         self.flush_at = None
         self._rejected.clear()
@@ -401,6 +405,28 @@ class ReplicatedShard(Shard):
         for number, _ in told:
             del of_sender[number]
         return told
+
+    def hold_own(self, queue_id: int, first: int, last: int) -> None:
+        """A session here holds these: whoever had them before, and was out of reach, may be another one here."""
+        twice = HeldRanges()
+        twice.add(queue_id, first, last)
+        for held in self.kernel.hold(queue_id, first, last):
+            twice.remove(queue_id, *held)
+        for each in twice:
+            self._held_twice.remove(*each)
+            self._held_twice.add(*each)
+
+    def _take_in_own(self, command: ShardCommand) -> list[int] | None:
+        """Of this node's front."""
+        if type(command) is not SettleRange or command.outcome is not Outcome.REQUEUED or not self._held_twice:
+            return self._take_in(command)
+        alone = HeldRanges()
+        alone.add(command.queue_id, command.first, command.last)
+        for twice in self._held_twice.remove(command.queue_id, command.first, command.last):
+            alone.remove(command.queue_id, *twice)
+        for queue_id, first, last in alone:
+            self.settle_here(queue_id, first, last, command.outcome)
+        return None
 
     def _take_in(self, command: ShardCommand) -> list[int] | None:
         return TAKEN_IN[type(command)](self, command)

@@ -308,3 +308,19 @@ def test_a_leader_that_was_heard_and_heard_nobody_is_followed_by_one(cut_s: floa
     cluster.run(cut_s)
     cluster.wire.heal()
     cluster.settle(8)
+
+
+def test_what_two_sessions_of_a_new_leader_hold_comes_back_when_the_second_gives_it_back() -> None:
+    cluster = started()
+    cluster.ask(next(iter(cluster.nodes.values())).session(), declare("q"), publish("a", "b", tag=1))
+    leader = cluster.leader_of(cluster.shard_of("q"))
+    assert leader is not None
+    queue = next(row.queue_id for row in leader.core.back.topology.queues())
+    shard = leader.core.back.queues[queue][0]
+    assert isinstance(shard, ReplicatedShard)
+    shard.hold_own(queue, 0, 1)
+    shard.hold_own(queue, 1, 1)
+    shard.settle(queue, 1, 1, c.Outcome.REQUEUED)
+    assert shard.kernel.counts(queue) == (0, 2, 0)
+    shard.settle(queue, 0, 1, c.Outcome.REQUEUED)
+    assert shard.kernel.counts(queue) == (2, 0, 0)
