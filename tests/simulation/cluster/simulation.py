@@ -358,8 +358,6 @@ class ClusterSimulation:
         if not waited or not client.waits or wire.link.to_client:
             client.waits_since_us = self.events.now_us
         if client.link is wire.link:
-            if waited and not client.waits:
-                client.act()
             self._move(wire)
             if wire.transport is not None and wire.transport.can_write():
                 wire.process.ring()
