@@ -6,6 +6,7 @@ the house-keeping.  A paused process does none of them until it goes on; what re
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,11 @@ from broker.cluster.cluster import Cluster, ClusterSettings, Place
 from broker.cluster.frame import Frame
 from broker.cluster.frame_kinds import Channel
 from broker.cluster.hello import FRESH, Identity, PeerInfo, Secret, Terms
+from broker.cluster.peer import HEARTBEAT_INTERVAL_S
 from broker.cluster.peer_link import PeerLink
 from broker.cluster.peers import Peers, Receiver
 from broker.cluster.snapshots import Job
-from broker.clustered import REMOVED
+from broker.clustered import IDLE_TICKS, REMOVED
 from broker.core.broker import Broker
 from broker.core.session import Session
 from broker.server.admission import Admission, ConnectionLimits
@@ -44,6 +46,7 @@ SETTINGS = AmqpSettings(frame_size_max=4096, heartbeat_s=0)
 MQTT_SETTINGS = MqttSettings(max_queued_messages=1_000_000, keep_alive_max_s=None)
 """Nothing is dropped from a client's queue, and who is silent is not hung up on."""
 TICK_US = 50_000
+LINKS_TICK_US = int(HEARTBEAT_INTERVAL_S / 2 * 1e6)
 NEVER_US = 1 << 62
 
 
@@ -100,6 +103,9 @@ class Process:
         self._random = machine.random
         self._deferred: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
         self._turn_at_us = NEVER_US
+        """When the next round is due."""
+        self._woken_at_us = NEVER_US
+        """When the next call of ``_turn`` comes, which may find that nothing is due yet."""
         self._writing = False
         self._founding = False
         self._stepping = False
@@ -125,6 +131,7 @@ class Process:
         if place is not None:
             self._assemble(place[1], place[2], [])
         self._events.after(self._random.randint(0, TICK_US), self._tick)
+        self._events.after(self._random.randint(0, TICK_US), self._tick_links)
         self._events.after(self._random.randint(100_000, 300_000), self._keep_house)
 
     def _assemble(self, number: int, shard_count: int, voters: list[int]) -> None:
@@ -193,35 +200,64 @@ class Process:
     def _plan_turn(self, when_us: int) -> None:
         if when_us < self._turn_at_us:
             self._turn_at_us = when_us
-            self._events.at(when_us, self._turn, when_us)
+            if when_us < self._woken_at_us:
+                self._woken_at_us = when_us
+                self._events.at(when_us, self._turn, when_us)
 
     def _turn(self, when_us: int) -> None:
-        if when_us == self._turn_at_us and self.alive:
-            if self.paused:
-                self._deferred.append((self._turn, (when_us,)))
-            else:
-                self._round()
+        if when_us != self._woken_at_us or not self.alive:
+            return
+        if self.paused:
+            self._deferred.append((self._turn, (when_us,)))
+            return
+        self._woken_at_us = NEVER_US
+        if self._events.now_us >= self._turn_at_us:
+            self._round()
+        else:
+            at_us, self._turn_at_us = self._turn_at_us, NEVER_US
+            self._plan_turn(at_us)
 
     def _tick(self) -> None:
+        """The groups' and the cluster's time, as ``ClusteredNode.tick`` passes it: seldom while all groups rest."""
         if not self.alive:
             return
         if self.paused:
             self._deferred.append((self._tick, ()))
             return
-        peers = self.cluster.peers
-        peers.tick(self.now)
-        self.cluster.tick(self.now)
+        cluster = self.cluster
+        busy = cluster.tick(self.now)
         if self.stopping is not None:
             self.stopping.tick(self.now)
-        if self.cluster.failure is not None:
-            self._fail(self.cluster.failure)
+        if cluster.failure is not None:
+            self._fail(cluster.failure)
             return
-        if self.cluster.removed and self.engine is not None:
+        if cluster.removed and self.engine is not None:
             self.engine.say_goodbye(REMOVED, self.now)
-        for address, channel in peers.take_dials(self.now):
+        self._events.after(TICK_US * (1 if busy else IDLE_TICKS) + self.world.tick_delay_us(), self._tick)
+        broker, forwarding = self.broker, cluster.forwarding
+        if self.engine is None or broker is None or forwarding is None:
+            self._round()
+            return
+        self._begin_jobs()
+        self.world.net.pump(self)
+        if cluster.stirring or forwarding.has_words or broker.pending or self.stopping is not None:
+            cluster.stirring = False
+            self.ring()
+
+    def _tick_links(self) -> None:
+        """The links' time, as their transport passes it."""
+        if not self.alive:
+            return
+        if self.paused:
+            self._deferred.append((self._tick_links, ()))
+            return
+        peers, now = self.cluster.peers, self.now
+        peers.tick(now)
+        for address, channel in peers.take_dials(now):
             self.world.net.dial(self, address, channel)
-        self._events.after(TICK_US + self.world.tick_delay_us(), self._tick)
-        self._round()
+        self._events.after(LINKS_TICK_US + self.world.tick_delay_us(), self._tick_links)
+        self.receive_told()
+        self.world.net.pump(self)
 
     def _fail(self, failure: Exception) -> None:
         """The node has left its shards; its process ends."""
@@ -256,7 +292,7 @@ class Process:
             return
         deadline = engine.core.next_deadline(now)
         next_at = engine.deadlines.next if deadline is None else min(engine.deadlines.next, deadline)
-        if next_at <= now + TICK_US / 1e6:
+        if next_at < math.inf:
             self._plan_turn(self._events.now_us + self.machine.clock.us_until(next_at))
 
     def _come_in(self, now: float) -> None:
