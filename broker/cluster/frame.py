@@ -8,6 +8,7 @@ checksum holds, but the length, which is bounded; a body is copied once, out of 
 
 from __future__ import annotations
 
+import functools
 import io
 import struct
 from collections.abc import Iterable
@@ -26,6 +27,9 @@ PREFIX_SIZE = 3
 """Kind and head's length."""
 FRAME_OVERHEAD_MAX = PREFIX_SIZE + HEAD_SIZE_MAX
 """Of a frame's length, beside its body."""
+SHORT_HEAD_SIZE = 8
+"""Heads up to this are few, as those of Raft's messages, which name a group: what they say is remembered."""
+SHORT_HEAD_COUNT_MAX = 4096
 PIECE_SIZE_MIN = 16_384
 """Smaller pieces of an unfinished frame are put together as they come: a piece of one byte would cost sixty."""
 
@@ -45,12 +49,23 @@ def encode_frames(frames: Iterable[Frame]) -> bytes:
     """All of them, as they go over the wire."""
     pieces: list[bytes] = []
     for frame in frames:
-        head = cbor2.dumps(frame.head)
+        head = _encode_head(frame.head)
         assert len(head) <= HEAD_SIZE_MAX, f"head of {len(head)} bytes in a frame of kind {frame.kind}"
         prefix = _PREFIX.pack(frame.kind, len(head)) + head
         checksum = google_crc32c.extend(google_crc32c.value(prefix), frame.body)
         pieces += (_OUTER.pack(len(prefix) + len(frame.body), checksum), prefix, frame.body)
     return b"".join(pieces)
+
+
+def _encode_head(head: list[Any]) -> bytes:
+    if len(head) <= 2 and all(type(value) is int for value in head):
+        return _encode_numbers(*head)
+    return cbor2.dumps(head)
+
+
+@functools.lru_cache(SHORT_HEAD_COUNT_MAX)
+def _encode_numbers(*head: int) -> bytes:
+    return cbor2.dumps(head)
 
 
 class FrameDecoder:
@@ -85,6 +100,11 @@ class FrameDecoder:
 
         Raises LinkViolation.
         """
+        if self._at == len(self._input):
+            return None
+        frame = None if self._outer else self._take_whole(size_max)
+        if frame is not None:
+            return frame
         if len(self._outer) < _OUTER.size and not self._take_outer(size_max):
             return None
         data, begin = self._input, self._at
@@ -102,6 +122,21 @@ class FrameDecoder:
             return _decode(data, begin, end, self._sum)
         pieces.append(memoryview(data)[begin:end])
         return _decode_pieces(pieces, self._sum)
+
+    def _take_whole(self, size_max: int) -> Frame | None:
+        """One that is there from beginning to end, as most are; None: this one isn't, or nothing can be made of it."""
+        data, begin = self._input, self._at + _OUTER.size
+        if begin > len(data):
+            return None
+        size, checksum = _OUTER.unpack_from(data, self._at)
+        end = begin + size
+        if end > len(data) or not PREFIX_SIZE <= size <= size_max:
+            return None
+        if end == len(data):
+            self._input, self._at = b"", 0
+        else:
+            self._at = end
+        return _decode(data, begin, end, checksum)
 
     def _take_outer(self, size_max: int) -> bool:
         """Whether there is all of it."""
@@ -157,7 +192,13 @@ def _checked(kind: int, head_size: int, prefix: bytes, body: bytes, checksum: in
         raise LinkViolation(Reason.BAD_CHECKSUM)
     if len(prefix) != PREFIX_SIZE + head_size:
         raise LinkViolation(Reason.BAD_FRAME, f"a head of {head_size} bytes goes beyond its frame")
-    return Frame(kind, decode_head(prefix[PREFIX_SIZE:]), body)
+    head = prefix[PREFIX_SIZE:]
+    return Frame(kind, list(_known_head(head)) if head_size <= SHORT_HEAD_SIZE else decode_head(head), body)
+
+
+@functools.lru_cache(SHORT_HEAD_COUNT_MAX)
+def _known_head(data: bytes) -> tuple[Any, ...]:
+    return tuple(decode_head(data))
 
 
 def _refuse_tag(_value: object, _immutable: bool) -> NoReturn:

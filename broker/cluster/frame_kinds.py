@@ -110,13 +110,15 @@ CHANNEL_SIZE_MAX: dict[Channel, int] = {
 """Of a frame, after its length and checksum, once a link is ready."""
 
 
+_RULES: dict[int, tuple[Kind, KindRule]] = {int(kind): (kind, rule) for kind, rule in KINDS.items()}
+
+
 def check_frame(frame: Frame, channel: Channel | None, sender: Role) -> Kind:
     """Whether ``sender`` may send it on this channel; None: in the handshake.  Raises LinkViolation."""
-    try:
-        kind = Kind(frame.kind)
-    except ValueError:
-        raise LinkViolation(Reason.UNKNOWN_KIND, str(frame.kind)) from None
-    rule = KINDS[kind]
+    known = _RULES.get(frame.kind)
+    if known is None:
+        raise LinkViolation(Reason.UNKNOWN_KIND, str(frame.kind))
+    kind, rule = known
     if rule.channel is not channel or rule.sender is not sender:
         where = "in the handshake" if channel is None else f"on {channel.name.lower()}"
         raise LinkViolation(Reason.KIND_NOT_ALLOWED, f"{kind.name} {where} by the {sender.value}")
@@ -128,7 +130,6 @@ def check_frame(frame: Frame, channel: Channel | None, sender: Role) -> Kind:
 
 
 def _has_shape(head: list[Any], rule: KindRule) -> bool:
-    if len(head) < len(rule.fields) or (len(head) > len(rule.fields) and not rule.longer):
-        return False
     # True is an int, and no number.
-    return all(type(value) is field for value, field in zip(head, rule.fields, strict=False))
+    types = tuple(map(type, head[: len(rule.fields)] if rule.longer else head))
+    return types == rule.fields

@@ -107,17 +107,20 @@ class PeerLink:
         return bool(self._output)
 
     def _receive_frames(self, frames: list[Frame]) -> None:
-        while (frame := self._decoder.take_frame(self._size_max())) is not None:
-            if self.was_ready:
-                check_frame(frame, self.channel, self.role.other)
-                frames.append(frame)
-            else:
-                self._send(self._handshake.receive_frame(frame))
-                self.was_ready = self._handshake.done
+        take_frame = self._decoder.take_frame
+        while not self.was_ready:
+            frame = take_frame(HANDSHAKE_SIZE_MAX)
+            if frame is None:
+                return
+            self._send(self._handshake.receive_frame(frame))
+            self.was_ready = self._handshake.done
+        size_max, channel, sender = self._size_max(), self.channel, self.role.other
+        while (frame := take_frame(size_max)) is not None:
+            check_frame(frame, channel, sender)
+            frames.append(frame)
 
     def _size_max(self) -> int:
-        if not self.was_ready:
-            return HANDSHAKE_SIZE_MAX
+        """Of a frame, once it is ready."""
         if self.role is Role.DIALER:
             # Nobody sends anything to a dialer after WELCOME, so there is nothing to take memory for.
             return HANDSHAKE_SIZE_MAX
