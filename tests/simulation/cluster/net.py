@@ -41,11 +41,13 @@ class Way:
 class End:
     """One process's end of a connection."""
 
-    __slots__ = ("arrives_us", "held", "in_flight", "link", "open", "other", "process")
+    __slots__ = ("arrives_us", "held", "in_flight", "link", "open", "other", "process", "way")
 
-    def __init__(self, process: Process, link: PeerLink) -> None:
+    def __init__(self, process: Process, link: PeerLink, way: Way) -> None:
         self.process = process
         self.link = link
+        self.way = way
+        """Towards this end."""
         self.other: End | None = None
         self.open = True
         self.arrives_us = 0
@@ -101,16 +103,11 @@ class Net:
 
     def _let_through(self) -> None:
         for end in list(self._ends.values()):
-            if end.held and not self._is_cut(end):
+            if end.held and not end.way.cuts:
                 self._events.after(0, self._release, end)
 
-    def _is_cut(self, end: End) -> bool:
-        """Whether nothing reaches this end."""
-        assert end.other is not None
-        return self.way(end.other.process.name, end.process.name).cuts > 0
-
     def _release(self, end: End) -> None:
-        if self._is_cut(end):
+        if end.way.cuts:
             return
         held, end.held = end.held, []
         for piece in held:
@@ -157,7 +154,8 @@ class Net:
         if machine is None or not machine.powered or not self.is_open(process.name, name):
             self._events.after(CONNECT_TIMEOUT_US, self._connect, process, None, address, channel)
         else:
-            self._events.after(self._delay(process.name, name), self._connect, process, machine, address, channel)
+            delay_us = self._delay(self.way(process.name, name))
+            self._events.after(delay_us, self._connect, process, machine, address, channel)
 
     def _connect(self, process: Process, machine: Machine | None, address: str, channel: Channel) -> None:
         process.do(self._connected, process, machine, address, channel)
@@ -168,9 +166,9 @@ class Net:
         if target is None:
             peers.dial_failed(address, channel, now)
             return
-        here = End(process, peers.dialed(address, channel, now))
+        here = End(process, peers.dialed(address, channel, now), self.way(target.name, process.name))
         self._ends[here.link] = here
-        there = End(target, target.cluster.peers.accepted(target.now))
+        there = End(target, target.cluster.peers.accepted(target.now), self.way(process.name, target.name))
         self._ends[there.link] = there
         here.other, there.other = there, here
         self.pump(process)
@@ -204,8 +202,7 @@ class Net:
             self._carry(other, Reason.HUNG_UP, 0)
 
     def _send(self, other: End, piece: bytes) -> None:
-        assert other.other is not None
-        way = self.way(other.other.process.name, other.process.name)
+        way = other.way
         if way.corrupt:
             way.corrupt = False
             self.corrupted_count += 1
@@ -217,17 +214,16 @@ class Net:
 
     def _carry(self, end: End, piece: bytes | Reason, size: int) -> None:
         """To this end, after all that was sent to it before."""
-        assert end.other is not None
-        sender, receiver = end.other.process.name, end.process.name
-        way = self.way(sender, receiver)
-        when = self._events.now_us + self._delay(sender, receiver) + int(size * way.us_per_byte)
-        end.arrives_us = max(end.arrives_us, when)
-        self._events.at(end.arrives_us, self._arrive, end, piece)
+        way, events = end.way, self._events
+        when_us = events.now_us + self._delay(way) + int(size * way.us_per_byte)
+        if when_us > end.arrives_us:
+            end.arrives_us = when_us
+        events.at(end.arrives_us, self._arrive, end, piece)
 
     def _arrive(self, end: End, piece: bytes | Reason) -> None:
         if not end.open:
             return
-        if end.held or self._is_cut(end):
+        if end.held or end.way.cuts:
             end.held.append(piece)
         else:
             self._take(end, piece)
@@ -266,7 +262,6 @@ class Net:
         process.receive_told()
         self.pump(process)
 
-    def _delay(self, sender: str, receiver: str) -> int:
-        way = self.way(sender, receiver)
+    def _delay(self, way: Way) -> int:
         least, most = way.delay_us
         return way.slow_us + least + int((most - least) * self._random.random())
