@@ -101,6 +101,7 @@ class Back:
         self.shards = [meta, *logged, volatile]
         self._kernels = [shard.kernel for shard in self.shards]
         self._logged_kernels = [shard.kernel for shard in self.shards if shard.logged]
+        self._replicas = [shard for shard in self.shards if isinstance(shard, ReplicatedShard)]
         self.topology = topology
         origin = meta.sender if isinstance(meta, ReplicatedShard) else None
         self.meta = Meta(meta, topology, self._receive_outcome, origin)
@@ -187,7 +188,10 @@ class Back:
     @property
     def kept_size(self) -> int:
         """Bytes that this node's fronts said to shards of a cluster, and keep until they are applied."""
-        return sum(shard.window_size for shard in self.shards if isinstance(shard, ReplicatedShard))
+        size = 0
+        for shard in self._replicas:
+            size += shard.window_size
+        return size
 
     @property
     def under_way_size(self) -> int:
@@ -467,10 +471,11 @@ class Back:
 
     @property
     def next_deadline_ms(self) -> int | None:
-        deadlines = [self._timers[0][0]] if self._timers else []
-        more = (self.clients.next_deadline_ms, self.sys_topics.next_deadline_ms)
-        deadlines += [deadline for deadline in more if deadline is not None]
-        return min(deadlines, default=None)
+        first = self._timers[0][0] if self._timers else None
+        for deadline in (self.clients.next_deadline_ms, self.sys_topics.next_deadline_ms):
+            if deadline is not None and (first is None or deadline < first):
+                first = deadline
+        return first
 
     def receive_time(self, now_ms: int) -> None:
         """Wall time, which never goes back here."""
@@ -490,13 +495,17 @@ class Back:
         shards, kernels = self.shards, self._kernels
         again = True
         while again:
-            for number in busy_shards(kernels):
+            busy = busy_shards(kernels)
+            for number in busy:
                 shard = shards[number]
                 shard.propose(now, self.now_ms)
                 commands = shard.receive_effects()
                 if commands:
                     self.receive_commands(shard, commands)
-            again = self.forwarding is not None and self._receive_replicas(now)
+            again = False
+            if self.forwarding is not None:
+                again = bool(busy) and self._receive_replicas(now)
+                self.meta.receive_index(self.meta_shard.kernel.applied_index)
             for shard in shards:
                 if shard.dirty and shard.hands_out:
                     shard.dispatch(self.now_ms)
@@ -506,7 +515,8 @@ class Back:
     def _receive_replicas(self, now: float) -> bool:
         """In a cluster: what else happened to the replicas here.  Whether what comes after may be taken in now."""
         again = False
-        for shard in self.shards:
+        for number in busy_shards(self._kernels):
+            shard = self.shards[number]
             if not isinstance(shard, ReplicatedShard):
                 continue
             effects = shard.kernel.take_replica_effects()
@@ -519,7 +529,6 @@ class Back:
             if synced and shard.leading and self.forwarding is not None:
                 self.forwarding.receive_synced(shard, synced)
             self.replica_changed(shard, applied, standing, now)
-        self.meta.receive_index(self.meta_shard.kernel.applied_index)
         return again
 
     def _restore(self, shard: Shard) -> None:
@@ -559,8 +568,8 @@ class Back:
 
     def take_wanted_reads(self) -> list[tuple[Shard, list[int]]]:
         """Entries that shards want in memory again; whoever reads them calls for a step after."""
-        wanting = [self.shards[number] for number in wanting_shards(self._kernels)]
-        return [(shard, shard.kernel.take_wanted_reads()) for shard in wanting]
+        wanting = wanting_shards(self._kernels)
+        return [(self.shards[number], self.shards[number].kernel.take_wanted_reads()) for number in wanting]
 
     def receive_synced(self, write: int) -> None:
         for shard in self.shards:
@@ -569,7 +578,12 @@ class Back:
 
     def flush_at(self) -> float | None:
         """When settles that nobody waits for are due to be proposed."""
-        return min((s.flush_at for s in self.shards if s.flush_at is not None), default=None)
+        first = None
+        for shard in self.shards:
+            at = shard.flush_at
+            if at is not None and (first is None or at < first):
+                first = at
+        return first
 
     def mark_dirty(self, queue_ids: Iterable[int]) -> None:
         for queue_id in queue_ids:

@@ -157,11 +157,13 @@ class Broker:
         deadline = self.back.flush_at()
         if self.back.forwarding is not None:
             claims_at = self.back.forwarding.next_deadline
-            deadline = claims_at if deadline is None else min(deadline, claims_at or deadline)
+            if claims_at is not None and (deadline is None or claims_at < deadline):
+                deadline = claims_at
         timer_ms = self.back.next_deadline_ms
         if timer_ms is not None:
             at = now + max(timer_ms - self.back.now_ms, 0) / 1000
-            deadline = at if deadline is None else min(deadline, at)
+            if deadline is None or at < deadline:
+                deadline = at
         return deadline
 
     @property

@@ -48,6 +48,8 @@ class Forwarding:
         """Peers that can be spoken with, and their incarnations."""
         self._told: set[int] = set()
         """Those of them that know what there is and what is led here."""
+        self._unclaimed: dict[ShardId, ReplicatedShard] = {}
+        """Led here, and not handing out yet."""
         self._far: dict[ShardId, FarVolatileShard] = {}
         self._own_volatile = back.volatile
         self._visibility = Visibility(self.live)
@@ -110,8 +112,10 @@ class Forwarding:
 
     def step(self, now: float) -> None:
         """Once in a round, when all is taken in."""
-        for shard in self._shards.values():
+        for shard in list(self._unclaimed.values()) if self._unclaimed else ():
             shard.end_claims(now, self.live)
+            if shard.hands_out:
+                self._unclaimed.pop(shard.id, None)
         if self._back.meta_index > self._told_index:
             self._told_index = self._back.meta_index
             for peer in self.live:
@@ -134,7 +138,9 @@ class Forwarding:
     @property
     def next_deadline(self) -> float | None:
         """When claims are over."""
-        deadlines = [shard.claim_deadline for shard in self._shards.values()]
+        if not self._unclaimed:
+            return None
+        deadlines = [shard.claim_deadline for shard in self._unclaimed.values()]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     # ---- leading
@@ -142,6 +148,8 @@ class Forwarding:
     def begin_leading(self, shard: ReplicatedShard, term: int, now: float) -> None:
         """Its replica here serves."""
         shard.begin_leading(term, self.live, now)
+        if not shard.hands_out:
+            self._unclaimed[shard.id] = shard
         self.leader.begin(shard)
         self._back.lead(shard)
         self.front.lead_here(shard)
@@ -150,6 +158,7 @@ class Forwarding:
 
     def end_leading(self, shard: ReplicatedShard) -> None:
         shard.end_leading()
+        self._unclaimed.pop(shard.id, None)
         self._back.end_leading(shard)
         self.leader.end(shard)
         self.front.lose_leader(shard)
