@@ -41,7 +41,7 @@ class Way:
 class End:
     """One process's end of a connection."""
 
-    __slots__ = ("arrives_us", "held", "in_flight", "link", "open", "other", "process", "way")
+    __slots__ = ("arrived", "arrives_us", "held", "in_flight", "link", "open", "other", "process", "way")
 
     def __init__(self, process: Process, link: PeerLink, way: Way) -> None:
         self.process = process
@@ -53,7 +53,9 @@ class End:
         self.arrives_us = 0
         """When what was last sent to this end arrives: nothing overtakes it."""
         self.in_flight = 0
-        """Bytes on their way from this end."""
+        """Bytes on their way from this end, or not read yet."""
+        self.arrived: list[bytes | Reason] = []
+        """At this end, and not read."""
         self.held: list[bytes | Reason] = []
         """Towards this end, while its way is cut."""
 
@@ -229,24 +231,33 @@ class Net:
             self._take(end, piece)
 
     def _take(self, end: End, piece: bytes | Reason) -> None:
+        end.arrived.append(piece)
+        end.process.receive_arrived(end)
+
+    def read(self, process: Process, ends: Iterable[End]) -> None:
+        """All that has arrived at its ends of connections, as the product's rounds read their sockets."""
+        peers, now = process.cluster.peers, process.now
+        for end in ends:
+            if not end.open:
+                continue
+            arrived, end.arrived = end.arrived, []
+            last = None if isinstance(arrived[-1], bytes) else arrived.pop()
+            if arrived:
+                data = arrived[0] if len(arrived) == 1 else b"".join(arrived)  # type: ignore[arg-type]
+                assert isinstance(data, bytes)
+                peers.receive_data(end.link, data, now)
+                self._receive_read(end, len(data))
+            if isinstance(last, Reason):
+                self._close(end, last)
+
+    def _receive_read(self, end: End, size: int) -> None:
+        """The other end may go on writing."""
         other = end.other
         assert other is not None
-        if isinstance(piece, bytes) and other.open:
-            other.in_flight -= len(piece)
+        if other.open:
+            other.in_flight -= size
             if other.link.has_output:
                 self._write(other)
-        end.process.do(self._receive, end, piece)
-
-    def _receive(self, end: End, piece: bytes | Reason) -> None:
-        if not end.open:
-            return
-        process = end.process
-        if isinstance(piece, bytes):
-            process.cluster.peers.receive_data(end.link, piece, process.now)
-        else:
-            self._close(end, piece)
-        process.receive_told()
-        self.pump(process)
 
     def _close(self, end: End, reason: Reason) -> None:
         if end.open:

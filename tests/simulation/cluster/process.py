@@ -37,6 +37,7 @@ from tests.simulation.cluster.machine import Machine
 from tests.simulation.cluster.stopping import Stopping
 
 if TYPE_CHECKING:
+    from tests.simulation.cluster.net import End
     from tests.simulation.cluster.simulation import ClusterSimulation
 
 STORE = bytes(16)
@@ -102,10 +103,16 @@ class Process:
         self._events = world.events
         self._random = machine.random
         self._deferred: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
+        self._arrived: dict[End, None] = {}
+        """What is to be read."""
+        self._asked = False
+        """The next round is to do more than read."""
         self._turn_at_us = NEVER_US
-        """When the next round is due."""
-        self._woken_at_us = NEVER_US
-        """When the next call of ``_turn`` comes, which may find that nothing is due yet."""
+        """When the next round comes."""
+        self._due_at_us = NEVER_US
+        """When one is due although nothing comes."""
+        self._alarm_at_us = NEVER_US
+        """When that is looked at: not later, and maybe too early."""
         self._writing = False
         self._founding = False
         self._stepping = False
@@ -195,27 +202,41 @@ class Process:
 
     def ring(self) -> None:
         """A round is due."""
+        self._asked = True
+        self._plan_turn(self._events.now_us + self.world.round_delay_us())
+
+    def receive_arrived(self, end: End) -> None:
+        """A connection can be read."""
+        self._arrived[end] = None
         self._plan_turn(self._events.now_us + self.world.round_delay_us())
 
     def _plan_turn(self, when_us: int) -> None:
         if when_us < self._turn_at_us:
             self._turn_at_us = when_us
-            if when_us < self._woken_at_us:
-                self._woken_at_us = when_us
-                self._events.at(when_us, self._turn, when_us)
+            self._events.at(when_us, self._turn, when_us)
 
     def _turn(self, when_us: int) -> None:
-        if when_us != self._woken_at_us or not self.alive:
+        if when_us == self._turn_at_us and self.alive:
+            if self.paused:
+                self._deferred.append((self._turn, (when_us,)))
+            else:
+                self._round()
+
+    def _plan_alarm(self, due_at_us: int) -> None:
+        """A round when nothing else calls for one before."""
+        self._due_at_us = due_at_us
+        if due_at_us < self._alarm_at_us:
+            self._alarm_at_us = due_at_us
+            self._events.at(due_at_us, self._alarm, due_at_us)
+
+    def _alarm(self, when_us: int) -> None:
+        if when_us != self._alarm_at_us or not self.alive:
             return
-        if self.paused:
-            self._deferred.append((self._turn, (when_us,)))
-            return
-        self._woken_at_us = NEVER_US
-        if self._events.now_us >= self._turn_at_us:
-            self._round()
-        else:
-            at_us, self._turn_at_us = self._turn_at_us, NEVER_US
-            self._plan_turn(at_us)
+        self._alarm_at_us = NEVER_US
+        if self._due_at_us <= self._events.now_us:
+            self._plan_turn(self._events.now_us)
+        elif self._due_at_us < NEVER_US:
+            self._plan_alarm(self._due_at_us)
 
     def _tick(self) -> None:
         """The groups' and the cluster's time, as ``ClusteredNode.tick`` passes it: seldom while all groups rest."""
@@ -267,16 +288,26 @@ class Process:
             self.world.receive_failure(self, str(failure))
 
     def _round(self) -> None:
+        """Reads the links; who hears nothing but heartbeats, and was asked for nothing, does no more."""
         self._turn_at_us = NEVER_US
-        now = self.now
-        engine = self.engine
+        now, engine, cluster = self.now, self.engine, self.cluster
+        if self._arrived:
+            arrived, self._arrived = self._arrived, {}
+            self.world.net.read(self, arrived)
+            self._asked |= cluster.told
+            cluster.told = False
         if engine is None:
             self._come_in(now)
-        else:
+        elif self._asked or engine.due or self._deadline(engine, now) <= now:
             engine.round(now)
             if engine.wanted_reads:
                 reads, engine.wanted_reads = engine.wanted_reads, []
                 self._begin_reads(reads)
+        else:
+            self.world.net.pump(self)
+            self._plan_next(engine, now)
+            return
+        self._asked = False
         self._begin_jobs()
         self.world.net.pump(self)
         self.plan_write()
@@ -286,14 +317,18 @@ class Process:
         if self.stopping is not None and self.stopping.is_over(now):
             self.world.receive_stopped(self, self.stopping)
 
+    def _deadline(self, engine: Engine[Session], now: float) -> float:
+        """When a round is due although nothing came."""
+        deadline = engine.core.next_deadline(now)
+        return engine.deadlines.next if deadline is None else min(engine.deadlines.next, deadline)
+
     def _plan_next(self, engine: Engine[Session], now: float) -> None:
         if engine.due:
             self.ring()
             return
-        deadline = engine.core.next_deadline(now)
-        next_at = engine.deadlines.next if deadline is None else min(engine.deadlines.next, deadline)
-        if next_at < math.inf:
-            self._plan_turn(self._events.now_us + self.machine.clock.us_until(next_at))
+        next_at = self._deadline(engine, now)
+        due_in_us = NEVER_US if next_at == math.inf else self.machine.clock.us_until(next_at)
+        self._plan_alarm(self._events.now_us + due_in_us)
 
     def _come_in(self, now: float) -> None:
         """Finds its cluster, or founds it, until there is a core that knows the topology (as ``clustered.py`` does)."""
