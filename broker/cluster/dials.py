@@ -61,8 +61,9 @@ class Dials:
         """What to dial now.  Whoever is ``reached`` already, at another address, is hardly ever dialed."""
         due = []
         for (address, channel), dial in self._dials.items():
-            known = dial.peer != 0 and reached(dial.peer, channel)
-            if dial.under_way or now < dial.due_at + KNOWN_RETRY_S * known:
+            if dial.under_way or now < dial.due_at:
+                continue
+            if now < dial.due_at + KNOWN_RETRY_S and dial.peer != 0 and reached(dial.peer, channel):
                 continue
             dial.under_way = True
             due.append((address, channel))

@@ -32,39 +32,40 @@ class Invariants:
         """By (shard, index): the state's, and of whom."""
         self._terms: dict[tuple[int, int], int] = {}
         """By (peer, shard): the last one in which it answered a candidate."""
-        self._applied: dict[tuple[str, int, int], int] = {}
         self.leader_count = 0
         self.compared_count = 0
 
     def check(self, process: Process) -> list[str]:
         """After each round; what is to be told."""
         told = []
-        peer = process.machine.peer
+        applied_before, led = process.applied, process.led
         for shard, kernel in enumerate(process.kernels):
-            if kernel.leading:
-                key = (shard, kernel.term)
-                leader = self._leaders.get(key)
-                if leader is None:
-                    self._leaders[key] = peer
-                    self.leader_count += 1
-                    told.append(f"{process.name} leads shard {shard} in term {kernel.term}")
-                elif leader != peer:
-                    raise Broken("I1", f"shard {shard} has two leaders in term {key[1]}: {leader} and {peer}")
-            self._check_applied(process, shard)
+            if kernel.leading and (term := kernel.term) != led.get(shard):
+                led[shard] = term
+                if self._take_leader(process, shard, term):
+                    told.append(f"{process.name} leads shard {shard} in term {term}")
+            applied = kernel.applied_index
+            before = applied_before.get(shard, 0)
+            if applied == before:
+                continue
+            if applied < before:
+                raise Broken("I3", f"{process.name} went back from entry {before} of shard {shard} to {applied}")
+            applied_before[shard] = applied
+            if applied % HASHED == 0:
+                self.compare(process, shard)
         return told
 
-    def _check_applied(self, process: Process, shard: int) -> None:
-        kernel = process.kernels[shard]
-        applied = kernel.applied_index
-        key = (process.name, process.machine.incarnation, shard)
-        before = self._applied.get(key, 0)
-        if applied == before:
-            return
-        if applied < before:
-            raise Broken("I3", f"{process.name} went back from entry {before} of shard {shard} to {applied}")
-        self._applied[key] = applied
-        if applied % HASHED == 0:
-            self.compare(process, shard)
+    def _take_leader(self, process: Process, shard: int, term: int) -> bool:
+        """Whether the term had none so far."""
+        peer = process.machine.peer
+        leader = self._leaders.get((shard, term))
+        if leader is None:
+            self._leaders[shard, term] = peer
+            self.leader_count += 1
+            return True
+        if leader != peer:
+            raise Broken("I1", f"shard {shard} has two leaders in term {term}: {leader} and {peer}")
+        return False
 
     def compare(self, process: Process, shard: int) -> None:
         """I2: who has applied the same has the same state."""

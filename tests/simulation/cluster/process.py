@@ -37,6 +37,7 @@ from tests.simulation.cluster.machine import Machine
 from tests.simulation.cluster.stopping import Stopping
 
 if TYPE_CHECKING:
+    from tests.simulation.cluster.client_wire import ClientWire
     from tests.simulation.cluster.net import End
     from tests.simulation.cluster.simulation import ClusterSimulation
 
@@ -95,10 +96,16 @@ class Process:
         self.broker: Broker | None = None
         self.engine: Engine[Session] | None = None
         self.kernels: list[KernelShard] = []
+        self.wires: list[ClientWire] = []
+        """To its clients."""
         self.stopping: Stopping | None = None
         self.began = False
         """A write was begun and is to be synced."""
         self.poisoned_at: int | None = None
+        self.applied: dict[int, int] = {}
+        """By shard: the index of the last entry that was seen applied here."""
+        self.led: dict[int, int] = {}
+        """By shard: the term that it was last seen to lead in."""
         self._encoder = PublishEncoder()
         self._events = world.events
         self._random = machine.random

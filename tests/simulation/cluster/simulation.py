@@ -89,7 +89,6 @@ class ClusterSimulation:
         self.fault_counts: Counter[str] = Counter()
         self.start_count = 0
         self.confirm_healing = False
-        self.wires: list[ClientWire] = []
         for number in range(1, self.plan.machine_count + self.plan.newcomer_count + 1):
             machine = Machine(number, self.events, random.Random(self.random.getrandbits(64)), self._draw_clock())
             machine.present = number <= self.plan.machine_count
@@ -161,14 +160,14 @@ class ClusterSimulation:
         for told in self.invariants.check(process):
             self.note(told)
             self.ledger.shake()
-        for wire in [wire for wire in self.wires if wire.process is process]:
+        for wire in list(process.wires):
             transport = wire.transport
             assert transport is not None
             if transport.can_write():
                 transport.write(1 << 20, process.now)
             self._move(wire)
             if transport.closed:
-                self.wires.remove(wire)
+                process.wires.remove(wire)
 
     def receive_assembled(self, process: Process) -> None:
         """It has its replicas."""
@@ -176,8 +175,8 @@ class ClusterSimulation:
 
     def end_wires(self, process: Process) -> None:
         """Its clients notice before long."""
-        for wire in [wire for wire in self.wires if wire.process is process]:
-            self.wires.remove(wire)
+        wires, process.wires = process.wires, []
+        for wire in wires:
             wire.link.node_gone = True
             wire.link.cut_off()
             if self.random.random() < 0.5:
@@ -292,7 +291,7 @@ class ClusterSimulation:
             return transport
 
         engine.open(PEER_OF_CLIENTS, opened, open_transport)
-        self.wires.append(wire)
+        process.wires.append(wire)
         client.node = process.name
         client.waits_since_us = self.trace.now_us = self.events.now_us
         client.begin(link)
@@ -304,16 +303,19 @@ class ClusterSimulation:
         if client.link is None:
             self._part(client)
             return
-        for wire in self.wires:
+        for wire in self._wires():
             if wire.client is client and wire.link is client.link:
                 self._move(wire)
                 return
 
     def _part(self, client: AnyClient) -> None:
         """Its connections' nodes notice."""
-        for wire in self.wires:
+        for wire in self._wires():
             if wire.client is client:
                 self._move(wire)
+
+    def _wires(self) -> list[ClientWire]:
+        return [wire for process in self.processes for wire in process.wires]
 
     def _move(self, wire: ClientWire) -> None:
         """What is to be moved arrives after a while."""
@@ -361,7 +363,7 @@ class ClusterSimulation:
             self._move(wire)
             if wire.transport is not None and wire.transport.can_write():
                 wire.process.ring()
-        elif wire in self.wires:
+        elif wire in wire.process.wires:
             self._move(wire)
 
     # ---- all of it
