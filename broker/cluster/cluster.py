@@ -179,7 +179,7 @@ class Cluster:
         elif frame.kind == Kind.SNAPSHOT_CHUNK:
             replication.snapshots.receive_chunk(peer, frame)
         else:
-            return replication.receive(frame)
+            return replication.receive(peer, frame)
         return True
 
     def take_jobs(self) -> list[Job]:

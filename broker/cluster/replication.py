@@ -30,6 +30,8 @@ AWAKE_TICKS = 20
 VOTE_REQUESTS = (b"\x08\x05", b"\x08\x11")
 """How the messages begin that ask for votes, and whether there would be some: raft's Message as protobuf has its type
 first, MsgRequestVote or MsgRequestPreVote."""
+LEADERS_WORDS = (b"\x08\x08", b"\x08\x03")
+"""The same of what only a leader says: MsgHeartbeat and MsgAppend."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -116,18 +118,27 @@ class Replication:
         standing = self.standing(shard.id)
         return standing.leader != 0 and self._live.get(standing.leader) == standing.incarnation != 0
 
-    def receive(self, frame: Frame) -> bool:
+    def _receive_leader(self, shard: ShardId, peer: int) -> None:
+        """Who leads may have been seen to before its node was heard of, both ways: who follows it rests after all."""
+        standing = self.standing(shard)
+        if standing.leader == peer and not standing.incarnation and peer in self._live:
+            self._standings[shard] = msgspec.structs.replace(standing, incarnation=self._live[peer])
+
+    def receive(self, peer: int, frame: Frame) -> bool:
         """A peer's message to a group.  Whether anything came of it: most acknowledgements change nothing."""
         (group,) = frame.head
         shard = self._by_id.get(group)
         if shard is None:
             self.refused_count += 1
             return False
-        if frame.body[:2] in VOTE_REQUESTS:
+        begin = frame.body[:2]
+        if begin in VOTE_REQUESTS:
             # Somebody misses a leader whose node is heard.  Who rests would believe in that for ever, and refuse.
             self._awake[shard.id] = AWAKE_TICKS
         if shard.kernel.step(frame.body):
             self._look(shard)
+            if begin in LEADERS_WORDS:
+                self._receive_leader(shard.id, peer)
             return shard.kernel.due
         if frame.kind != Kind.APPEND or not self.snapshots.receive_offer(shard, frame.body):
             self.refused_count += 1

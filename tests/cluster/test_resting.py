@@ -52,3 +52,18 @@ def test_a_node_that_comes_back_makes_nobody_doubt_the_leaders_that_are_there(se
     cluster.start(idle)
     cluster.run(LONG_S)
     assert terms_of(cluster) == before
+
+
+def test_who_heard_a_leader_before_its_node_was_up_rests_too() -> None:
+    """Or it would doubt that leader as soon as that one rests."""
+    cluster = TestedCluster(3, shards=3, static=True)
+    cluster.settle()
+    cluster.run(LONG_S)
+    before = terms_of(cluster)
+    leaders = [cluster.leader_of(shard) for shard in range(cluster.shards + 1)]
+    name = next(name for name, node in cluster.nodes.items() if node not in leaders)
+    cluster.kill(name)
+    cluster.run(2.0)
+    cluster.start(name)
+    cluster.run(LONG_S)
+    assert terms_of(cluster) == before
