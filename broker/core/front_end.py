@@ -95,8 +95,11 @@ class FrontConsumer:
 
     def _wanted(self) -> tuple[int, int]:
         consumer = self.consumer
-        credit = min(consumer.credit, consumer.outlet.channel_credit(consumer))
-        return self._count + max(credit, 0), self._size + max(consumer.outlet.room, 0)
+        outlet = consumer.outlet
+        if outlet.room <= 0:  # by whatever other consumers were given
+            outlet.starve(consumer)
+        credit = min(consumer.credit, outlet.channel_credit(consumer))
+        return self._count + max(credit, 0), self._size + max(outlet.room, 0)
 
     def receive(self, word: w.Delivered) -> None:
         self._count += word.count
@@ -105,8 +108,6 @@ class FrontConsumer:
         if not consumer.no_ack:
             consumer.credit -= word.count
         consumer.outlet.deliver(consumer, word.deliveries, list(word.sequences), word.count, word.size)
-        if consumer.outlet.room <= 0:
-            consumer.outlet.starve(consumer)
 
     def allowance(self) -> tuple[int, int, int] | None:
         """What the leader is to be told anew, if it is worth it."""

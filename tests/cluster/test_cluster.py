@@ -8,6 +8,7 @@ import pytest
 
 from broker.core import forward_words as w
 from broker.core.replicated_shard import ReplicatedShard
+from broker.core.session import ROOM
 from broker.model import commands as c
 from broker.model import replies as r
 from broker.model.names import DeliveryTag
@@ -49,6 +50,23 @@ def test_what_one_node_is_told_the_others_know_at_once() -> None:
     for session in (two, three):
         assert cluster.ask(session, publish("m", tag=1)) == [r.Confirm(CHANNEL, [(1, 1)])]
     assert cluster.ask(one, c.Get(CHANNEL, "q", no_ack=True))[0].message_count == 1  # type: ignore[union-attr, arg-type]
+
+
+def test_a_consumer_that_begins_while_its_connection_is_full_is_served_once_it_is_not() -> None:
+    """Both queues are led elsewhere: what the one's consumer was given leaves no room for the other's."""
+    cluster = started()
+    cluster.ask(next(iter(cluster.nodes.values())).session(), declare("a"), declare("b"))
+    leaders = [cluster.leader_of(cluster.shard_of(queue)) for queue in "ab"]
+    session = next(node for node in cluster.nodes.values() if node not in leaders).session()
+    size = "m" * (ROOM // 3)
+    cluster.ask(session, publish(size, size, size, size, key="a", tag=1), publish("last", key="b", tag=5))
+    first = cluster.ask(session, consume("a", tag="t"))
+    assert len(delivered(first)) >= 3
+    assert session.room <= 0
+    assert delivered(cluster.ask(session, consume("b", tag="u"))) == []
+    session.receive_drained()
+    cluster.run(0.2)
+    assert ("last", False) in delivered(session.take_replies())
 
 
 def test_a_queue_is_looked_at_purged_and_deleted_from_any_node() -> None:
