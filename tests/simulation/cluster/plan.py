@@ -67,6 +67,8 @@ class ClusterPlan(msgspec.Struct, frozen=True):
     """Chance that what is written at once arrives in two pieces."""
     disk_us: tuple[int, int]
     """What a write, a sync or a read takes."""
+    round_us: tuple[int, int]
+    """After what calls for a round, until a node makes it: what comes meanwhile is taken along."""
     drift: float
     """A machine's clock is faster or slower by up to so much."""
     skew_ms: int
@@ -97,6 +99,7 @@ def draw_cluster_plan(seed: int, random: random.Random, seconds: float) -> Clust
         delay_us=random.choice([(50, 300), (100, 2000), (1000, 30_000), (100, 100_000)]),
         pieces=random.choice([0.0, 0.02, 0.3]),
         disk_us=random.choice([(50, 300), (300, 3000), (3000, 30_000)]),
+        round_us=random.choice([(20, 200), (20, 200), (200, 2000), (1000, 10_000)]),
         drift=random.choice([0.0, 0.0001, 0.01]),
         skew_ms=random.choice([0, 20, 500]),
         checkpoints=0.0,

@@ -134,7 +134,8 @@ class ClusterSimulation:
     # ---- what parts ask for
 
     def round_delay_us(self) -> int:
-        return 20 + int(180 * self.random.random())
+        least, most = self.plan.round_us
+        return least + int((most - least) * self.random.random())
 
     def tick_delay_us(self) -> int:
         return int(2000 * self.random.random())
