@@ -55,6 +55,8 @@ class ClientSettings(msgspec.Struct, frozen=True):
 
 RowKey = tuple[VhostName, str]
 ReplicaChanged = Callable[[ReplicatedShard, Sequence[tuple[int, int, int]], tuple[bool, int, int] | None, float], None]
+FENCE_BITS = 32
+"""Room for changes of the single active consumer within a term."""
 DATA_SHARD_FIRST = 1
 """Shard 0 is the meta shard."""
 
@@ -272,6 +274,8 @@ class Back:
         queue = Queue(self, shard.kernel, row.queue_id, row.vhost, row.spec.name, settings, outbox)
         queue.auto_delete = row.spec.auto_delete
         queue.used_ms = self.now_ms
+        if isinstance(shard, ReplicatedShard):
+            queue.fence = shard.term << FENCE_BITS  # the term is given by an entry, and higher than any before
         shard.queues[row.queue_id] = queue
         self.queues[row.queue_id] = (shard, queue)
         shard.dirty[row.queue_id] = None

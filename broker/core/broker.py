@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from broker.core.back import Back, ClientSettings
+from broker.core.consumer import Consumer
 from broker.core.forwarding import Forwarding
 from broker.core.front_end import Claim
 from broker.core.leader_end import Send
 from broker.core.queue import Queue
+from broker.core.queue_reader import QueueReader
 from broker.core.replicated_shard import ReplicatedShard
 from broker.core.session import Session
 from broker.core.shard import Shard
@@ -19,6 +21,7 @@ from broker.core.topology import Topology
 from broker.core.users import DEFAULT_PASSWORD, DEFAULT_USER, founding_commands
 from broker.model import replies as r
 from broker.model.names import NODE_SHIFT, SessionId, UserName
+from broker.model.names import Channel as ChannelNumber
 
 CONGESTED_SIZE = 16 << 20
 """Bytes proposed and not committed, after which publishers' sockets are not read; half of it lets them go on."""
@@ -108,7 +111,7 @@ class Broker:
         """The shards have replicas on other nodes; ``send`` brings words to them."""
         by_id = {shard.id: shard for shard in shards}
         self.back.make_session = lambda id, busy: Session(self.back, id, busy)
-        forwarding = self.back.forwarding = Forwarding(self.back, by_id, send, self._claims)
+        forwarding = self.back.forwarding = Forwarding(self.back, by_id, send, self._claims, self._holds)
         self.back.begin_following()
         return forwarding
 
@@ -126,6 +129,15 @@ class Broker:
             if client.attachment is not None and client.attachment.held is not None:
                 held += [each for each in client.attachment.held if each[0] in shard.queues]
         return held
+
+    def _holds(self, consumer: Consumer) -> bool:
+        """Its client has something to settle that it was handed."""
+        outlet = consumer.outlet
+        if isinstance(outlet, QueueReader):
+            return outlet.holds
+        assert isinstance(outlet, Session)
+        unsettled = outlet.channels[ChannelNumber(consumer.channel)].unsettled.copy()
+        return any(number == consumer.number for number, _, _, _ in unsettled.take_all())
 
     def receive_synced(self, write: int) -> None:
         """The journal's writes through this one are on disk; the next step makes something of it."""

@@ -36,7 +36,19 @@ class Outlet(Protocol):
 class Consumer:
     """One reader of one queue."""
 
-    __slots__ = ("channel", "credit", "exclusive", "no_ack", "number", "outlet", "priority", "queue_id", "tag")
+    __slots__ = (
+        "channel",
+        "credit",
+        "exclusive",
+        "fence",
+        "holds",
+        "no_ack",
+        "number",
+        "outlet",
+        "priority",
+        "queue_id",
+        "tag",
+    )
 
     def __init__(
         self,
@@ -49,6 +61,7 @@ class Consumer:
         exclusive: bool,
         credit: int | None,
         priority: int = 0,
+        fence: int = 0,
     ) -> None:
         self.outlet = outlet
         self.channel = channel
@@ -60,4 +73,8 @@ class Consumer:
         self.exclusive = exclusive
         self.priority = priority
         """Higher ones are served first, as long as they have credit."""
+        self.fence = fence
+        """When it last became its queue's single active consumer: whoever did later has a higher number.  0: never."""
+        self.holds = False
+        """It comes from another leader with messages that it was handed there."""
         self.credit = UNBOUNDED if credit is None or no_ack else credit

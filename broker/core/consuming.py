@@ -7,7 +7,7 @@ import base64
 from broker.core.asking import GETTER, ask_leader, led_elsewhere
 from broker.core.channel import Channel
 from broker.core.consumer import UNBOUNDED, Consumer
-from broker.core.declarations import in_exclusive_use
+from broker.core.declarations import in_exclusive_use, not_to_get
 from broker.core.declaring import ENTROPY_SIZE, find_queue
 from broker.core.front import Front, end_consumer, when_arrived
 from broker.core.outcomes import Refused
@@ -110,6 +110,9 @@ def get(front: Front, channel: Channel, command: c.Get) -> None:
     if found is None:
         return
     shard, queue = found
+    if queue.settings.single_active_consumer:
+        front.refuse(channel, not_to_get(queue.vhost, queue.name))
+        return
     if led_elsewhere(front, shard):
         ask_leader(front, channel, shard, command)
         return

@@ -126,6 +126,14 @@ def in_exclusive_use(vhost: VhostName, name: QueueName) -> Refused:
     return Refused(Refusal.ACCESS_REFUSED, f"{queue_resource(vhost, name)} in exclusive use")
 
 
+def not_to_get(vhost: VhostName, name: QueueName) -> Refused:
+    """Of a queue with a single active consumer: whoever gets is none."""
+    resource = queue_resource(vhost, name)
+    return Refused(
+        Refusal.RESOURCE_LOCKED, f"cannot get from {resource}: what it holds is for its single active consumer"
+    )
+
+
 def check_name_size(kind: str, name: str) -> Refused | None:
     """``name`` is to be somebody's or something's: it has one to 255 bytes."""
     if 0 < len(name.encode()) <= NAME_SIZE_MAX:

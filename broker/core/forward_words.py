@@ -66,6 +66,7 @@ class ConsumerSpec(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A consumer of another node.  ``key``: that node's number for it.
 
     ``count`` and ``size``: how many messages, and bytes of them, it may be delivered from here on in all.
+    Of a queue with a single active consumer: ``fence``, as it last had it, and whether it still ``holds`` messages.
     """
 
     key: int
@@ -75,6 +76,8 @@ class ConsumerSpec(msgspec.Struct, frozen=True, gc=False, array_like=True):
     priority: int
     count: int
     size: int
+    fence: int = 0
+    holds: bool = False
 
 
 class Greeting(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
@@ -175,7 +178,10 @@ class Cancel(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
 
 
 class Delivered(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
-    """Messages of these sequences (first, last) for a consumer; ``size``: about what they take on the wire."""
+    """Messages of these sequences (first, last) for a consumer; ``size``: about what they take on the wire.
+
+    ``fence``: of the consumer, if it is the single active one of its queue.
+    """
 
     shard: ShardId
     term: int
@@ -186,6 +192,7 @@ class Delivered(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True
     count: int
     size: int
     deliveries: DeliveryRun
+    fence: int = 0
 
 
 class Ask(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):

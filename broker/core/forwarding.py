@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.core import forward_words as w
 from broker.core.announcing import Announcing
+from broker.core.consumer import Consumer
 from broker.core.front_end import Claim, FrontEnd
 from broker.core.leader_end import LeaderEnd, Send
 from broker.core.naming import Naming
@@ -34,11 +35,12 @@ class Forwarding:
         shards: Mapping[ShardId, ReplicatedShard],
         send: Send,
         claims: Callable[[ReplicatedShard], list[Claim]],
+        holds: Callable[[Consumer], bool],
     ) -> None:
         self._back = back
         self._shards = shards
         self._send = send
-        self.front = FrontEnd(back, send, claims)
+        self.front = FrontEnd(back, send, claims, holds)
         self.leader = LeaderEnd(back, send, back.when_topology)
         if isinstance(back.volatile, ReplicatedShard):
             self.leader.begin(back.volatile)

@@ -91,6 +91,8 @@ class FrontConsumer:
             consumer.priority,
             self._allowed_count,
             self._allowed_size,
+            consumer.fence,
+            consumer.holds,
         )
 
     def _wanted(self) -> tuple[int, int]:
@@ -105,6 +107,7 @@ class FrontConsumer:
         self._count += word.count
         self._size += word.size
         consumer = self.consumer
+        consumer.fence = word.fence
         if not consumer.no_ack:
             consumer.credit -= word.count
         consumer.outlet.deliver(consumer, word.deliveries, list(word.sequences), word.count, word.size)
@@ -160,11 +163,18 @@ def _of_nothing(asked: Asked) -> w.AskedReply:
 class FrontEnd:
     """Part of the back: it finds queues' leaders for the sessions here."""
 
-    def __init__(self, back: Back, send: Send, claims: Callable[[ReplicatedShard], list[Claim]]) -> None:
-        """``claims``: what the sessions here hold of a shard's queues."""
+    def __init__(
+        self,
+        back: Back,
+        send: Send,
+        claims: Callable[[ReplicatedShard], list[Claim]],
+        holds: Callable[[Consumer], bool],
+    ) -> None:
+        """``claims``: what the sessions here hold of a shard's queues; ``holds``: whether one consumer does."""
         self._back = back
         self._send = send
         self._claims = claims
+        self._holds = holds
         self._leaders: dict[ShardId, tuple[int, int]] = {}
         self.relays = RelayFronts(back, send, self._leaders)
         self._due: dict[FarLeader, None] = {}
@@ -263,7 +273,12 @@ class FrontEnd:
     # ---- consumers
 
     def _of_shard(self, shard: ReplicatedShard) -> list[FrontConsumer]:
-        return [each for each in self._consumers.values() if each.shard is shard]
+        """For a leader that knows nothing of them."""
+        of_shard = [each for each in self._consumers.values() if each.shard is shard]
+        for each in of_shard:
+            if each.consumer.fence:
+                each.consumer.holds = self._holds(each.consumer)
+        return of_shard
 
     def consume(self, shard: ReplicatedShard, consumer: Consumer, answer: Consuming) -> None:
         """Answers once the queue's leader has it, or will not have it."""
@@ -286,7 +301,7 @@ class FrontEnd:
                 return
             answer = self._beginning.pop(front.key, None)
             refused = None
-            if answer is not None and queue.excludes(consumer.exclusive):
+            if queue.excludes(consumer.exclusive):
                 refused = in_exclusive_use(queue.vhost, queue.name)
             if refused is None:
                 queue.add_consumer(consumer)
@@ -295,6 +310,8 @@ class FrontEnd:
                 self._forget(consumer)
             if answer is not None:
                 answer(refused)
+            elif refused is not None:
+                consumer.outlet.lose_consumer(consumer)
 
         if front.key in self._beginning:
             shard.when_claimed(begin)
@@ -302,12 +319,15 @@ class FrontEnd:
             begin()
 
     def receive_consuming(self, shard: ReplicatedShard, word: w.Consuming) -> None:
+        """Of one that has begun: it came again after another had taken its place."""
         answer = self._beginning.pop(word.key, None)
-        if answer is None:
-            return
-        if word.refused is not None:
-            self._forget(self._consumers[word.key].consumer)
-        answer(word.refused)
+        front = self._consumers.get(word.key)
+        if word.refused is not None and front is not None:
+            self._forget(front.consumer)
+            if answer is None:
+                front.consumer.outlet.lose_consumer(front.consumer)
+        if answer is not None:
+            answer(word.refused)
 
     def receive_delivered(self, shard: ReplicatedShard, word: w.Delivered) -> None:
         front = self._consumers.get(word.key)

@@ -14,6 +14,7 @@ from broker.core.agent import Agent
 from broker.core.consumer import UNBOUNDED, Consumer
 from broker.core.declarations import in_exclusive_use
 from broker.core.held_ranges import HeldRanges
+from broker.core.outcomes import Refused
 from broker.core.queue import Queue
 from broker.core.relaying import RelayGuests
 from broker.core.replicated_shard import Numbered, ReplicatedShard, SenderId
@@ -36,7 +37,10 @@ class ForeignConsumer:
     def __init__(self, guest: Guest, spec: w.ConsumerSpec) -> None:
         self._guest = guest
         self.key = spec.key
-        self.consumer = Consumer(self, 0, 0, NO_TAG, spec.queue_id, spec.no_ack, spec.exclusive, None, spec.priority)
+        self.consumer = Consumer(
+            self, 0, 0, NO_TAG, spec.queue_id, spec.no_ack, spec.exclusive, None, spec.priority, spec.fence
+        )
+        self.consumer.holds = spec.holds
         self._count = 0
         self._size = 0
         self._allowed_count = spec.count
@@ -96,11 +100,13 @@ class Guest:
         size: int,
     ) -> None:
         shard = self.shard
-        queue_id, no_ack = foreign.consumer.queue_id, foreign.consumer.no_ack
+        queue_id, no_ack, fence = foreign.consumer.queue_id, foreign.consumer.no_ack, foreign.consumer.fence
         if not no_ack:
             for first, last in sequences:
                 self.held.add(queue_id, first, last)
-        word = w.Delivered(shard.id, shard.term, foreign.key, queue_id, no_ack, sequences, count, size, deliveries)
+        word = w.Delivered(
+            shard.id, shard.term, foreign.key, queue_id, no_ack, sequences, count, size, deliveries, fence
+        )
         self.send(self.peer, word)
 
 
@@ -134,12 +140,16 @@ class LeaderEnd:
         # What is applied already is not settled again, so it must not be held for that.
         accepted = kernel.accepted_through(*sender)
         unsettled = [(queue, first, last) for number, queue, first, last in word.unsettled if number > accepted]
-        held = [claim for claim in (*word.claims, *unsettled) if claim[0] in shard.queues]
+        claimed = {id for id in {claim[0] for claim in word.claims} if self._may_claim(shard, id)}
+        held = [claim for claim in word.claims if claim[0] in claimed]
+        held += [each for each in unsettled if each[0] in shard.queues]
         for queue_id, first, last in shard.receive_claims(sender[0], held):
             guest.held.add(queue_id, first, last)
-        for spec in word.consumers:
-            self._add(guest, spec)
+        refusals = [(spec.key, self._add(guest, spec)) for spec in word.consumers]
         self._send(sender[0], w.Attached(shard.id, shard.term, guest.told_through))
+        for key, refused in refusals:  # its queue is another's alone by now
+            if refused is not None:
+                self._send(sender[0], w.Consuming(shard.id, shard.term, key, refused))
 
     def _forget_senders(self, shard: ReplicatedShard, sender: SenderId) -> None:
         """Of earlier starts of the node, which say nothing any more."""
@@ -237,23 +247,29 @@ class LeaderEnd:
         def begin() -> None:
             if self._guest(shard, peer) is not guest:
                 return
-            queue = shard.queues.get(spec.queue_id)
-            refused = None
-            if isinstance(queue, Queue) and queue.excludes(spec.exclusive):
-                refused = in_exclusive_use(queue.vhost, queue.name)
-            else:
-                self._add(guest, spec)
+            refused = self._add(guest, spec)
             self._send(peer, w.Consuming(shard.id, shard.term, spec.key, refused))
 
         shard.when_claimed(begin)
 
-    def _add(self, guest: Guest, spec: w.ConsumerSpec) -> None:
+    @staticmethod
+    def _may_claim(shard: ReplicatedShard, queue_id: int) -> bool:
+        """What was held of a queue is held again, unless it is another's alone by now."""
+        queue = shard.queues.get(queue_id)
+        if not isinstance(queue, Queue):
+            return queue is not None
+        return queue.active is None and not queue.in_exclusive_use
+
+    def _add(self, guest: Guest, spec: w.ConsumerSpec) -> Refused | None:
         queue = guest.shard.queues.get(spec.queue_id)
         if not isinstance(queue, Queue):
-            return  # it is gone, and its node sees that by itself
+            return None  # it is gone, and its node sees that by itself
+        if queue.excludes(spec.exclusive):
+            return in_exclusive_use(queue.vhost, queue.name)
         foreign = guest.consumers[spec.key] = ForeignConsumer(guest, spec)
         queue.add_consumer(foreign.consumer)
         guest.shard.dirty[queue.id] = None
+        return None
 
     def receive_allow(self, peer: int, shard: ReplicatedShard, allowances: Iterable[tuple[int, int, int]]) -> None:
         guest = self._guest(shard, peer)

@@ -36,6 +36,10 @@ NONE_DYING: deque[tuple[int, int, int]] = deque(maxlen=0)
 """What most queues have, shared: an empty deque takes 760 bytes."""
 
 
+def _fence(consumer: Consumer) -> int:
+    return consumer.fence
+
+
 class QueueOwner(Protocol):
     """Whoever made a queue, as the queue knows it."""
 
@@ -53,6 +57,7 @@ class Queue:
     """One queue, led here."""
 
     __slots__ = (
+        "_active",
         "_burials",
         "_dying",
         "_getters",
@@ -61,6 +66,7 @@ class Queue:
         "_turn",
         "auto_delete",
         "closing",
+        "fence",
         "had_consumers",
         "id",
         "kernel",
@@ -92,6 +98,10 @@ class Queue:
         """The queue of this shard in which its dead letters wait to be moved."""
         self._ranks: list[list[Consumer]] = []
         """Consumers of equal priority, the highest first."""
+        self._active: Consumer | None = None
+        """Of a queue with a single active consumer: which one it is."""
+        self.fence = 0
+        """The last one that was given to a consumer as it became active."""
         self.closing = False
         self.used_ms = 0
         """When it was last declared, got from or left by a consumer: x-expires counts from then."""
@@ -108,6 +118,7 @@ class Queue:
     def add_consumer(self, consumer: Consumer) -> None:
         """Nothing is delivered before the next dispatch."""
         self.had_consumers = True
+        consumer.holds &= self._active is None
         self.kernel.reserve_mark(self.id)
         for rank in self._ranks:
             if rank[0].priority == consumer.priority:
@@ -121,6 +132,8 @@ class Queue:
             if consumer in rank:
                 rank.remove(consumer)
         self._ranks = [rank for rank in self._ranks if rank]
+        if consumer is self._active:
+            self._active = None
         self.used_ms = now_ms
 
     @property
@@ -137,7 +150,41 @@ class Queue:
 
     def excludes(self, exclusive: bool) -> bool:
         """Another consumer, that wants it for itself or not, may not come."""
-        return self.in_exclusive_use or (exclusive and bool(self._ranks))
+        if self.in_exclusive_use:
+            return True
+        return exclusive and (bool(self._ranks) or self.settings.single_active_consumer)
+
+    @property
+    def active(self) -> Consumer | None:
+        """The single active consumer, of a queue that has one at a time."""
+        return self._active
+
+    def _serving(self) -> list[list[Consumer]]:
+        """Of a queue with a single active consumer: that one, unless an earlier one still holds messages.
+
+        The first that came of those with the highest priority is next.  After a change of leader it stays who it was:
+        who still holds messages, else whose fence is the highest.
+        """
+        if not self._ranks:
+            return []
+        if self._active is None:
+            holders = [consumer for consumer in self.consumers if consumer.holds]
+            if holders:
+                self._activate(max(holders, key=_fence))
+        best = self._ranks[0]
+        if self._active is None or self._active.priority < best[0].priority:
+            if self.kernel.counts(self.id)[1]:
+                return []
+            self._activate(max(best, key=_fence))
+        assert self._active is not None
+        return [[self._active]]
+
+    def _activate(self, consumer: Consumer) -> None:
+        for each in self.consumers:
+            each.holds = False
+        self.fence += 1
+        self._active = consumer
+        consumer.fence = self.fence
 
     @property
     def ready_count(self) -> int:
@@ -174,7 +221,7 @@ class Queue:
         if kernel.may_expire:
             self.expire(now_ms)
         ready = kernel.counts(id)[0] if self._ranks else 0
-        for rank in self._ranks:
+        for rank in self._serving() if self.settings.single_active_consumer else self._ranks:
             if ready <= 0:
                 break
             ready = self._deliver(rank, ready)

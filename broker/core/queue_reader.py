@@ -43,6 +43,12 @@ class QueueReader:
         else:
             attachment.receive_shared(self, deliveries, sequences, size)
 
+    @property
+    def holds(self) -> bool:
+        """Its client has something of the queue to acknowledge."""
+        held = self._attachment.held
+        return held is not None and any(queue_id == self.consumer.queue_id for queue_id, _, _ in held)
+
     def starve(self, consumer: Consumer) -> None:
         self._attachment.starve(consumer)
 

@@ -51,6 +51,8 @@ class QueueSettings(msgspec.Struct, frozen=True, gc=False):
     dead_letter_routing_key: RoutingKey | None = None
     confirm: ConfirmLevel | None = None
     """None: as the cluster's default says."""
+    single_active_consumer: bool = False
+    """One consumer at a time is handed messages."""
 
 
 class InvalidArgument(msgspec.Struct, frozen=True):
@@ -81,6 +83,7 @@ COMPARED = (
     "x-overflow",
     "x-dead-letter-exchange",
     "x-dead-letter-routing-key",
+    "x-single-active-consumer",
     "x-confirm",
 )
 """A redeclaration must agree in these."""
@@ -114,7 +117,6 @@ NOT_BUILT = frozenset(
         "x-max-priority",
         "x-message-deduplication",
         "x-name-prefix",
-        "x-single-active-consumer",
         "x-stream-filter-size-bytes",
         "x-stream-max-segment-size-bytes",
     }
@@ -163,6 +165,10 @@ def _text(value: Any, arguments: Arguments) -> Problem:
     return None if isinstance(value, str) else f"{{unacceptable_type,{type_name(value)}}}"
 
 
+def _truth(value: Any, arguments: Arguments) -> Problem:
+    return None if isinstance(value, bool) else f"{{unacceptable_type,{type_name(value)}}}"
+
+
 def _overflow(value: Any, arguments: Arguments) -> Problem:
     known = {overflow.value for overflow in Overflow}
     return _text(value, arguments) or (None if value in known else "invalid_overflow")
@@ -201,6 +207,7 @@ CHECKS: dict[str, Check] = {
     "x-dead-letter-routing-key": _routing_key,
     "x-dead-letter-strategy": _strategy,
     "x-queue-type": _queue_type,
+    "x-single-active-consumer": _truth,
     **dict.fromkeys(LOCATORS, _locator),
 }
 
@@ -226,4 +233,5 @@ def read_queue_arguments(arguments: Arguments) -> QueueSettings | InvalidArgumen
         dead_letter_exchange=arguments.get("x-dead-letter-exchange"),
         dead_letter_routing_key=arguments.get("x-dead-letter-routing-key"),
         confirm=CONFIRM_LEVELS.get(arguments.get("x-confirm", "")),
+        single_active_consumer=arguments.get("x-single-active-consumer", False),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pika
 import pytest
-from three_nodes import MqttClient, StompClient, amqp, three_nodes, wait_until
+from three_nodes import MqttClient, StompClient, amqp, door, three_nodes, wait_until
 
 from tests.rig.nodes import Nodes
 
@@ -158,3 +158,29 @@ def test_volatile_queues_go_with_their_node_and_consumers_are_told(mortal: Nodes
         other.queue_declare("goes", exclusive=True)
         other.basic_publish("", "goes", b"1")
         assert take(other, "goes", 1) == ["1"]
+
+
+def test_one_consumer_at_a_time_is_active_and_the_next_follows_when_its_node_is_killed(mortal: Nodes) -> None:
+    one, two, three = names_of(mortal)
+    with amqp(mortal, two) as second, amqp(mortal, three) as publisher:
+        publisher.queue_declare("single", durable=True, arguments={"x-single-active-consumer": True})
+        handed: list[str] = []
+
+        def take_one(channel: Any, method: Any, properties: Any, body: bytes) -> None:
+            handed.append(body.decode())
+
+        host, port = door(mortal, one, "amqp")
+        first = pika.BlockingConnection(pika.ConnectionParameters(host, port)).channel()
+        first.basic_consume("single", take_one)
+        for number in range(3):
+            publisher.basic_publish("", "single", str(number), pika.BasicProperties(delivery_mode=2))
+        wait_until(lambda: first.connection.process_data_events(0.05) or len(handed) == 3)
+        then: list[str] = []
+        second.basic_consume("single", lambda channel, method, properties, body: then.append(body.decode()))
+        second.connection.process_data_events(0.5)
+        assert (handed, then) == (["0", "1", "2"], [])
+        mortal[one].kill()
+        wait_until(lambda: second.connection.process_data_events(0.05) or len(then) == 3)
+        assert then == ["0", "1", "2"]
+        with pytest.raises(pika.exceptions.AMQPConnectionError):
+            first.connection.process_data_events(5)

@@ -102,6 +102,16 @@ DECISIONS: list[tuple[str, str]] = [
         "as RabbitMQ reads it: false bounds each consumer to come, true all of the channel's consumers together.",
     ),
     (
+        "x-single-active-consumer",
+        "One consumer at a time is handed the queue's messages: the first that came of those with the highest"
+        " `x-priority`. A higher priority takes over once the active one holds nothing, and meanwhile that one is"
+        " handed nothing more. After its cancel the next one waits until what it was handed is settled or given back;"
+        " in RabbitMQ it doesn't wait. In a cluster the consumers may be at any nodes, and after a change of leader the"
+        " active one stays so; whoever is cut off is replaced, and waits when it is back. basic.get is refused with"
+        " 405, an exclusive basic.consume with 403. An exclusive consumer of any queue that was cut off, and finds"
+        " the queue another's when it is back, is sent a basic.cancel.",
+    ),
+    (
         "Confirms",
         "A range of tags that goes on from what is settled is one frame with `multiple`, any other a frame for each"
         " tag. A rejected message is a basic.nack. basic.return comes before the confirm of its message.",

@@ -17,6 +17,10 @@ def _text(name: str, text: str) -> str:
     return text
 
 
+def _truth(name: str, text: str) -> bool:
+    return boolean({name: text}, name, False)
+
+
 ARGUMENTS: dict[str, Callable[[str, str], Any]] = {
     "x-queue-type": _text,
     "x-message-ttl": integer,
@@ -27,6 +31,8 @@ ARGUMENTS: dict[str, Callable[[str, str], Any]] = {
     "x-max-priority": integer,
     "x-dead-letter-exchange": _text,
     "x-dead-letter-routing-key": _text,
+    "x-single-active-consumer": _truth,
+    "x-confirm": _text,
     "x-max-age": _text,
     "x-stream-max-segment-size-bytes": integer,
     "x-stream-filter-size-bytes": integer,

@@ -61,8 +61,8 @@ def test_what_is_asked_for_is_what_is_set() -> None:
         ("x-dead-letter-strategy", "at-least-once", "only at-most-once is supported by this broker"),
         ("x-queue-type", "stream", "unsupported queue type 'stream'"),
         ("x-max-priority", 10, "not supported by this broker"),
-        ("x-single-active-consumer", True, "not supported by this broker"),
         ("x-delivery-limit", 20, "not supported by this broker"),
+        ("x-single-active-consumer", 1, "{unacceptable_type,signedint}"),
     ],
 )
 def test_what_can_not_be_obeyed_is_refused_with_the_reason(name: str, value: Any, reason: str) -> None:
