@@ -149,6 +149,7 @@ class Cluster:
         self.replication.ceased = self.forwarding.end_leading
         broker.back.replica_changed = self._receive_replica_effects
         broker.after_step = self._flush
+        broker.before_round = self._look_at_lease
         broker.isolate(True)
         shards[0].when_applied(shards[0].barrier(), self.lease)
         for info in self._up.values():
@@ -304,6 +305,12 @@ class Cluster:
         self.stirring |= isolated != broker.isolated
         if isolated != broker.isolated:
             broker.isolate(isolated)
+
+    def _look_at_lease(self, now: float) -> None:
+        """A process that stood still takes in what came meanwhile before its next tick."""
+        assert self._broker is not None
+        if self.lease.held and now >= self.lease.ends_at:
+            self._hold_lease(self._broker, now)
 
     def _flush(self, now: float) -> None:
         """After a step: what the groups say goes out."""

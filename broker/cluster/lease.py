@@ -8,6 +8,7 @@ than that, by its own clock, and after a gap not before it knows what they know 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 
 LEASE_PART = 0.8
@@ -23,6 +24,8 @@ class Lease:
         self._own_peer = own_peer
         self.held = False
         """It may route."""
+        self.ends_at = -math.inf
+        """When most others have not heard it for too long, by what they said so far."""
         self._current = False
 
     def applied(self) -> None:
@@ -32,7 +35,8 @@ class Lease:
     def update(self, members: Collection[int], now: float, own_index: int, seen_index: int) -> bool:
         """``members`` of the cluster; indexes of the meta shard that we, and any of those that we hear, go by."""
         others = [peer for peer in members if peer != self._own_peer]
-        hearing = sum(self._heard_us_at(peer) + self._lease_s > now for peer in others)
-        majority = 2 * (hearing + 1) > len(others) + 1
-        self.held = self._current and majority and (self.held or own_index >= seen_index)
+        ends = sorted((self._heard_us_at(peer) + self._lease_s for peer in others), reverse=True)
+        needed = (len(others) + 1) // 2  # with this one most of them
+        self.ends_at = ends[needed - 1] if needed else math.inf
+        self.held = self._current and now < self.ends_at and (self.held or own_index >= seen_index)
         return self.held

@@ -126,6 +126,7 @@ class Back:
         self._outboxes: dict[tuple[Shard, int], Outbox] = {}
         self.routing = True
         """The topology here is as new as any node's, as far as it matters."""
+        self._when_routing: list[Callable[[], None]] = []
         self._client_settings = client_settings or ClientSettings()
         self.traffic = Traffic()
         """Of nobody's protocol."""
@@ -312,11 +313,18 @@ class Back:
         return outbox
 
     def let_route(self, routing: bool) -> None:
-        """Outboxes wait while it is false."""
+        """Outboxes and publishers wait while it is false."""
         self.routing = routing
         if routing:
             for shard, id in self._outboxes:
                 shard.dirty[id] = None
+            waiting, self._when_routing = self._when_routing, []
+            for go_on in waiting:
+                go_on()
+
+    def when_routing(self, go_on: Callable[[], None]) -> None:
+        """Tells once this node may route again."""
+        self._when_routing.append(go_on)
 
     def find_outbox(self, shard: Shard, id: int) -> Outbox | None:
         """One that is open, in a shard that is led here."""

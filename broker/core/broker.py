@@ -59,6 +59,8 @@ class Broker:
         """Why publishers can't be served, if the journal says so."""
         self.after_step: Callable[[float], None] = lambda now: None
         """In a cluster: what the step made is to go to the other nodes."""
+        self.before_round: Callable[[float], None] = lambda now: None
+        """In a cluster: time may have gone by since the others heard this node."""
         self.isolated = False
         """In a cluster: most other nodes don't hear this one, which so routes nothing."""
         self.guard_read: Callable[[Read], Read] = lambda read: read
@@ -97,6 +99,10 @@ class Broker:
         """The connection is gone."""
         session.close()
         self.sessions.pop(session.id, None)
+
+    def begin_round(self, now: float) -> None:
+        """Before anything is taken in that came."""
+        self.before_round(now)
 
     def step(self, now: float, now_ms: int) -> None:
         """One round: proposes what came, takes in what was committed, hands out what is ready."""

@@ -8,11 +8,13 @@ from typing import Protocol
 
 from broker.core.consumer import UNBOUNDED, Consumer
 from broker.core.shard import Shard
-from broker.model.commands import Command
+from broker.model.commands import Command, CommitTransaction
 from broker.model.names import Channel as ChannelNumber
 from broker.model.names import ConsumerTag
 from kernel import Unsettled
 
+HELD_COUNT_MAX = 1024
+"""Commands held back on all channels of a session together, after which its socket is not read."""
 NONE_HELD: deque[Command] = deque(maxlen=0)
 """What most channels have, shared: an empty deque takes 760 bytes."""
 
@@ -57,6 +59,12 @@ class Channel:
             self.held = deque()
         self.held.extend(commands)
 
+    def hold_first(self, command: Command) -> None:
+        """Before what is held already."""
+        if self.held is NONE_HELD:
+            self.held = deque()
+        self.held.appendleft(command)
+
     def take_held(self) -> Command:
         """The first of what is held."""
         command = self.held.popleft()
@@ -78,6 +86,11 @@ class Channel:
                 self.confirmed[-1] = (self.confirmed[-1][0], last)
             else:
                 self.confirmed.append((first, last))
+
+
+def weight_of(command: Command) -> int:
+    """What a command that is held back counts for: a transaction stops the reading at once, for its size."""
+    return HELD_COUNT_MAX + 1 if type(command) is CommitTransaction else 1
 
 
 class Confirming(Protocol):

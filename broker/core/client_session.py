@@ -190,6 +190,13 @@ class ClientSession:
         self.shares = any(each.share is not None for each in subscriptions)
         self.no_local = any(each.no_local for each in subscriptions)
 
+    def receive_asked(self, known: Sequence[Subscription], asked: Sequence[Subscription]) -> None:
+        """Its client asks for these beside or instead of what it has: messages may come by them before it is answered,
+        from nodes that know of them earlier."""
+        again = {(each.share, each.filter) for each in asked}
+        kept = [each for each in known if (each.share, each.filter) not in again]
+        self.grants = Grants([each for each in (*kept, *asked) if each.queue is None])
+
     def restore_ids(self, ids: PacketIdState) -> None:
         """From the log, at the start."""
         self.taken = dict.fromkeys(ids.taken)

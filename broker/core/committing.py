@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from broker.core.channel import Channel
 from broker.core.forward_words import AwaitMoves
-from broker.core.front import Front
+from broker.core.front import Front, hold_until_routing
 from broker.core.outbox import transaction_outbox_base
 from broker.core.outcomes import Refused
 from broker.core.publishing import Destination, Spread
@@ -60,6 +60,9 @@ class CommittingFront(Front, Protocol):
 
 
 def commit_transaction(front: CommittingFront, channel: Channel, command: c.CommitTransaction) -> None:
+    if not front.back.routing:
+        hold_until_routing(front, channel, command)
+        return
     transaction = Transaction(front, channel)
     refused = _exceeds(command) or transaction.take(command)
     if refused is None:

@@ -13,7 +13,7 @@ from operator import not_
 from broker.core import client_states as s
 from broker.core.channel import Channel, Publication
 from broker.core.client_session import PUBACK, PUBREC, ClientSession
-from broker.core.front import ClientFront
+from broker.core.front import ClientFront, hold_until_routing
 from broker.core.outbox import CLIENT_OUTBOX_BASE
 from broker.model import commands as c
 from broker.model.client_sessions import NO_IDS, Acknowledge, PublishOnce, Release, Released, ReleaseDue
@@ -27,6 +27,9 @@ TAKEN_MAX = 1000
 def publish_once(front: ClientFront, channel: Channel, command: PublishOnce) -> None:
     client = front.client
     if client is None:
+        return
+    if not front.back.routing and not (client.durable and not client.no_local):
+        hold_until_routing(front, channel, command)
         return
     ids = command.packet_ids.to_list()
     taken = client.taken

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from broker.core.back import Back
-from broker.core.channel import Channel
+from broker.core.channel import Channel, weight_of
 from broker.core.client_session import ClientSession
 from broker.core.consumer import Consumer, Outlet
 from broker.core.outcomes import Refused
@@ -17,7 +17,7 @@ from broker.core.scram import ScramExchange
 from broker.core.shard import Shard
 from broker.core.traffic import Traffic
 from broker.model.client_sessions import AttachSession
-from broker.model.commands import Publish
+from broker.model.commands import Command, Publish
 from broker.model.names import SessionId, VhostName
 from broker.model.replies import Reply
 from kernel import MessageRun
@@ -39,6 +39,8 @@ class Front(Outlet, Protocol):
 
     traffic: Traffic
     """Where its messages are counted."""
+    held_count: int
+    """What its channels hold back, by ``weight_of``."""
 
     def say(self, reply: Reply) -> None:
         """Owes the connection a reply."""
@@ -84,6 +86,15 @@ class ClientFront(Front, Protocol):
 
     def lose_client(self) -> None:
         """Its client session is another's now, or gone."""
+
+
+def hold_until_routing(front: Front, channel: Channel, command: Command) -> None:
+    """Does it, and what the channel says later, once the node may route again: it is told to keep still while others
+    may know of changes of the topology that it doesn't."""
+    channel.hold_first(command)
+    front.held_count += weight_of(command)
+    channel.waiting = True
+    front.back.when_routing(lambda: front.go_on(channel, lambda: None))
 
 
 def when_arrived(front: Front, channel: Channel, shard: Shard, queue: Queue, finish: Finish) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 from broker.core import attaching, authenticating, committing, consuming, declaring, exactly_once, subscribing
 from broker.core.agent import DOING
 from broker.core.back import Back
-from broker.core.channel import Channel, Publication, tag_ranges
+from broker.core.channel import HELD_COUNT_MAX, Channel, Publication, tag_ranges, weight_of
 from broker.core.client_session import ClientSession
 from broker.core.consumer import UNBOUNDED, Consumer
-from broker.core.front import Finish, end_consumer
+from broker.core.front import Finish, end_consumer, hold_until_routing
 from broker.core.outcomes import Refused
 from broker.core.permissions import Principal
 from broker.core.publishing import Destination, RouteTable, confirm_levels, tags_left
@@ -42,10 +42,8 @@ Awaited = tuple[Callable[[int, Completion], None], int]
 """Who tells when a publish is safe, and its number there."""
 ROOM = 1 << 20
 """Bytes of deliveries that may wait for a connection's output to drain."""
-HELD_COUNT_MAX = 1024
-"""Commands held back on all channels together, after which the socket is not read."""
 UNCONFIRMED_COUNT_MAX = 4096
-"""Runs that wait for a commit, likewise."""
+"""Runs that wait for a commit, after which the socket is not read."""
 NO_CHANNEL = ChannelNumber(0)
 LASTING = (c.DeclareExchange, c.DeclareQueue, c.Bind, c.Publish, c.CommitTransaction)
 """They are done for a client that has gone since; but a transaction that settles finds its deliveries given back."""
@@ -61,7 +59,6 @@ class Session:
 
     __slots__ = (
         "_busy",
-        "_held_count",
         "_owing",
         "_relay",
         "_replies",
@@ -74,6 +71,7 @@ class Session:
         "channels",
         "client",
         "closed",
+        "held_count",
         "id",
         "principal",
         "publishing",
@@ -105,7 +103,7 @@ class Session:
         self._starved: dict[int, None] = {}
         self._routes: RouteTable | None = None
         self._writable = NOT_ASKED
-        self._held_count = 0
+        self.held_count = 0
         self._silent = False
         self._relay: Relay | None = None
         """Its client's session is led by another node."""
@@ -128,7 +126,7 @@ class Session:
                 self._relay.say(command)
             elif channel.waiting:
                 channel.hold((command,))
-                self._held_count += weight_of(command)
+                self.held_count += weight_of(command)
             else:
                 HANDLERS[type(command)](self, channel, command)
 
@@ -159,7 +157,7 @@ class Session:
     @property
     def full(self) -> bool:
         """Its socket is not to be read for now."""
-        if self._held_count > HELD_COUNT_MAX or (self.publishing and self.blocked):
+        if self.held_count > HELD_COUNT_MAX or (self.publishing and self.blocked):
             return True
         return self.unconfirmed > UNCONFIRMED_COUNT_MAX
 
@@ -190,7 +188,7 @@ class Session:
         """``tag``: of the publish that is refused, if it is one.  What is held behind it comes to nothing: who asked
         for it takes the whole channel for refused."""
         if channel.held:
-            self._held_count -= sum(map(weight_of, channel.drop_held(GOODBYES)))
+            self.held_count -= sum(map(weight_of, channel.drop_held(GOODBYES)))
         self.say(r.Refuse(channel.number, refused.refusal, refused.detail, tag))
 
     def owe(self, channel: Channel) -> None:
@@ -236,7 +234,7 @@ class Session:
         finish()
         while channel.held and not channel.waiting:
             command = channel.take_held()
-            self._held_count -= weight_of(command)
+            self.held_count -= weight_of(command)
             HANDLERS[type(command)](self, channel, command)
         self._silent = False
 
@@ -244,6 +242,8 @@ class Session:
 
     def publish(self, channel: Channel, command: c.Publish) -> None:
         self.publishing = True
+        if not self.back.routing:
+            return hold_until_routing(self, channel, command)
         messages = command.messages
         routes = self._routes
         assert routes is not None
@@ -271,9 +271,7 @@ class Session:
         self, channel: Channel, command: c.Publish, destination: Destination | None, exchange: bytes
     ) -> bool:
         """The usual case, in few steps: one key, allowed and known from before, to one logged shard, to be confirmed.
-
-        With 200 publishers of a message each, this is most of what Python does for a message.
-        """
+        With 200 publishers of a message each, this is most of what Python does for a message."""
         if destination is None or destination.only is None or not command.first_tag:
             return False
         generation, writable = self._writable
@@ -473,7 +471,7 @@ class Session:
         closing = self.channels[channel.number] = Channel(channel.number)
         closing.waiting = True
         closing.hold(later)
-        self._held_count += sum(map(weight_of, later))
+        self.held_count += sum(map(weight_of, later))
 
         def finish() -> None:
             if closing.closed:
@@ -499,7 +497,7 @@ class Session:
         """
         channel.closed = True
         dropped = channel.drop_held(LASTING if channel.waiting else ())
-        self._held_count -= sum(map(weight_of, dropped))
+        self.held_count -= sum(map(weight_of, dropped))
         for consumer in list(channel.consumers.values()):
             end_consumer(self, channel, consumer)
         self.end_deliveries(channel, channel.unsettled.take_all(), c.Outcome.REQUEUED)
@@ -555,11 +553,6 @@ class Session:
         """The client's session is somebody else's now, or gone."""
         self.client = None
         self.say(cs.SessionTaken())
-
-
-def weight_of(command: c.Command) -> int:
-    """What a command that is held back counts for: a transaction stops the reading at once, for its size."""
-    return HELD_COUNT_MAX + 1 if type(command) is c.CommitTransaction else 1
 
 
 Handler = Callable[[Session, Channel, Any], None]

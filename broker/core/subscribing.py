@@ -52,6 +52,7 @@ def subscribe(front: ClientFront, channel: Channel, command: Subscribe) -> None:
 
     channel.waiting = True
     if subscriptions:
+        client.receive_asked(table.of_session(client.id), subscriptions)
         front.back.submit(PutSubscriptions(vhost, subscriptions, client.durable), answer)
     else:
         front.go_on(channel, lambda: front.say(Subscribed(refusals)))

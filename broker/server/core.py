@@ -51,6 +51,9 @@ class Core(Protocol[SessionT]):
     def close_session(self, session: SessionT) -> None:
         """The connection is gone."""
 
+    def begin_round(self, now: float) -> None:
+        """Before sessions are given anything that came."""
+
     def step(self, now: float, now_ms: int) -> None:
         """One round, at ``now`` (monotonic, seconds) and ``now_ms`` (wall time)."""
 

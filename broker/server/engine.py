@@ -175,6 +175,7 @@ class Engine(Generic[SessionT]):
     def round(self, now: float) -> None:
         """Does all there is to do."""
         asked, self.due = self.due, False
+        self.core.begin_round(now)
         touched = self._receive(now)
         if self._watched_only and not (asked or touched or self._has_more(now)):
             return  # who watches has seen to it

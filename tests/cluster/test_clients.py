@@ -11,7 +11,7 @@ from broker.model import commands as c
 from broker.model import replies as r
 from broker.model.names import QueueName
 from broker.model.topology import QueueSpec
-from kernel import PacketIds
+from kernel import Grant, PacketIds
 from tests.cluster.homes import (
     DAY_S,
     attached_at,
@@ -96,6 +96,30 @@ def test_the_receive_maximum_holds_wherever_the_session_is(cluster: TestedCluste
         assert [body for _, body in sent] == ["1", "2"]
         client.acknowledge(*ids_of(sent))
         assert client.bodies() == ["3", "4"]
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_nothing_comes_at_a_higher_qos_than_was_asked_for_while_not_all_nodes_know_of_it(
+    cluster: TestedCluster, durable: bool
+) -> None:
+    """Those that do send what is published there, before the client is answered."""
+    meta = cluster.leader_of(0)
+    assert meta is not None
+    here = elsewhere(cluster, meta.name)
+    third = elsewhere(cluster, meta.name, here)
+    publisher = attached_at(cluster, meta.name, "p")
+    client = durable_at(cluster, here, "s") if durable else attached_at(cluster, here, "s")
+    for name in (meta.name, here) if durable else (here,):
+        cluster.wire.cut(third, name)
+    client.session.submit([cs.Subscribe([cs.SubscriptionSpec("a/+", 1)], 0)])
+    client.run()
+    publisher.publish_once("m", 7, topic="a/b")
+    client.run()
+    assert not any(isinstance(reply, cs.Subscribed) for reply in client.replies), "it is answered once all know"
+    grants = [reply.grants for reply in client.replies if isinstance(reply, cs.DeliverPublishes)]
+    assert [
+        grant.qos for of_reply in grants for grant in ([of_reply] if isinstance(of_reply, Grant) else of_reply)
+    ] == [1]
 
 
 def test_a_session_waits_at_whichever_node_its_client_comes_to_next(cluster: TestedCluster) -> None:

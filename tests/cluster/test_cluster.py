@@ -201,6 +201,29 @@ def test_a_node_that_most_others_don_t_hear_routes_nothing_until_it_knows_what_t
     assert cluster.ask(session, publish("m", key="new", tag=1), seconds=1) == [r.Confirm(CHANNEL, [(1, 1)])]
 
 
+@pytest.mark.parametrize("stood_still", [False, True])
+def test_what_is_published_at_a_node_that_is_behind_goes_where_it_does_once_that_is_not(stood_still: bool) -> None:
+    """A process that stood still finds what its clients said before it hears of the others, or of its own silence."""
+    cluster = TestedCluster(3)
+    cluster.settle()
+    lonely = cluster.nodes["n3"]
+    session = lonely.session()
+    for other in ("n1", "n2"):
+        cluster.wire.cut("n3", other)
+    if stood_still:
+        del cluster.nodes["n3"]
+    cluster.run(3)
+    one = cluster.nodes["n1"].session()
+    assert isinstance(cluster.ask(one, declare("new"), seconds=1)[0], r.QueueDeclared), "the others go on"
+    cluster.nodes["n3"] = lonely
+    lonely.core.begin_round(cluster.wire.now)
+    session.submit([publish("a", key="new", tag=1)])
+    assert cluster.ask(session, publish("b", key="new", tag=2), seconds=0.5) == []
+    cluster.wire.heal()
+    assert confirmed(cluster.ask(session, seconds=5)) == [1, 2]
+    assert delivered(cluster.ask(one, consume("new"), seconds=1)) == [("a", False), ("b", False)]
+
+
 def unreachable(front: ClusterNode) -> list[int]:
     """Shards whose leader a node can't find."""
     shards = cast("list[ReplicatedShard]", front.core.back.shards[:3])

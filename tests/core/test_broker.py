@@ -144,12 +144,23 @@ def test_dead_letters_move_once_with_their_history(node: Node, durable: bool) ->
 
 def test_dead_letters_wait_while_the_node_may_not_know_where_they_go(node: Node, durable: bool) -> None:
     session = node.session()
-    spec = declare(durable=durable, x_max_length=1, x_dead_letter_exchange="", x_dead_letter_routing_key="dead")
-    node.ask(session, spec)
+    spec = declare(durable=durable, x_dead_letter_exchange="", x_dead_letter_routing_key="dead")
+    node.ask(session, spec, publish("a"), consume())
     node.broker.isolate(True)
-    node.ask(session, publish("a", "b"), declare("dead"))
+    node.ask(session, settle(1, 1, c.Outcome.REJECTED))
+    node.ask(session, declare("dead"))
     node.broker.isolate(False)
-    assert delivered(node.ask(session, consume("dead"))) == [("a", False)]
+    assert delivered(node.ask(session, consume("dead", tag="d"))) == [("a", False)]
+
+
+def test_publishers_wait_while_the_node_may_not_know_where_their_messages_go(node: Node, durable: bool) -> None:
+    session = node.session()
+    node.broker.isolate(True)
+    assert node.ask(session, publish("a", tag=1), c.CommitTransaction(CHANNEL, [publish("b").messages], [])) == []
+    assert node.ask(node.session(), declare(durable=durable)) != [], "others go on"
+    node.broker.isolate(False)
+    assert confirmed(node.ask(session)) == [1]
+    assert delivered(node.ask(session, consume())) == [("a", False), ("b", False)]
 
 
 def test_expired_messages_are_dead_lettered_and_the_others_stay(node: Node, durable: bool) -> None:

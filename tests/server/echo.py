@@ -212,6 +212,8 @@ class EchoCore:
         self.dirty.pop(session, None)
         self.busy.pop(session, None)
 
+    def begin_round(self, now: float) -> None: ...
+
     def step(self, now: float, now_ms: int) -> None:
         for session in self.dirty:
             session.step(self.syncs.synced)
