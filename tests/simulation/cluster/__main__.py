@@ -3,52 +3,35 @@
 ``python -m tests.simulation.cluster FIRST LAST``: runs them all, prints those that fail and a summary.
 
 ``python -m tests.simulation.cluster soak SECONDS``: runs drawn seeds for so long, and tells how far it is.
+
+``--jobs``: how many processes share the seeds, as many as there are cores unless it says so.  ``--seconds``: how long
+the chaos of each is; another length is another seed.
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import logging
 import math
+import os
 import random
 import sys
 import time
-import traceback
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import structlog
 
-from tests.simulation.cluster.simulation import ClusterSimulation, Report
+from tests.simulation.cluster.many import run_all
+from tests.simulation.cluster.simulation import CHAOS_S, ClusterSimulation
 
 SOAK_TELLS_S = 60.0
+SOAK = "soak"
 
 
-def replay(seed: int) -> int:
-    print(ClusterSimulation(seed, echo=True).run())
+def replay(seed: int, seconds: float) -> int:
+    print(ClusterSimulation(seed, echo=True, seconds=seconds).run())
     return 0
-
-
-def run_all(seeds: Iterable[int], told_every_s: float = math.inf) -> int:
-    """Those that fail are told at once, and where it is every so often."""
-    started = told_at = time.monotonic()
-    failed: list[int] = []
-    reports: list[Report] = []
-    for seed in seeds:
-        try:
-            reports.append(ClusterSimulation(seed).run())
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                raise
-            failed.append(seed)
-            last_line = traceback.format_exception_only(error)[-1].strip()
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            print(f"seed {seed}: {last_line[:400]} ({where.filename.rsplit('/', 1)[-1]}:{where.lineno})", flush=True)
-        if time.monotonic() >= told_at + told_every_s:
-            told_at = time.monotonic()
-            print(summary(reports, failed, told_at - started), flush=True)
-    print(summary(reports, failed, time.monotonic() - started))
-    return 1 if failed else 0
 
 
 def drawn_seeds(seconds: float) -> Iterator[int]:
@@ -58,28 +41,27 @@ def drawn_seeds(seconds: float) -> Iterator[int]:
     return itertools.takewhile(lambda seed: time.monotonic() < ends_at, itertools.count(first))
 
 
-def summary(reports: list[Report], failed: list[int], took_s: float) -> str:
-    """In a few lines."""
-    simulated_s = sum(report.simulated_s for report in reports)
-    faults = dict(sorted(sum((Counter(report.fault_counts) for report in reports), Counter()).items()))
-    return (
-        f"{len(reports) + len(failed)} seeds, {len(failed)} failed: {failed}\n"
-        f"{took_s:.1f} s, {len(reports) / took_s:.2f} seeds a second, {simulated_s / 3600:.2f} h simulated, "
-        f"{simulated_s / took_s:.0f} times real time, {sum(r.event_count for r in reports)} events\n"
-        f"{sum(r.message_count for r in reports)} messages, {sum(r.confirmed_count for r in reports)} confirmed, "
-        f"{sum(r.seen_count for r in reports)} delivered, {sum(r.mqtt_count for r in reports)} by MQTT, "
-        f"{sum(r.start_count for r in reports)} starts, "
-        f"{sum(r.leader_count for r in reports)} leaders, {sum(r.compared_count for r in reports)} states compared\n"
-        f"{faults}"
-    )
+def read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.cluster", description=__doc__)
+    parser.add_argument("what", nargs="+", help="SEED, FIRST LAST, or soak SECONDS")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--seconds", type=float, default=CHAOS_S)
+    arguments = parser.parse_args()
+    if len(arguments.what) > 2:
+        parser.error("more than two of them")
+    return arguments
+
+
+def main() -> int:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    arguments = read_arguments()
+    first, last = arguments.what[0], arguments.what[-1]
+    if first == SOAK:
+        return run_all(drawn_seeds(float(last)), arguments.jobs, arguments.seconds, SOAK_TELLS_S)
+    if len(arguments.what) == 1:
+        return replay(int(first), arguments.seconds)
+    return run_all(iter(range(int(first), int(last) + 1)), arguments.jobs, arguments.seconds, math.inf)
 
 
 if __name__ == "__main__":
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    arguments = sys.argv[1:]
-    if arguments[0] == "soak":
-        sys.exit(run_all(drawn_seeds(float(arguments[1])), SOAK_TELLS_S))
-    elif len(arguments) == 1:
-        sys.exit(replay(int(arguments[0])))
-    else:
-        sys.exit(run_all(range(int(arguments[0]), int(arguments[1]) + 1)))
+    sys.exit(main())
