@@ -17,8 +17,9 @@ import pytest
 from tests.simulation.cluster.simulation import ClusterSimulation, Report
 
 ROOT = Path(__file__).resolve().parents[3]
-PART_COUNT = 10
-SEED_COUNT = int(os.environ.get("SIMULATION_CLUSTER_SEEDS", "10"))
+PART_COUNT = 40
+"""Tests that share the seeds, so that processes can share the tests."""
+SEED_COUNT = int(os.environ.get("SIMULATION_CLUSTER_SEEDS", "200"))
 FIRST = int(os.environ.get("SIMULATION_CLUSTER_FIRST", "1"))
 KEPT = {
     3: "a node that was heard again was not told who leads, and its publishers waited for ever",
