@@ -5,6 +5,8 @@ from typing import Any, ClassVar, Final, TypeAlias, final
 
 BUILD_PROFILE: Final[str]
 
+NO_CONFIRM_ASKED: Final[int]
+UNKNOWN_CONFIRM: Final[int]
 FLAG_PERSISTENT: Final[int]
 FLAG_MANDATORY: Final[int]
 FLAG_HAS_USER_ID: Final[int]
@@ -69,6 +71,11 @@ class MessageRun:
     def first_with_flag(self, flag: int) -> int | None: ...
     def first_with_other_user(self, user: bytes) -> int | None:
         """The first message whose user-id property is there and is not ``user``."""
+    def confirms(self) -> list[tuple[int, int]] | None:
+        """How many messages in turn ask for a level of confirm (``x-confirm``), and for which.
+
+        A ConfirmLevel's number, NO_CONFIRM_ASKED or UNKNOWN_CONFIRM.  None, at little cost: nobody asks.
+        """
     def cycling(self, queue: bytes) -> list[int]:
         """Dead letters that must not be put into ``queue``: they were there before, and nobody rejected them since.
 

@@ -6,10 +6,11 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
+from broker.core.channel import Channel, Confirming, Publication, tag_ranges
 from broker.core.client_directory import FarClient
 from broker.core.client_session import ClientSession
 from broker.core.queue import Queue
-from broker.core.shard import Shard
+from broker.core.shard import Completion, Shard
 from broker.core.sharing import members_of
 from broker.model.names import ClientSessionId, VhostName
 from broker.model.queue_settings import ConfirmLevel
@@ -26,6 +27,8 @@ ALL, PERSISTENT, TRANSIENT, RETAINED = range(4)
 
 Target: TypeAlias = tuple[int, int | None, int | None, int, tuple[int, int] | None]
 """Queue, message TTL, room, which messages, whose turn of how many (kernel.Route)."""
+Awaited: TypeAlias = tuple[Callable[[int, Completion], None], int]
+"""Who tells when a publish is safe, and its number there."""
 Spread: TypeAlias = list[tuple[Shard, list[Route]]]
 
 
@@ -259,3 +262,25 @@ def tags_left(first_tag: int, count: int, rejected: list[tuple[int, int]]) -> li
     if at < first_tag + count:
         ranges.append((at, first_tag + count - 1))
     return ranges
+
+
+def promise(
+    session: Confirming, channel: Channel, first_tag: int, count: int, numbers: list[Awaited], rejected: list[int]
+) -> None:
+    """Owes the run's tags, once every shard has its part as safe as its queues ask for."""
+    tags = [(first_tag, first_tag + count - 1)]
+    if rejected:
+        refused = tag_ranges(first_tag, rejected)
+        channel.rejected.extend(refused)
+        session.owe(channel)
+        tags = tags_left(first_tag, count, refused)
+        if not tags:
+            return
+    if not numbers:
+        channel.confirm(tags)
+        session.owe(channel)
+        return
+    publication = Publication(session, channel, tags, len(numbers), first_tag)
+    session.unconfirmed += 1
+    for when_safe, number in numbers:
+        when_safe(number, publication)

@@ -6,25 +6,25 @@ commands of its channel only; confirms and deliveries run free.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from broker.core import attaching, authenticating, committing, consuming, declaring, exactly_once, subscribing
 from broker.core.agent import DOING
+from broker.core.asked_confirms import admitted_parts, publish_parts, refused_level
 from broker.core.back import Back
-from broker.core.channel import HELD_COUNT_MAX, Channel, Publication, tag_ranges, weight_of
+from broker.core.channel import HELD_COUNT_MAX, Channel, Publication, weight_of
 from broker.core.client_session import ClientSession
 from broker.core.consumer import UNBOUNDED, Consumer
 from broker.core.front import Finish, end_consumer, hold_until_routing
 from broker.core.outcomes import Refused
 from broker.core.permissions import Principal
-from broker.core.publishing import Destination, RouteTable, confirm_levels, tags_left
+from broker.core.publishing import Awaited, Destination, RouteTable, confirm_levels, promise
 from broker.core.relaying import RELAYED, Relay
 from broker.core.replicated_shard import ReplicatedShard
 from broker.core.resources import exchange_resource
 from broker.core.scram import ScramExchange
-from broker.core.shard import Completion, Shard
+from broker.core.shard import Shard
 from broker.core.sys_topics import PREFIX as SYS_PREFIX
 from broker.core.waiter import Waiter
 from broker.model import client_sessions as cs
@@ -38,8 +38,6 @@ from kernel import FLAG_PERSISTENT, FLAG_RETAIN, DeliveryRun, MessageRun, Route
 from routing.route_cache import Key
 
 LEADER, QUORUM = ConfirmLevel.LEADER, ConfirmLevel.QUORUM
-Awaited = tuple[Callable[[int, Completion], None], int]
-"""Who tells when a publish is safe, and its number there."""
 ROOM = 1 << 20
 """Bytes of deliveries that may wait for a connection's output to drain."""
 UNCONFIRMED_COUNT_MAX = 4096
@@ -244,6 +242,14 @@ class Session:
         self.publishing = True
         if not self.back.routing:
             return hold_until_routing(self, channel, command)
+        asked = command.messages.confirms()
+        if asked is None:
+            self.publish_at(channel, command, None)
+        else:
+            publish_parts(self, channel, command, asked)
+
+    def publish_at(self, channel: Channel, command: c.Publish, asked: ConfirmLevel | None) -> bool:
+        """``asked``: when its publisher wants to be told; None: as its queues say.  Whether what comes after counts."""
         messages = command.messages
         routes = self._routes
         assert routes is not None
@@ -251,21 +257,22 @@ class Session:
         traffic.received += messages.count
         traffic.received_size += messages.size
         keys = messages.keys()
-        if len(keys) == 1 and self._publish_again(channel, command, routes.known(keys[0]), keys[0][0]):
-            return
+        usual = len(keys) == 1 and asked is None
+        if usual and self._publish_again(channel, command, routes.known(keys[0]), keys[0][0]):
+            return True
         destinations: list[Destination] = []
         for position, key in enumerate(keys):
             refused = self._refused_publish(key)
             destination = None if refused is not None else routes.find(key, self._publisher)
             if destination is None:
-                self._refuse_publish(channel, command, position, refused)
-                return
+                return self._refuse_publish(channel, command, position, refused)
             destinations.append(destination)
         if messages.mandatory:
             self._return_unroutable(channel, messages, destinations)
-        numbers, rejected = self._send(messages, destinations)
+        numbers, rejected = self._send(messages, destinations, asked)
         if command.first_tag:
-            self._promise(channel, command.first_tag, messages.count, numbers, rejected)
+            promise(self, channel, command.first_tag, messages.count, numbers, rejected)
+        return True
 
     def _publish_again(
         self, channel: Channel, command: c.Publish, destination: Destination | None, exchange: bytes
@@ -288,7 +295,9 @@ class Session:
         shard.when_applied(number, Publication(self, channel, tags, 1))
         return True
 
-    def _send(self, messages: MessageRun, destinations: list[Destination]) -> tuple[list[Awaited], list[int]]:
+    def _send(
+        self, messages: MessageRun, destinations: list[Destination], asked: ConfirmLevel | None
+    ) -> tuple[list[Awaited], list[int]]:
         """Hands the run to its shards; what of them is to be waited for, and the records that some queue rejected."""
         turns: Sequence[int] = ()
         if len(destinations) == 1 and not messages.flags & FLAG_RETAIN:
@@ -301,9 +310,10 @@ class Session:
             spread, turns = self._routes.spread(messages, publisher=self._publisher)
         numbers: list[Awaited] = []
         rejected: set[int] = set()
-        levels = confirm_levels(destinations)
+        levels = confirm_levels(destinations) if asked is None else {}
+        otherwise = QUORUM if asked is None else asked
         for shard, shard_routes in spread:
-            level = levels.get(shard, QUORUM) if levels else QUORUM
+            level = levels.get(shard, otherwise) if levels else otherwise
             number, refused = shard.publish(messages, shard_routes, turns, level is LEADER)
             safe = shard.logged and level and messages.persistent
             if safe or (shard.rejects_later and any(route.bounded for route in shard_routes)):
@@ -311,27 +321,6 @@ class Session:
             if refused is not None:
                 rejected.update(refused)
         return numbers, sorted(rejected)
-
-    def _promise(
-        self, channel: Channel, first_tag: int, count: int, numbers: list[Awaited], rejected: list[int]
-    ) -> None:
-        """Owes the run's tags, once every shard has its part as safe as its queues ask for."""
-        tags = [(first_tag, first_tag + count - 1)]
-        if rejected:
-            refused = tag_ranges(first_tag, rejected)
-            channel.rejected.extend(refused)
-            self.owe(channel)
-            tags = tags_left(first_tag, count, refused)
-            if not tags:
-                return
-        if not numbers:
-            channel.confirm(tags)
-            self.owe(channel)
-            return
-        publication = Publication(self, channel, tags, len(numbers), first_tag)
-        self.unconfirmed += 1
-        for when_safe, number in numbers:
-            when_safe(number, publication)
 
     @property
     def _publisher(self) -> ClientSessionId | None:
@@ -345,22 +334,11 @@ class Session:
         """Why some of these may not be published; None: all may."""
         keys = messages.keys()
         refusals = (self._refused_publish(key) for key in keys)
-        return next((refused for refused in refusals if refused is not None), None)
+        return next((refused for refused in refusals if refused is not None), refused_level(messages))
 
     def admitted_parts(self, messages: MessageRun) -> Iterator[tuple[int, MessageRun, Refused | None]]:
         """What may be published and what may not, in turns: where in the run it begins, and why not."""
-        keys = messages.keys()
-        refusals = [self._refused_publish(key) for key in keys]
-        admitted = [key for key, refused in enumerate(refusals) if refused is None]
-        rest = messages.select(admitted)
-        end = 0
-        for refused, part in itertools.groupby(range(messages.count), lambda index: refusals[messages.key(index)]):
-            start, end = end, end + len(list(part))
-            if refused is not None:
-                yield start, messages.before(end).after(start), refused
-            else:
-                yield start, rest.before(end - start), None
-                rest = rest.after(end - start)
+        return admitted_parts(messages, self._refused_publish)
 
     def _refused_publish(self, key: Key) -> Refused | None:
         """Why it may not publish there; what it may is remembered as long as rights stand."""
@@ -381,7 +359,16 @@ class Session:
             writable.add(exchange)
         return refused
 
-    def _refuse_publish(self, channel: Channel, command: c.Publish, position: int, refused: Refused | None) -> None:
+    def refuse_part(self, channel: Channel, command: c.Publish, refused: Refused) -> bool:
+        """None of these may be published.  A client's protocol goes on after a no."""
+        first_tag = command.first_tag
+        if self.client is None:
+            self.refuse(channel, refused, first_tag)
+        elif first_tag:
+            self.say(r.Reject(command.channel, [(first_tag, first_tag + command.messages.count - 1)], refused.refusal))
+        return self.client is not None
+
+    def _refuse_publish(self, channel: Channel, command: c.Publish, position: int, refused: Refused | None) -> bool:
         """What came before the message at fault counts; the rest of the run does not.
 
         A client's protocol goes on after a no: what it may publish is published, and the rest rejected.
@@ -389,13 +376,12 @@ class Session:
         if self.client is not None:
             assert refused is not None, "an exchange of ours is there"
             for start, part, refused_part in self.admitted_parts(command.messages):
-                first_tag = command.first_tag and command.first_tag + start
+                of_part = c.Publish(command.channel, part, command.first_tag and command.first_tag + start)
                 if refused_part is None:
-                    self.publish(channel, c.Publish(command.channel, part, first_tag))
-                elif first_tag:
-                    tags = [(first_tag, first_tag + part.count - 1)]
-                    self.say(r.Reject(command.channel, tags, refused_part.refusal))
-            return
+                    self.publish(channel, of_part)
+                else:
+                    self.refuse_part(channel, of_part, refused_part)
+            return True
         before = command.messages.before_key(position)
         if before.count:
             self.publish(channel, c.Publish(command.channel, before, command.first_tag))
@@ -404,6 +390,7 @@ class Session:
             name = ExchangeName(command.messages.keys()[position][0].decode())
             refused = Refused(Refusal.NOT_FOUND, f"no {exchange_resource(self.vhost, name)}")
         self.refuse(channel, refused, command.first_tag and command.first_tag + before.count)
+        return False
 
     def _return_unroutable(self, channel: Channel, messages: MessageRun, destinations: list[Destination]) -> None:
         nowhere = [position for position, d in enumerate(destinations) if not d.routes]

@@ -4,6 +4,7 @@
 //! alone may be unsafe.
 
 pub mod amqp;
+pub mod asked_confirm;
 pub mod checkpoint;
 pub mod chunk;
 pub mod connection;

@@ -84,6 +84,13 @@ DECISIONS: list[tuple[str, str]] = [
         " channel with 406; the messages before that one are published.",
     ),
     (
+        "x-confirm",
+        "The argument of a queue says when its publishers are told: `none`, `leader` or `quorum`. The header of a"
+        " message, a string, says it for that message alone and goes before what its queues say. Another value closes"
+        " the channel with 406; the messages before that one are published. A transaction is committed by a quorum"
+        " whatever its messages say.",
+    ),
+    (
         "Empty queue name",
         "is the queue that the channel declared last, whatever became of it. If that queue has no name yet, because its"
         " declaration is not answered, the method waits for it and the channel's later frames wait behind.",

@@ -38,6 +38,12 @@ LIMITS: list[tuple[str, int | float, str]] = [
 
 DECISIONS: list[tuple[str, str]] = [
     ("No subscriber for a message", "PUBACK and PUBREC say 0x00, never 0x10 (no matching subscribers)."),
+    (
+        "User property `x-confirm`",
+        "A PUBLISH of QoS 1 is acknowledged when the message is where it says: `none` at once, `leader` on the leaders'"
+        " disks, `quorum` (as without it) on a majority's. Another value is 0x83 for that message. A session that lasts"
+        " takes QoS 2 at a quorum whatever it says.",
+    ),
     ("PUBREL for an identifier that is not known", "PUBCOMP 0x92; in MQTT 3, which has no reason codes, PUBCOMP."),
     ("PUBREC for an identifier that is not known", "PUBREL 0x92; in MQTT 3 PUBREL."),
     (

@@ -91,6 +91,12 @@ DECISIONS: list[tuple[str, str]] = [
         " values may stand unescaped. 1.0 has none: a backslash is one there, spaces around names and values are"
         " trimmed, and what cannot be written without is left out of what is sent.",
     ),
+    (
+        "x-confirm",
+        "A SEND with this header gets its receipt when the message is where it says: `none` at once, `leader` on its"
+        " queue's leader's disk, `quorum` on a majority's. It goes before the queues' own argument. Another value is"
+        " ERROR. COMMIT is answered at a quorum whatever its messages say.",
+    ),
     ("A frame before CONNECT, a second CONNECT", "ERROR. RabbitMQ's `implicit_connect` is not offered."),
     (
         "Login",

@@ -32,7 +32,6 @@ ARGUMENTS: dict[str, Callable[[str, str], Any]] = {
     "x-dead-letter-exchange": _text,
     "x-dead-letter-routing-key": _text,
     "x-single-active-consumer": _truth,
-    "x-confirm": _text,
     "x-max-age": _text,
     "x-stream-max-segment-size-bytes": integer,
     "x-stream-filter-size-bytes": integer,

@@ -8,6 +8,7 @@ from broker.model import commands as c
 from broker.model import replies as r
 from broker.model.refusals import Refusal
 from tests.cluster.nodes import ClusterNode, TestedCluster
+from tests.core.asked import asking
 from tests.core.node import confirmed, declare, publish
 
 LEVELS = ("none", "leader", "quorum")
@@ -53,6 +54,20 @@ def test_without_followers_a_quorum_is_waited_for_and_less_is_not() -> None:
     cluster.wire.cut(leader.name, publisher.name)
     cluster.run(0.05)
     assert confirmed(session.take_replies()) == [1, 2]
+    cluster.wire.heal()
+    cluster.run(1)
+    assert confirmed(session.take_replies()) == [3]
+
+
+@pytest.mark.parametrize("of_queue", LEVELS)
+def test_a_publisher_says_what_it_waits_for_whatever_the_queue_says(of_queue: str) -> None:
+    cluster, leader = started()
+    session = leader.session()
+    for name in cluster.nodes.keys() - {leader.name}:
+        cluster.wire.cut(leader.name, name)
+    session.submit([asking(*LEVELS, key=of_queue, tag=1)])
+    cluster.run(0.05)
+    assert sorted(confirmed(session.take_replies())) == [1, 2]
     cluster.wire.heal()
     cluster.run(1)
     assert confirmed(session.take_replies()) == [3]

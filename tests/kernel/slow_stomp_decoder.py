@@ -29,8 +29,8 @@ Headers = list[tuple[bytes, bytes]]
 COMMANDS = b"CONNECT STOMP SEND SUBSCRIBE UNSUBSCRIBE ACK NACK BEGIN COMMIT ABORT DISCONNECT".split()
 PARAMETERS = (
     b"x-queue-name x-queue-type x-message-ttl x-expires x-max-length x-max-length-bytes x-overflow x-max-priority "
-    b"x-dead-letter-exchange x-dead-letter-routing-key x-max-age x-stream-max-segment-size-bytes "
-    b"x-stream-filter-size-bytes exclusive auto-delete durable"
+    b"x-dead-letter-exchange x-dead-letter-routing-key x-single-active-consumer x-max-age "
+    b"x-stream-max-segment-size-bytes x-stream-filter-size-bytes exclusive auto-delete durable"
 ).split()
 ESCAPES = {b"\\n": b"\n", b"\\r": b"\r", b"\\c": b":", b"\\\\": b"\\"}
 PLAIN_NAMES = {

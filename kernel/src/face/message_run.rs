@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyTuple};
 
 use crate::amqp::{death, properties};
+use crate::asked_confirm;
 use crate::conversion::header_lines;
 use crate::conversion::topic::{queue_of, routing_key_of};
 use crate::message_run::{flags, Facts, MessageRun, Origin, KEY_COUNT_MAX, NO_EXPIRATION};
@@ -245,6 +246,10 @@ impl PyMessageRun {
         })
     }
 
+    fn confirms(&self) -> Option<Vec<(usize, i8)>> {
+        asked_confirm::asked(&self.run)
+    }
+
     fn cycling(&self, queue: &[u8]) -> Vec<usize> {
         if self.flags & flags::DEAD_LETTERED == 0 {
             return Vec::new();
@@ -310,6 +315,8 @@ impl PyMessageRun {
 }
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("NO_CONFIRM_ASKED", asked_confirm::NOT_ASKED)?;
+    m.add("UNKNOWN_CONFIRM", asked_confirm::UNKNOWN)?;
     m.add("FLAG_PERSISTENT", flags::PERSISTENT)?;
     m.add("FLAG_MANDATORY", flags::MANDATORY)?;
     m.add("FLAG_HAS_USER_ID", flags::HAS_USER_ID)?;

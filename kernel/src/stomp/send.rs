@@ -11,7 +11,7 @@ use crate::stomp::head::{Head, Line};
 use crate::stomp::header::{self, Rules};
 
 /// Headers that say how a queue is made, if the SEND creates it; they stay properties as well.
-const PARAMETERS: [&[u8]; 16] = [
+const PARAMETERS: [&[u8]; 17] = [
     b"x-queue-name",
     b"x-queue-type",
     b"x-message-ttl",
@@ -22,6 +22,7 @@ const PARAMETERS: [&[u8]; 16] = [
     b"x-max-priority",
     b"x-dead-letter-exchange",
     b"x-dead-letter-routing-key",
+    b"x-single-active-consumer",
     b"x-max-age",
     b"x-stream-max-segment-size-bytes",
     b"x-stream-filter-size-bytes",
