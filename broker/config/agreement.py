@@ -15,6 +15,8 @@ from broker.config.source import Mapping, Node, Sequence
 
 Complaint = tuple[str, str]
 """The key's path, and what is wrong."""
+CLUSTER_MESSAGE_SIZE_MAX = 64 << 20
+"""What a frame between nodes carries (broker/cluster/frame_kinds.py)."""
 SUSPECT_HEARTBEATS_MIN = 3
 """One that is late, and one that is lost, say nothing about a node."""
 
@@ -98,6 +100,15 @@ def one_late_heartbeat_is_no_death(config: Config) -> Iterator[Complaint]:
         yield "cluster.suspect_after", f" must be at least {SUSPECT_HEARTBEATS_MIN} times cluster.heartbeat_interval"
 
 
+def messages_can_travel(config: Config) -> Iterator[Complaint]:
+    if config.cluster.listen and config.broker.performance.max_message_size > CLUSTER_MESSAGE_SIZE_MAX:
+        yield (
+            "broker.performance.max_message_size",
+            f" can be at most {CLUSTER_MESSAGE_SIZE_MAX >> 20}MiB in a cluster: what nodes send each other holds no"
+            " larger message",
+        )
+
+
 QUESTIONS: tuple[Callable[[Config], Iterator[Complaint]], ...] = (
     peers_need_a_listener,
     others_can_find_it,
@@ -105,6 +116,7 @@ QUESTIONS: tuple[Callable[[Config], Iterator[Complaint]], ...] = (
     tls_is_whole,
     in_sync_means_the_majority,
     one_late_heartbeat_is_no_death,
+    messages_can_travel,
 )
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from broker.cluster.frame_kinds import BATCH_SLACK, CHANNEL_SIZE_MAX, Channel
 from broker.config import Config, ConfigError, load
 from broker.config.addresses import parse_address
-from broker.config.agreement import QUESTIONS
+from broker.config.agreement import CLUSTER_MESSAGE_SIZE_MAX, QUESTIONS
 from broker.config.cluster_secret import read_secret
 from broker.config.schema import Cluster
 
@@ -213,6 +214,29 @@ def test_a_file_that_holds_no_secret_is_named(tmp_path: Path) -> None:
 def test_a_node_has_a_name() -> None:
     assert Cluster().name_of_node == "node-1"
     assert Cluster(node_name="a").name_of_node == "a"
+
+
+def test_a_message_must_fit_between_the_nodes_of_a_cluster(tmp_path: Path) -> None:
+    path = tmp_path / "dragoman.yaml"
+
+    def written(size: str, listen: str) -> Path:
+        path.write_text(
+            f"message_queue:\n  broker: {{performance: {{max_message_size: {size}}}}}\n  cluster: {{{listen}}}\n"
+        )
+        return path
+
+    listen = "listen: '127.0.0.1:1'"
+    assert load(written("512MiB", ""), {}).broker.performance.max_message_size == 512 << 20
+    assert load(written("64MiB", listen), {}).broker.performance.max_message_size == CLUSTER_MESSAGE_SIZE_MAX
+    with pytest.raises(
+        ConfigError, match=r"2:\d+: broker.performance.max_message_size can be at most 64MiB in a cluster"
+    ):
+        load(written("65MiB", listen), {})
+
+
+def test_the_frames_between_nodes_carry_the_largest_message() -> None:
+    for channel in (Channel.BULK, Channel.FORWARD):
+        assert CHANNEL_SIZE_MAX[channel] >= CLUSTER_MESSAGE_SIZE_MAX + BATCH_SLACK
 
 
 def test_three_nodes_of_a_cluster_find_each_other_and_are_in_nobodys_way() -> None:
