@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,7 +21,7 @@ from broker.core.outbox import OUTBOX_BASE, OUTBOX_BASES, Outbox, split_outbox_i
 from broker.core.outcomes import Applied, Outcome
 from broker.core.publishing import RouteTable
 from broker.core.queue import Queue
-from broker.core.replicated_shard import ReplicatedShard
+from broker.core.replicated_shard import ReplicaChanged, ReplicatedShard, unchanged
 from broker.core.retained import RetainedLimits
 from broker.core.retained_messages import RetainedMessages
 from broker.core.scram import DECOY_SECRET_SIZE
@@ -54,23 +54,8 @@ class ClientSettings(msgspec.Struct, frozen=True):
 
 
 RowKey = tuple[VhostName, str]
-ReplicaChanged = Callable[[ReplicatedShard, Sequence[tuple[int, int, int]], tuple[bool, int, int] | None, float], None]
-FENCE_BITS = 32
-"""Room for changes of the single active consumer within a term."""
 DATA_SHARD_FIRST = 1
 """Shard 0 is the meta shard."""
-
-
-def unchanged(
-    shard: ReplicatedShard,
-    applied: Sequence[tuple[int, int, int]],
-    standing: tuple[bool, int, int] | None,
-    now: float,
-) -> None:
-    """A node alone has nobody to tell.
-
-    ``applied``: (peer, incarnation, through).  ``standing``: (serving, leader, term), if that changed.
-    """
 
 
 class MetadataMissing(Exception):
@@ -275,8 +260,7 @@ class Back:
         queue = Queue(self, shard.kernel, row.queue_id, row.vhost, row.spec.name, settings, outbox)
         queue.auto_delete = row.spec.auto_delete
         queue.used_ms = self.now_ms
-        if isinstance(shard, ReplicatedShard):
-            queue.fence = shard.term << FENCE_BITS  # the term is given by an entry, and higher than any before
+        queue.fence = shard.fence
         shard.queues[row.queue_id] = queue
         self.queues[row.queue_id] = (shard, queue)
         shard.dirty[row.queue_id] = None

@@ -34,6 +34,9 @@ from kernel import Shard as KernelShard
 CLAIM_S = 2.0
 """What no front claims within it comes back (log-and-shards.md section 8)."""
 
+FENCE_BITS = 32
+"""Room for changes of a queue's single active consumer within a term."""
+
 SenderId: TypeAlias = tuple[int, int]
 """Peer and incarnation."""
 
@@ -88,6 +91,10 @@ class ReplicatedShard(Shard):
         self._claiming: set[int] = set()
         self._claim_until = -math.inf
         self._when_claimed: list[Callable[[], None]] = []
+
+    @property
+    def fence(self) -> int:
+        return self.term << FENCE_BITS  # the term is given by an entry, and higher than any before
 
     @property
     def rejects_later(self) -> bool:
@@ -482,3 +489,18 @@ TAKEN_IN: dict[type[ShardCommand], Callable[[ReplicatedShard, Any], list[int] | 
     CommitRun: ReplicatedShard._take_commit,
     AcceptRun: ReplicatedShard._take_accept,
 }
+
+
+ReplicaChanged = Callable[[ReplicatedShard, Sequence[tuple[int, int, int]], tuple[bool, int, int] | None, float], None]
+
+
+def unchanged(
+    shard: ReplicatedShard,
+    applied: Sequence[tuple[int, int, int]],
+    standing: tuple[bool, int, int] | None,
+    now: float,
+) -> None:
+    """A node alone has nobody to tell.
+
+    ``applied``: (peer, incarnation, through).  ``standing``: (serving, leader, term), if that changed.
+    """

@@ -55,6 +55,11 @@ class Shard:
         self._unpinned = 1
 
     @property
+    def fence(self) -> int:
+        """What is below those that its queues' single active consumers get from here on."""
+        return 0
+
+    @property
     def rejects_later(self) -> bool:
         """What queues reject of a publish isn't known when it is said: they are elsewhere."""
         return False
