@@ -117,6 +117,9 @@ class Cluster:
         self._renew_at = now
         self._addresses: tuple[str, ...] = settings.addresses
         self._sought: dict[str, float] = {}
+        self._members: list[PeerId] = []
+        self._members_index = self._addresses_index = -1
+        """Of the topology that members, and addresses, are of."""
 
     def begin(
         self,
@@ -299,8 +302,11 @@ class Cluster:
 
     def _hold_lease(self, broker: Broker, now: float) -> None:
         assert self.forwarding is not None
-        members = [row.peer for row in broker.back.topology.nodes()]
-        isolated = not self.lease.update(members, now, broker.back.meta_index, self.forwarding.seen_index)
+        index = broker.back.meta_index
+        if index != self._members_index:
+            self._members_index = index
+            self._members = [row.peer for row in broker.back.topology.nodes()]
+        isolated = not self.lease.update(self._members, now, index, self.forwarding.seen_index)
         isolated |= self.removed
         self.stirring |= isolated != broker.isolated
         if isolated != broker.isolated:
@@ -360,6 +366,10 @@ class Cluster:
     def _follow_addresses(self, now: float) -> None:
         """Members are dialed where their rows say."""
         assert self._broker is not None
+        index = self._broker.back.meta_index
+        if index == self._addresses_index and not self._sought:
+            return
+        self._addresses_index = index
         rows = self._broker.back.topology.nodes()
         of_rows = [row.address for row in rows if row.peer != self.identity.peer]
         self._sought = {address: until for address, until in self._sought.items() if now < until}

@@ -164,9 +164,10 @@ class FrameDecoder:
 
 def _decode(data: bytes, begin: int, end: int, checksum: int) -> Frame:
     kind, head_size = _PREFIX.unpack_from(data, begin)
-    body_begin = min(begin + PREFIX_SIZE + head_size, end)
-    prefix, body = data[begin:body_begin], data[body_begin:end]
-    return _checked(kind, head_size, prefix, body, checksum)
+    body_begin = begin + PREFIX_SIZE + head_size
+    if body_begin > end:
+        body_begin = end
+    return _checked(kind, head_size, data[begin:body_begin], data[body_begin:end], checksum)
 
 
 def _decode_pieces(pieces: list[bytes | bytearray | memoryview], checksum: int) -> Frame:

@@ -83,6 +83,8 @@ class Membership:
         self._quiet_at = -math.inf
         """Nodes come in company: before this nothing is moved for evenness alone."""
         self._handing_over = False
+        self._well: tuple[list[PlacedNode], list[PlacedShard], int, bool] | None = None
+        """What was last found to need no change."""
 
     def tick(self, now: float) -> None:
         if now < self._look_at or self._back.topology.cluster() is None:
@@ -119,7 +121,8 @@ class Membership:
         return Group(PeerId(self._own_peer), configuration, progress, last_index, alive)
 
     def _wanted(self, shard: ReplicatedShard) -> tuple[PeerId, ...]:
-        return next((row.replicas for row in self._back.topology.shard_rows() if row.shard == shard.id), ())
+        row = self._back.topology.shard_row(shard.id)
+        return () if row is None else row.replicas
 
     def _reconfigure(self, shard: ReplicatedShard) -> None:
         wanted = self._wanted(shard)
@@ -293,15 +296,14 @@ class Membership:
             shards.append(placed)
         if self._proposed:
             return
-        commands: list[PutShard | DropNode] = []
-        commands += next_placement(nodes, shards, cluster.replication_factor, self._replace_dead_after_s)
-        if now < self._quiet_at:
-            commands = [command for command in commands if not self._is_for_evenness(command, nodes)]
-        commands = commands or [*next_drops(nodes, shards)]
-        for command in commands:
-            self._propose(command)
-        if commands:
-            return
+        asked = (nodes, shards, cluster.replication_factor, now >= self._quiet_at)
+        if asked != self._well:
+            commands = self._next_changes(*asked)
+            self._well = None if commands else asked
+            for command in commands:
+                self._propose(command)
+            if commands:
+                return
         staying = [node for node in nodes if node.peer not in self._stopping]
         transfer = self._balance.next_transfer(staying, shards, now)
         if transfer is not None:
@@ -310,6 +312,15 @@ class Membership:
                 self.receive_lead(transfer.shard, transfer.to)
             else:
                 self._send(leader, Lead(transfer.shard, transfer.to))
+
+    def _next_changes(
+        self, nodes: Sequence[PlacedNode], shards: Sequence[PlacedShard], replication_factor: int, even: bool
+    ) -> list[PutShard | DropNode]:
+        commands: list[PutShard | DropNode] = []
+        commands += next_placement(nodes, shards, replication_factor, self._replace_dead_after_s)
+        if not even:
+            commands = [command for command in commands if not self._is_for_evenness(command, nodes)]
+        return commands or [*next_drops(nodes, shards)]
 
     def _propose(self, command: PutShard | DropNode) -> None:
         self._proposed = True

@@ -18,6 +18,8 @@ HANDSHAKE_TIMEOUT_S = 5.0
 """From the connection on."""
 STALL_TIMEOUT_S = 10.0
 """For the next bytes of a frame that has begun."""
+DIALER = Role.DIALER
+_OTHERS = {role: role.other for role in Role}
 
 
 class PeerLink:
@@ -77,9 +79,11 @@ class PeerLink:
 
     def send(self, data: bytes) -> None:
         """Queues frames that are encoded already."""
-        assert self.ready
-        assert self.role is Role.DIALER, "a node sends on what it dialed"
-        self._queue(data)
+        assert self.was_ready
+        assert self.closing is None
+        assert self._handshake.role is DIALER, "a node sends on what it dialed"
+        self._output.append(data)
+        self.queued_size += len(data)
 
     def close(self, closing: Closing) -> None:
         """The first reason stays."""
@@ -114,14 +118,15 @@ class PeerLink:
                 return
             self._send(self._handshake.receive_frame(frame))
             self.was_ready = self._handshake.done
-        size_max, channel, sender = self._size_max(), self.channel, self.role.other
+        handshake = self._handshake
+        size_max, channel, sender = self._size_max(), handshake.channel, _OTHERS[handshake.role]
         while (frame := take_frame(size_max)) is not None:
             check_frame(frame, channel, sender)
             frames.append(frame)
 
     def _size_max(self) -> int:
         """Of a frame, once it is ready."""
-        if self.role is Role.DIALER:
+        if self._handshake.role is DIALER:
             # Nobody sends anything to a dialer after WELCOME, so there is nothing to take memory for.
             return HANDSHAKE_SIZE_MAX
         assert self.channel is not None

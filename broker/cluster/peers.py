@@ -178,7 +178,7 @@ class Peers:
         """Bytes from a link; ends of stream are ``closed``."""
         was_ready = link.was_ready
         frames = link.receive_data(data, now)
-        if link.ready and not was_ready:
+        if not was_ready and link.ready:
             self._register(link, now)
             was_ready = True
         # A link that became ready and broke in one read never was there.

@@ -302,6 +302,9 @@ class Topology:
         """In the order of their numbers; none before a cluster is founded."""
         return [row for _, row in sorted(self._tables.shards.items())]
 
+    def shard_row(self, shard: ShardId) -> ShardRow | None:
+        return self._tables.shards.get(shard)
+
     def volatile_owned(self, command: DeleteExchange | Bind | Unbind) -> int | None:
         """The id of the volatile thing with whose node the command's change goes; None: it is logged, or comes to
         nothing.  A binding goes with its destination if that is volatile."""

@@ -248,10 +248,10 @@ class ClusterSimulation:
 
     def act(self, client: AnyClient) -> None:
         """It does something, and will again."""
-        interval = self._interval_us()
-        self.events.after(int(interval * (0.5 + self.random.random())), self.act, client)
         if client not in self.clients:
             return
+        interval = self._interval_us()
+        self.events.after(int(interval * (0.5 + self.random.random())), self.act, client)
         if client.link is None:
             if client.wants_link:
                 self.connect(client)
