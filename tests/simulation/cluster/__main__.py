@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import logging
-import math
 import os
 import random
 import sys
@@ -25,7 +24,7 @@ import structlog
 from tests.simulation.cluster.many import run_all
 from tests.simulation.cluster.simulation import CHAOS_S, ClusterSimulation
 
-SOAK_TELLS_S = 60.0
+TELLS_S = 60.0
 SOAK = "soak"
 
 
@@ -57,10 +56,10 @@ def main() -> int:
     arguments = read_arguments()
     first, last = arguments.what[0], arguments.what[-1]
     if first == SOAK:
-        return run_all(drawn_seeds(float(last)), arguments.jobs, arguments.seconds, SOAK_TELLS_S)
+        return run_all(drawn_seeds(float(last)), arguments.jobs, arguments.seconds, TELLS_S)
     if len(arguments.what) == 1:
         return replay(int(first), arguments.seconds)
-    return run_all(iter(range(int(first), int(last) + 1)), arguments.jobs, arguments.seconds, math.inf)
+    return run_all(iter(range(int(first), int(last) + 1)), arguments.jobs, arguments.seconds, TELLS_S)
 
 
 if __name__ == "__main__":
