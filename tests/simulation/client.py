@@ -87,6 +87,8 @@ class World:
         """The disk is, and publishers have been told."""
         self.drained = False
         """Every queue is empty."""
+        self.declared = False
+        """All queues and what leads to them."""
         self.bound = False
         """The queues of what MQTT clients publish are there."""
         self.last_id = 0
@@ -354,6 +356,7 @@ class Client:
                 yield (QueueBindOk,)
         if plan.mqtt:
             yield from self._declare_for_mqtt(number)
+        self.world.declared = True
 
     def _declare_for_mqtt(self, number: int) -> Script:
         """MQTT's topics lead to two queues, and what AMQP clients publish to MQTT's subscribers."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from tests.simulation.cluster.ledger import ClusterClient
+from tests.simulation.cluster.stomp_client import StompClient
 from tests.simulation.link import Link
 from tests.simulation.mqtt_client import Latecomer, MqttClient, Publisher, Subscriber
 from tests.simulation.mqtt_wire import PUBACK, PUBREC, Packet
@@ -94,4 +95,4 @@ class ClusterLatecomer(Latecomer, ClusterSubscriber):
     """The last one, who looks at what is retained."""
 
 
-AnyClient: TypeAlias = ClusterClient | ClusterPublisher | ClusterSubscriber | ClusterLatecomer
+AnyClient: TypeAlias = ClusterClient | ClusterPublisher | ClusterSubscriber | ClusterLatecomer | StompClient

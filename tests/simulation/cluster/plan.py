@@ -43,6 +43,8 @@ FAULT_CHANCE = 0.4
 """That a plan has one of them."""
 WITH_MQTT = (1, 2)
 """Two seeds in five have clients of MQTT, those with these remainders."""
+WITH_STOMP = 1
+"""Of seeds by their remainder of three: there are clients of STOMP."""
 QUIET_SEEDS = 10
 """One seed in so many has no faults at all: what fails there is plainly wrong."""
 
@@ -55,6 +57,8 @@ class ClusterPlan(msgspec.Struct, frozen=True):
     machine_count: int
     newcomer_count: int
     """Machines that may come later."""
+    stomp: tuple[int, int]
+    """Clients of STOMP that publish, and that consume."""
     shard_count: int
     seconds: float
     """Of the chaos; then everything heals."""
@@ -91,6 +95,7 @@ def draw_cluster_plan(seed: int, random: random.Random, seconds: float) -> Clust
         clients=msgspec.structs.replace(clients, queues=queues, publisher_count=random.randint(1, 3)),
         machine_count=5 if random.random() < 0.15 else 3,
         newcomer_count=random.choice([0, 0, 0, 1]),
+        stomp=(0, 0),
         shard_count=random.choice([2, 4, 4]),
         seconds=seconds,
         operations=random.choice([5, 20, 20, 60]),
@@ -109,6 +114,8 @@ def draw_cluster_plan(seed: int, random: random.Random, seconds: float) -> Clust
         mixed = with_mqtt(plan.clients, random)
         mqtt = [_lasting(each) for each in mixed.mqtt]
         plan = msgspec.structs.replace(plan, clients=msgspec.structs.replace(mixed, mqtt=mqtt))
+    if seed % 3 == WITH_STOMP:
+        plan = msgspec.structs.replace(plan, stomp=random.choice([(1, 0), (0, 1), (1, 1), (1, 2)]))
     if seed % 7 in WITH_STOPS and seed % QUIET_SEEDS:
         plan = msgspec.structs.replace(plan, faults={**plan.faults, "stop": STOP_RATE * random.random()})
     return plan

@@ -26,13 +26,15 @@ from broker.server.admission import Admission, ConnectionLimits
 from broker.server.buffers import Buffers
 from broker.server.connection import Opened, Peer
 from broker.server.engine import Engine
-from kernel import AmqpDecoder, MqttDecoder, PublishEncoder
+from kernel import AmqpDecoder, MqttDecoder, PublishEncoder, StompDecoder
 from kernel import Shard as KernelShard
 from kernel.journal import Damage, Journal
 from protocols.amqp.connection import AmqpAdapter
 from protocols.amqp.settings import AmqpSettings
 from protocols.mqtt.connection import MqttAdapter
 from protocols.mqtt.settings import MqttSettings
+from protocols.stomp.connection import StompAdapter
+from protocols.stomp.settings import StompSettings
 from tests.simulation.cluster.machine import Machine
 from tests.simulation.cluster.stopping import Stopping
 
@@ -47,6 +49,7 @@ PEER_OF_CLIENTS = Peer("127.0.0.1", 1, True)
 SETTINGS = AmqpSettings(frame_size_max=4096, heartbeat_s=0)
 MQTT_SETTINGS = MqttSettings(max_queued_messages=1_000_000, keep_alive_max_s=None)
 """Nothing is dropped from a client's queue, and who is silent is not hung up on."""
+STOMP_SETTINGS = StompSettings()
 TICK_US = 50_000
 LINKS_TICK_US = int(HEARTBEAT_INTERVAL_S / 2 * 1e6)
 NEVER_US = 1 << 62
@@ -394,6 +397,9 @@ class Process:
                 MqttAdapter(mqtt, self._encoder, MQTT_SETTINGS, self.machine.clock.now_ms, loopback=True, now=self.now),
                 mqtt,
             )
+        if protocol == "stomp":
+            stomp = StompDecoder()
+            return Opened(StompAdapter(stomp, STOMP_SETTINGS, "session", loopback=True, now=self.now), stomp)
         decoder = AmqpDecoder()
         return Opened(AmqpAdapter(decoder, SETTINGS, loopback=True, now=self.now), decoder)
 

@@ -25,15 +25,11 @@ from tests.simulation.cluster.faults import Faults
 from tests.simulation.cluster.invariants import Invariants
 from tests.simulation.cluster.ledger import ClusterClient, ClusterLedger
 from tests.simulation.cluster.machine import CAPACITY, Clock, Machine
-from tests.simulation.cluster.mqtt_clients import (
-    AnyClient,
-    ClusterLatecomer,
-    ClusterPublisher,
-    ClusterSubscriber,
-)
+from tests.simulation.cluster.mqtt_clients import AnyClient, ClusterLatecomer, ClusterPublisher, ClusterSubscriber
 from tests.simulation.cluster.net import Net
 from tests.simulation.cluster.plan import ClusterPlan, draw_cluster_plan
 from tests.simulation.cluster.process import PEER_OF_CLIENTS, Process
+from tests.simulation.cluster.stomp_client import StompClient, stomp_consumer, stomp_publisher
 from tests.simulation.cluster.stopping import Stopping
 from tests.simulation.ledger import Broken
 from tests.simulation.link import Link
@@ -111,6 +107,9 @@ class ClusterSimulation:
         for number, of_client in enumerate(plan_.mqtt):
             kind = ClusterSubscriber if of_client.filters else ClusterPublisher
             self.clients.append(kind(f"mqtt{number}", self.world, of_client))
+        for count, go_on in zip(self.plan.stomp, (stomp_publisher, stomp_consumer), strict=True):
+            names = [f"{go_on.__name__}{number}" for number in range(count)]
+            self.clients += [StompClient(name, self.world, go_on) for name in names]
         self.faults = Faults(self)
         self.trace.note(f"seed {seed}: {self.plan}")
 
