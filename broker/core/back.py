@@ -535,8 +535,8 @@ class Back:
             return
         self.topology.replace(shard.kernel.rows())
         known = {row.queue_id: row for row in self.topology.queues()}
-        sessions = {row.queue_id for row in self.topology.sessions()}
-        for queue_id in [id for id in self.queues if id not in known and id not in sessions]:
+        of_clients = {row.queue_id for row in self.topology.sessions()} | self.clients.transient_ids
+        for queue_id in [id for id in self.queues if id not in known and id not in of_clients]:
             self._drop(QueueId(queue_id))
         for row in known.values():
             if row.queue_id not in self.queues:

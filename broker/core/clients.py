@@ -175,6 +175,11 @@ class Clients:
             client.attachment.serve(queue)
         return queue
 
+    @property
+    def transient_ids(self) -> set[int]:
+        """Of queues that no row tells of: they are there while their clients are connected."""
+        return {client.transient.id for client in self.sessions.values() if client.transient is not None}
+
     def make_transient(self, client: ClientSession) -> Queue:
         """Of QoS 0, for as long as the client is attached."""
         volatile = self._back.volatile

@@ -63,6 +63,20 @@ def comes_again(cluster: TestedCluster, name: str, client_id: str) -> Client:
 # ---- publishing and delivering
 
 
+def test_a_client_that_is_connected_is_served_after_its_node_took_the_topology_from_a_snapshot(
+    cluster: TestedCluster,
+) -> None:
+    for name in NAMES:
+        client = attached_at(cluster, name, f"c{name}", expiry_s=DAY_S)
+        client.subscribe(name, qos=1)
+        client.publish("before", topic=name, qos=0)
+        assert client.bodies() == ["before"]
+        back = cluster.nodes[name].core.back
+        back._restore(back.meta_shard)
+        client.publish("after", topic=name, qos=0)
+        assert client.bodies() == ["after"]
+
+
 @pytest.mark.parametrize("durable", [True, False])
 def test_each_qos_arrives_from_any_node_at_any_node(cluster: TestedCluster, durable: bool) -> None:
     expiry_s = DAY_S if durable else 0
