@@ -438,7 +438,9 @@ class ClusterSimulation:
         return self.ledger.seen_count + (0 if mqtt is None else mqtt.taken_count)
 
     def drain(self) -> None:
-        until = self.events.now_us + int(HEALING_S * SECOND_US)
+        # A client with a Receive Maximum of 1 takes what a longer chaos has piled up no faster.
+        patience_s = HEALING_S * max(1.0, self.plan.seconds / CHAOS_S)
+        until = self.events.now_us + int(patience_s * SECOND_US)
         quiet_since, seen = self.events.now_us, self.seen_count
         while self.events.now_us < until:
             self.events.run_until(self.events.now_us + LOOK_US)
