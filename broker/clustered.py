@@ -97,6 +97,12 @@ class ClusteredNode:
                 return f"shard {shard.id} has no leader that can be reached"
         return self._broker.alarm
 
+    def why_not_in(self) -> str:
+        """For people: what it waits for before it serves."""
+        if self._broker is None:
+            return self.cluster.why_waiting()
+        return "waiting for what its cluster is made of, queues and users: a majority of the nodes tells"
+
     def close(self) -> None:
         """All that was submitted is written, the journal is marked as closed cleanly, the directory let go."""
         self.transport.close()

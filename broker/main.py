@@ -142,6 +142,7 @@ async def serve_node(config: Config, data: Path) -> None:
     from broker.server.housekeeping import keep_house
     from broker.server.node import open_node
     from broker.server.serve import serve
+    from broker.server.waiting_room import receive_visitors
     from kernel import Counters
 
     limits = config.broker.limits
@@ -155,7 +156,10 @@ async def serve_node(config: Config, data: Path) -> None:
         async with trio.open_nursery() as keeping:
             begun = leave = None
             if clustered is not None:
-                await clustered.come_in(keeping, stored, core_settings(config), counters)
+                async with trio.open_nursery() as waiting:
+                    waiting.start_soon(receive_visitors, waiting_endpoints(config, clustered))
+                    await clustered.come_in(keeping, stored, core_settings(config), counters)
+                    waiting.cancel_scope.cancel()
                 keeping.start_soon(clustered.tick)
                 begun, leave = clustered.receive_engine, clustered.leave
             keeping.start_soon(keep_house, node)
@@ -304,6 +308,20 @@ def endpoints(config: Config, node: Node | ClusteredNode, shown: Sources, figure
         return open_connection
 
     return [Endpoint(each.protocol, each.host, each.port, protocol(each)) for each in listeners]
+
+
+def waiting_endpoints(config: Config, node: ClusteredNode) -> list[Endpoint]:
+    """Of a node that looks for its cluster."""
+    from broker.admin.waiting import waiting_site
+    from broker.server.listener import Endpoint
+    from broker.web import http_protocol
+
+    site = waiting_site(node.why_not_in)
+    return [
+        Endpoint(each.protocol, each.host, each.port, http_protocol(each, config, None, site))
+        for each in config.broker.listeners
+        if isinstance(each, HttpListener)
+    ]
 
 
 def amqp(config: Config) -> Opener:

@@ -31,9 +31,11 @@ HEAD_ROOM = 64 << 10
 answer first."""
 
 
-def http_protocol(listener: HttpListener, config: Config, known: Protocols, handler: Handler) -> Protocol:
-    """``known``: what can be spoken over WebSocket; ``handler`` answers what isn't an upgrade."""
-    spoken: dict[str, InnerProtocol] = {name: known[name] for name in listener.websocket_protocols}
+def http_protocol(listener: HttpListener, config: Config, known: Protocols | None, handler: Handler) -> Protocol:
+    """``known``: what can be spoken over WebSocket, None: nothing; ``handler`` answers what isn't an upgrade."""
+    spoken: dict[str, InnerProtocol] = {}
+    if known is not None:
+        spoken = {name: known[name] for name in listener.websocket_protocols}
     websocket_settings = WebSocketSettings(
         origins=frozenset(listener.allowed_origins),
         message_size_max=config.broker.performance.max_message_size + HEAD_ROOM,

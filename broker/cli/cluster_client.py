@@ -15,6 +15,7 @@ from broker.model.cluster_figures import ClusterFigures, OperationFigures
 
 FiguresT = TypeVar("FiguresT", ClusterFigures, OperationFigures)
 TIMEOUT_S = 5.0
+SERVICE_UNAVAILABLE = 503
 BODY_SIZE_MAX = 64 << 20
 
 
@@ -78,6 +79,8 @@ class ClusterClient:
             why = msgspec.json.decode(body, type=_Answer).error
         except msgspec.DecodeError:
             return Unreachable(f"{self.url} answers {status}, and not as Dragoman does: is it a node's HTTP listener?")
+        if status == SERVICE_UNAVAILABLE:
+            return Unreachable(f"{self.url}: {why}")
         return {401: NotAllowed, 403: NotAllowed}.get(status, Refused)(why)
 
     def _decode(self, body: bytes, type: type[FiguresT]) -> FiguresT:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pika
 import pytest
 from three_nodes import MqttClient, StompClient, amqp, door, three_nodes, wait_until
 
-from tests.rig.nodes import Nodes
+from tests.rig.nodes import ROOT, Nodes
 
 pytestmark = pytest.mark.interop
 
@@ -184,3 +186,22 @@ def test_one_consumer_at_a_time_is_active_and_the_next_follows_when_its_node_is_
         assert then == ["0", "1", "2"]
         with pytest.raises(pika.exceptions.AMQPConnectionError):
             first.connection.process_data_events(5)
+
+
+def test_a_node_that_waits_for_the_others_says_so(tmp_path: Path) -> None:
+    nodes = Nodes(tmp_path)
+    alone, *missing = nodes.all
+    host, port = door(nodes, alone.name, "http")
+    try:
+        alone.start()
+        wait_until(lambda: nodes.said(alone).why_not.startswith("waiting for "))
+        arguments = [sys.executable, "-m", "broker.main", "cluster", "status", "--url", f"http://{host}:{port}"]
+        status = subprocess.run(arguments, capture_output=True, text=True, timeout=20, cwd=ROOT)
+        assert status.returncode == 3
+        assert "serves nobody yet: waiting for " in status.stderr
+        for node in missing:
+            node.start()
+        for node in nodes.all:
+            nodes.wait_ready(node)
+    finally:
+        nodes.kill()
