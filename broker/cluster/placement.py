@@ -17,7 +17,8 @@ from broker.core.topology_rows import NodeRow
 from broker.model.names import NO_PEER, PeerId, ShardId
 
 LEADER_TRANSFER_INTERVAL_S = 5.0
-"""Between two transfers for balance.  Each stops a shard for a moment; Raft gives one up within this time."""
+"""Between two transfers for balance, unless the first has come about.  Each stops a shard for a moment; Raft gives one
+up within this time."""
 
 
 class PlacedNode(msgspec.Struct, frozen=True):
@@ -112,13 +113,15 @@ class LeaderBalance:
 
     def __init__(self) -> None:
         self._last_s = float("-inf")
+        self._last: Transfer | None = None
         self._tried_s: dict[ShardId, float] = {}
 
     def next_transfer(
         self, nodes: Iterable[PlacedNode], shards: Iterable[PlacedShard], now_s: float
     ) -> Transfer | None:
         """What it returns counts as tried."""
-        if now_s < self._last_s + LEADER_TRANSFER_INTERVAL_S:
+        shards = list(shards)
+        if now_s < self._last_s + LEADER_TRANSFER_INTERVAL_S and not self._came_about(shards):
             return None
         able = {node.peer for node in nodes if node.alive and not (node.leaving or node.short)}
         due = [
@@ -130,7 +133,11 @@ class LeaderBalance:
             return None
         shard = min(due, key=lambda shard: (self._tried_s.get(shard.shard, float("-inf")), shard.shard))
         self._last_s = self._tried_s[shard.shard] = now_s
-        return Transfer(shard.shard, shard.wanted[0])
+        self._last = Transfer(shard.shard, shard.wanted[0])
+        return self._last
+
+    def _came_about(self, shards: Iterable[PlacedShard]) -> bool:
+        return any(self._last == Transfer(shard.shard, shard.leader) for shard in shards)
 
 
 class _Plan:

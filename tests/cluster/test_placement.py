@@ -147,6 +147,10 @@ def test_leadership_goes_to_the_preferred_leader_in_turn() -> None:
     assert balance.next_transfer(nodes, shards, LEADER_TRANSFER_INTERVAL_S - 0.1) is None
     assert balance.next_transfer(nodes, shards, LEADER_TRANSFER_INTERVAL_S) == Transfer(ShardId(2), A)
     assert balance.next_transfer(nodes, shards, 2 * LEADER_TRANSFER_INTERVAL_S) == Transfer(ShardId(1), A)
+    done = [shard(1, A, B, C), *shards[1:]]
+    assert balance.next_transfer(nodes, done, 2 * LEADER_TRANSFER_INTERVAL_S + 0.1) == Transfer(ShardId(2), A), (
+        "at once"
+    )
 
 
 def test_leadership_stays_where_it_is_if_the_preferred_leader_can_not_lead() -> None:
