@@ -4,7 +4,7 @@
 //! checked out (from the cursor on) and what came back (below it); *held* is checked out or proposed
 //! as settled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::queue_state::QueueState;
 
@@ -19,6 +19,8 @@ pub struct QueueLeader {
     /// First -> last of what came back.
     again: BTreeMap<u64, u64>,
     pub held: u64,
+    /// Settled and not applied, in the order of the settles: nobody gives that back, whoever else holds it too.
+    settling: VecDeque<(u64, u64)>,
     /// What its next message gets, counting the waves under way.
     pub proposed_next: u64,
     /// Messages in waves under way.
@@ -110,6 +112,42 @@ impl QueueLeader {
                 break;
             }
         }
+    }
+
+    /// `first..=last` is proposed as settled.
+    pub fn begin_settling(&mut self, first: u64, last: u64) {
+        match self.settling.back_mut() {
+            Some((_, end)) if *end + 1 == first => *end = last,
+            _ => self.settling.push_back((first, last)),
+        }
+    }
+
+    /// The same is applied, in the same order.
+    pub fn end_settling(&mut self, first: u64, last: u64) {
+        match self.settling.front_mut() {
+            Some((start, end)) if *start == first && *end > last => *start = last + 1,
+            Some((start, end)) if *start == first && *end == last => {
+                self.settling.pop_front();
+            }
+            _ => debug_assert!(false, "{first} to {last} was settled by no leader here"),
+        }
+    }
+
+    /// What of `first..=last` may come back: it is neither ready nor being settled.
+    pub fn out_within(&self, first: u64, last: u64) -> Vec<(u64, u64)> {
+        let mut not_out = self.ready_within(first, last);
+        let settling = self.settling.iter();
+        not_out.extend(settling.filter(|(start, end)| *start <= last && *end >= first));
+        not_out.sort_unstable();
+        let mut out = Vec::new();
+        let mut at = first;
+        for (start, end) in not_out.into_iter().chain([(last + 1, last + 1)]) {
+            if at < start {
+                out.push((at, start - 1));
+            }
+            at = at.max(end + 1);
+        }
+        out
     }
 
     /// `first..=last` came back: `count` messages of it exist.

@@ -246,13 +246,20 @@ impl Shard {
 
     /// Settles messages, checked out or not: nobody else is handed them. Rides with the next wave.
     pub fn settle(&mut self, queue: u64, first: u64, last: u64, outcome: Outcome) {
-        self.hold(queue, first, last);
-        self.pending.settle(SequenceRange {
+        self.settle_range(SequenceRange {
             queue,
             first,
             last,
             outcome: outcome as u8,
         });
+    }
+
+    pub(crate) fn settle_range(&mut self, range: SequenceRange) {
+        self.hold(range.queue, range.first, range.last);
+        if let Some(leader) = self.queues.get_mut(&range.queue) {
+            leader.begin_settling(range.first, range.last);
+        }
+        self.pending.settle(range);
     }
 
     /// What of these is checked out comes back at once, at its place; that it was returned once more is logged.
@@ -263,21 +270,16 @@ impl Shard {
         let Some(leader) = self.queues.get_mut(&queue) else {
             return;
         };
-        let mut at = first;
-        let ready = leader.ready_within(first, last);
-        for (start, end) in ready.into_iter().chain([(last + 1, last + 1)]) {
-            if at < start {
-                self.pending.give_back(SequenceRange {
-                    queue,
-                    first: at,
-                    last: start - 1,
-                    outcome: 0,
-                });
-                for (from, to, _, _) in pieces(state, at, start - 1) {
-                    leader.come_back(from, to, to + 1 - from);
-                }
+        for (first, last) in leader.out_within(first, last) {
+            self.pending.give_back(SequenceRange {
+                queue,
+                first,
+                last,
+                outcome: 0,
+            });
+            for (from, to, _, _) in pieces(state, first, last) {
+                leader.come_back(from, to, to + 1 - from);
             }
-            at = end + 1;
         }
         self.effects.changed_queues.insert(queue);
         self.has_effects = true;

@@ -305,6 +305,26 @@ fn who_lost_messages_to_somebody_else_may_settle_them_and_gives_nothing_back() {
 }
 
 #[test]
+fn what_is_being_settled_by_somebody_else_does_not_come_back() {
+    let mut shard = Shard::volatile(0, ME);
+    shard.create_queue(QUEUE);
+    let texts = ["a", "b", "c", "d"].map(String::from);
+    shard.publish(&run_of(&texts, 1), &[to(&[QUEUE])], &[]);
+    shard.propose(5);
+    shard.take(QUEUE, 4, 1 << 20);
+    shard.settle(QUEUE, 1, 1, Outcome::Accepted);
+    shard.settle(QUEUE, 2, 2, Outcome::Rejected);
+    shard.give_back(QUEUE, 0, 3);
+    assert_eq!(shard.counts(QUEUE), (2, 2, 0));
+    let taken = shard.take(QUEUE, 9, 1 << 20);
+    assert_eq!(taken.ranges, [(0, 0), (3, 3)]);
+    shard.propose(6);
+    assert_eq!(shard.counts(QUEUE), (0, 2, 0));
+    shard.give_back(QUEUE, 0, 3);
+    assert_eq!(shard.counts(QUEUE), (2, 0, 0));
+}
+
+#[test]
 fn small_runs_of_one_key_become_one_frame_and_keep_their_order() {
     let mut shard = Shard::volatile(0, ME);
     shard.create_queue(QUEUE);

@@ -119,8 +119,7 @@ impl Shard {
             debug_assert!(rejected.is_empty(), "there was room for all of it");
         }
         for range in settled {
-            self.hold(range.queue, range.first, range.last);
-            self.pending.settle(*range);
+            self.settle_range(*range);
         }
         self.pending.wave.commands.extend(command);
     }

@@ -271,6 +271,11 @@ impl Shard {
                 }
             }
         }
+        for range in &wave.settled {
+            if let Some(leader) = self.queues.get_mut(&range.queue) {
+                leader.end_settling(range.first, range.last);
+            }
+        }
         self.note(applied);
         self.has_effects = true;
         for sender in &wave.forgotten_senders {
