@@ -291,6 +291,8 @@ class Faults:
         shards = range(world.plan.shard_count + 1)
         if machine.leaving or not world.serves():
             return False
+        if any(other.flipped for other in world.machines if other is not machine):
+            return False  # what is wrong there may not have been found yet
         applied = [[process.kernels[shard].applied_index for process in world.members(shard)] for shard in shards]
         if any(min(applied[shard]) < self._marks.get(shard, 0) for shard in shards):
             return False
@@ -301,7 +303,7 @@ class Faults:
     def _renew(self, machine: Machine) -> None:
         """Somebody gives it an empty disk, so it is a new peer."""
         machine.disk = SimDisk(CAPACITY)
-        machine.full = machine.closed_cleanly = False
+        machine.full = machine.closed_cleanly = machine.flipped = False
         machine.peer = machine.random.getrandbits(63) | 1
 
     def replace(self, machine: Machine) -> None:
@@ -333,6 +335,7 @@ class Faults:
             if size:
                 position, bit = self.random.randrange(size), self.random.randrange(8)
                 machine.disk.flip_bit(name, position, bit)
+                machine.flipped = True
                 self.world.note(f"bit {bit} of {name}:{position} of {machine.name} is flipped")
         return True
 

@@ -56,6 +56,8 @@ class Machine:
         self.present = True
         """It is, or is to be, a node of the cluster."""
         self.leaving = False
+        self.flipped = False
+        """Bits of its files are wrong, found or not."""
         self.lost_ends: list[End] = []
         """Connections that the power's loss ended; the others don't know."""
         self.closed_cleanly = False

@@ -23,7 +23,7 @@ from tests.simulation.cluster.client_wire import ClientWire, QuickTransport
 from tests.simulation.cluster.events import Events
 from tests.simulation.cluster.faults import Faults
 from tests.simulation.cluster.invariants import Invariants
-from tests.simulation.cluster.ledger import ClusterClient, ClusterLedger
+from tests.simulation.cluster.ledger import SKEWS, ClusterClient, ClusterLedger
 from tests.simulation.cluster.machine import CAPACITY, Clock, Machine
 from tests.simulation.cluster.mqtt_clients import AnyClient, ClusterLatecomer, ClusterPublisher, ClusterSubscriber
 from tests.simulation.cluster.net import Net
@@ -33,6 +33,7 @@ from tests.simulation.cluster.stomp_client import StompClient, stomp_consumer, s
 from tests.simulation.cluster.stopping import Stopping
 from tests.simulation.ledger import Broken
 from tests.simulation.link import Link
+from tests.simulation.mqtt_ledger import Message as MqttMessage
 from tests.simulation.mqtt_ledger import MqttLedger
 from tests.simulation.scripts import consumer, drainer, getter, publisher
 from tests.simulation.trace import Trace
@@ -98,6 +99,7 @@ class ClusterSimulation:
         self.world.ledger = self.ledger
         if self.plan.clients.mqtt:
             self.world.mqtt = MqttLedger(self.ledger)
+            self.world.mqtt.expired_somewhere = self._expired_somewhere
         plan_ = self.plan.clients
         scripts = [publisher] * plan_.publisher_count + [consumer] * plan_.consumer_count
         scripts += [getter] * plan_.getter_count
@@ -125,6 +127,12 @@ class ClusterSimulation:
     def _now_ms(self) -> int:
         """The middle of all clocks, as far as clients are concerned."""
         return 1_800_000_000_000 + self.events.now_us // 1000
+
+    def _expired_somewhere(self, message: MqttMessage) -> bool:
+        copy = message.copy
+        if copy is None or copy.expiration_ms is None:
+            return False
+        return self._now_ms() + SKEWS * self._skew_ms() >= copy.sent_ms + copy.expiration_ms
 
     def _skew_ms(self) -> int:
         """How wrong a wall clock is or was at most, drift included."""
@@ -352,7 +360,8 @@ class ClusterSimulation:
             return
         if self.events.now_us < client.deaf_until_us:
             wire.to_client_due = True
-            self.events.at(client.deaf_until_us, self._show, wire)
+            # It may be healed before.
+            self.events.at(min(client.deaf_until_us, self.events.now_us + SECOND_US // 2), self._show, wire)
             return
         waited = client.waits
         self.trace.now_us = self.events.now_us
@@ -438,9 +447,7 @@ class ClusterSimulation:
         return self.ledger.seen_count + (0 if mqtt is None else mqtt.taken_count)
 
     def drain(self) -> None:
-        # A client with a Receive Maximum of 1 takes what a longer chaos has piled up no faster.
-        patience_s = HEALING_S * max(1.0, self.plan.seconds / CHAOS_S)
-        until = self.events.now_us + int(patience_s * SECOND_US)
+        until = self.events.now_us + int(HEALING_S * SECOND_US)
         quiet_since, seen = self.events.now_us, self.seen_count
         while self.events.now_us < until:
             self.events.run_until(self.events.now_us + LOOK_US)

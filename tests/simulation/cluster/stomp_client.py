@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from broker.clustered import REMOVED
+from broker.server.serve import GOODBYE
 from tests.simulation.client import World
 from tests.simulation.cluster.ledger import ClusterLife
 from tests.simulation.ledger import Broken, Copy, Message, Outcome
@@ -15,7 +17,8 @@ from tests.simulation.plan import DEAD, EVERYONE, EXCHANGE
 from tests.simulation.stomp_wire import Frame, Incoming, frame
 
 UNCONFIRMED_MAX = 50
-GOODBYE = "broker is shutting down"
+GOODBYES = (GOODBYE, REMOVED)
+"""What ERROR says without a fault of the client's."""
 LEAVING = "leaving"
 """The receipt of DISCONNECT."""
 
@@ -129,8 +132,8 @@ class StompClient:
         self.open = True
 
     def _receive_error(self, received: Frame) -> None:
-        """The node is stopped."""
-        if GOODBYE not in received.headers.get("message", "") and GOODBYE not in received.body.decode():
+        """The node is stopped, or no node of the cluster any more."""
+        if not any(goodbye in received.body.decode() for goodbye in GOODBYES):
             raise Broken("I26", f"{self.name} was told {received}")
         self.lose()
 
