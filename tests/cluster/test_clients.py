@@ -30,15 +30,6 @@ NAMES = ("n1", "n2", "n3")
 
 
 @pytest.fixture
-def cluster() -> Iterator[TestedCluster]:
-    made = TestedCluster(3, static=True)
-    made.settle()
-    yield made
-    for name in list(made.nodes):
-        made.kill(name)
-
-
-@pytest.fixture
 def formed() -> Iterator[TestedCluster]:
     """One whose nodes may come back."""
     made = TestedCluster(3)

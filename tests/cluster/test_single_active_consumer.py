@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,15 +15,6 @@ from tests.core.node import consume, declare, delivered, publish
 
 NAMES = ("n1", "n2", "n3")
 ALL = DeliveryTag(0)
-
-
-@pytest.fixture
-def cluster() -> Iterator[TestedCluster]:
-    made = TestedCluster(3, static=True)
-    made.settle()
-    yield made
-    for name in list(made.nodes):
-        made.kill(name)
 
 
 class Reader:

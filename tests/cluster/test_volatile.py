@@ -19,15 +19,6 @@ from tests.core.node import confirmed, consume, declare, delivered, publish
 NAMES = ("n1", "n2", "n3")
 
 
-@pytest.fixture
-def cluster() -> Iterator[TestedCluster]:
-    made = TestedCluster(3, static=True)
-    made.settle()
-    yield made
-    for name in list(made.nodes):
-        made.kill(name)
-
-
 def sessions_of(cluster: TestedCluster) -> dict[str, Session]:
     return {name: node.session() for name, node in cluster.nodes.items()}
 

@@ -55,6 +55,7 @@ from protocols.amqp.methods import (
 )
 from tests.simulation.ledger import Broken, Copy, Ledger, Life, Message, Outcome
 from tests.simulation.link import Link
+from tests.simulation.link_end import LinkEnd
 from tests.simulation.mqtt_ledger import MqttLedger
 from tests.simulation.plan import DEAD, DEATHS, EVERYONE, EXACT, EXACT_TOPICS, EXCHANGE, LEAST, LEAST_TOPICS, Plan
 from tests.simulation.trace import Trace
@@ -116,7 +117,7 @@ class Channel:
         """Everything unsettled was asked for again, and what comes before the answer is part of it."""
 
 
-class Client:
+class Client(LinkEnd[Received]):
     """One client; it connects again after whatever ended its connection."""
 
     protocol = "amqp"
@@ -124,7 +125,6 @@ class Client:
     def __init__(self, name: str, world: World, script: Callable[[Client], Script]) -> None:
         self.name = name
         self.world = world
-        self.link: Link | None = None
         self.channels: dict[int, Channel] = {}
         self.deaf_until_us = 0
         self.blocked = False
@@ -173,20 +173,11 @@ class Client:
 
     def lose(self) -> None:
         """The connection is over, for whatever reason; nothing more is sent or read."""
-        if self.link is not None:
-            self.link.client_gone = True
-        self.link = None
+        self.leave_link()
         self._script = None
         for channel in self.channels.values():
             self._end(channel)
         self.channels.clear()
-
-    def vanish(self, lost_size: int) -> None:
-        """It is gone without a word, and so are the last bytes it sent."""
-        if self.link is not None:
-            kept = max(len(self.link.to_node) - lost_size, 0)
-            del self.link.to_node[kept:]
-            self.lose()
 
     def _receive_cut(self) -> None:
         """The node has given the connection up: what it had delivered comes back, seen or not."""
@@ -202,23 +193,6 @@ class Client:
 
     def send(self, channel: int, value: Method) -> None:
         self.send_bytes(method(channel, value))
-
-    def send_bytes(self, data: bytes) -> None:
-        if self.link is not None:
-            self.link.to_node += data
-
-    def read(self, size: int) -> None:
-        """Takes up to ``size`` bytes that came, or notices the end."""
-        link = self.link
-        assert link is not None
-        data = bytes(link.to_client[:size])
-        del link.to_client[:size]
-        if not data:
-            self.lose()
-            return
-        for received in self._incoming.receive(data):
-            if self.link is link:
-                self._receive(received)
 
     def _receive(self, received: Received) -> None:
         if self._waiting is not None and isinstance(received.method, self._waiting):

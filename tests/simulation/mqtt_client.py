@@ -12,6 +12,7 @@ from tests.simulation import mqtt_wire as wire
 from tests.simulation.client import World
 from tests.simulation.ledger import Broken
 from tests.simulation.link import Link
+from tests.simulation.link_end import LinkEnd
 from tests.simulation.mqtt_ledger import Life, Message, MqttLedger
 from tests.simulation.mqtt_wire import PUBACK, PUBCOMP, PUBREC, PUBREL, SUBACK, Incoming, Packet
 from tests.simulation.plan import RETAINED_TOPICS, MqttClientPlan
@@ -31,7 +32,7 @@ QUIET_TURNS = 60
 """Without a message, after which the last one has been sent all that is retained."""
 
 
-class MqttClient:
+class MqttClient(LinkEnd[Packet]):
     """What publishers and subscribers have in common: a connection, and a session that outlives it."""
 
     protocol = "mqtt"
@@ -42,7 +43,6 @@ class MqttClient:
         self.world = world
         self.plan = plan
         self.ledger: MqttLedger = world.mqtt
-        self.link: Link | None = None
         self.deaf_until_us = 0
         self.open = False
         """CONNACK came."""
@@ -87,7 +87,7 @@ class MqttClient:
             self.lose_session()
         elif self._may_have_expired:
             self._uncertain = True  # if no answer comes to this
-        self.send(wire.connect(plan.version, self.name, self._clean, plan.expiry_s, plan.receive_max))
+        self.send_bytes(wire.connect(plan.version, self.name, self._clean, plan.expiry_s, plan.receive_max))
         self._uncertain |= self._clean
 
     @property
@@ -97,34 +97,8 @@ class MqttClient:
 
     def lose(self) -> None:
         """The connection is over, for whatever reason."""
-        if self.link is not None:
-            self.link.client_gone = True
-        self.link = None
+        self.leave_link()
         self.open = False
-
-    def vanish(self, lost_size: int) -> None:
-        """It is gone without a word, and so are the last bytes it sent."""
-        if self.link is not None:
-            kept = max(len(self.link.to_node) - lost_size, 0)
-            del self.link.to_node[kept:]
-            self.lose()
-
-    def send(self, data: bytes) -> None:
-        if self.link is not None:
-            self.link.to_node += data
-
-    def read(self, size: int) -> None:
-        """Takes up to ``size`` bytes that came, or notices the end."""
-        link = self.link
-        assert link is not None
-        data = bytes(link.to_client[:size])
-        del link.to_client[:size]
-        if not data:
-            self.lose()
-            return
-        for packet in self._incoming.receive(data):
-            if self.link is link:
-                self._receive(packet)
 
     def _receive(self, packet: Packet) -> None:
         if packet.kind == wire.CONNACK:
@@ -166,7 +140,7 @@ class MqttClient:
 
     def leave(self) -> None:
         """Says goodbye."""
-        self.send(wire.disconnect())
+        self.send_bytes(wire.disconnect())
         self.world.trace.note(f"{self.name} leaves")
         self.lose()
 
@@ -177,7 +151,7 @@ class MqttClient:
         random = self.world.random
         count = len(self._acks) if self.world.healing else random.randint(0, len(self._acks))
         for kind, packet_id in self._acks[:count]:
-            self.send(wire.ack(kind, packet_id))
+            self.send_bytes(wire.ack(kind, packet_id))
             self.answered(kind, packet_id)
         del self._acks[:count]
         if not self.world.healing and random.random() < 0.005:
@@ -232,13 +206,13 @@ class Publisher(MqttClient):
         """All that is not acknowledged goes again, with its id ([MQTT-4.4.0-1])."""
         for packet_id, sending in self._inflight.items():
             if sending.released:
-                self.send(wire.ack(PUBREL, packet_id))
+                self.send_bytes(wire.ack(PUBREL, packet_id))
             else:
                 self._send(packet_id, sending.message, dup=True)
 
     def _send(self, packet_id: int, message: Message, dup: bool) -> None:
         message.send_count += 1
-        self.send(
+        self.send_bytes(
             wire.publish(
                 self.plan.version, message.topic, message.body, message.qos, packet_id, dup=dup, retain=message.retain
             )
@@ -337,7 +311,7 @@ class Subscriber(MqttClient):
     def go_on(self) -> None:
         if not self._asked:
             self._asked = True
-            self.send(wire.subscribe(self.plan.version, SUBSCRIBE_ID, self.plan.filters))
+            self.send_bytes(wire.subscribe(self.plan.version, SUBSCRIBE_ID, self.plan.filters))
         elif self.finished:
             if self.plan.durable:
                 self.expect(not self._unreleased and not self._uncompleted, "M5", "PUBREL is owed in the end")

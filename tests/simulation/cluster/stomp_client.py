@@ -13,6 +13,7 @@ from tests.simulation.client import World
 from tests.simulation.cluster.ledger import ClusterLife
 from tests.simulation.ledger import Broken, Copy, Message, Outcome
 from tests.simulation.link import Link
+from tests.simulation.link_end import LinkEnd
 from tests.simulation.plan import DEAD, EVERYONE, EXCHANGE
 from tests.simulation.stomp_wire import Frame, Incoming, frame
 
@@ -23,7 +24,7 @@ LEAVING = "leaving"
 """The receipt of DISCONNECT."""
 
 
-class StompClient:
+class StompClient(LinkEnd[Frame]):
     """One that connects again after whatever ended its connection."""
 
     protocol = "stomp"
@@ -34,7 +35,6 @@ class StompClient:
     def __init__(self, name: str, world: World, go_on: Callable[[StompClient], None]) -> None:
         self.name = name
         self.world = world
-        self.link: Link | None = None
         self.deaf_until_us = 0
         self.open = False
         self.leaving = False
@@ -79,8 +79,7 @@ class StompClient:
         self.send("CONNECT", {"accept-version": "1.2", "host": "/", "login": "guest", "passcode": "guest"})
 
     def send(self, command: str, headers: dict[str, str], body: bytes = b"") -> None:
-        if self.link is not None:
-            self.link.to_node += frame(command, headers, body)
+        self.send_bytes(frame(command, headers, body))
 
     def act(self) -> None:
         """Its turn."""
@@ -97,31 +96,15 @@ class StompClient:
 
     def lose(self) -> None:
         """The connection is over, for whatever reason."""
-        if self.link is not None:
-            self.link.client_gone = True
-        self.link = None
+        self.leave_link()
         self._end()
 
-    def vanish(self, lost_size: int) -> None:
-        """It is gone without a word, and so are the last bytes it sent."""
-        if self.link is not None:
-            kept = max(len(self.link.to_node) - lost_size, 0)
-            del self.link.to_node[kept:]
-            self.lose()
-
     def read(self, size: int) -> None:
-        """Takes up to ``size`` bytes that came, or notices the end."""
-        link = self.link
-        assert link is not None
         self.waits_since_us = self.world.trace.now_us
-        data = bytes(link.to_client[:size])
-        del link.to_client[:size]
-        if not data:
-            self.lose()
-            return
-        for received in self._incoming.receive(data):
-            if self.link is link:
-                RECEIVERS.get(received.command, StompClient._receive_strange)(self, received)
+        super().read(size)
+
+    def _receive(self, received: Frame) -> None:
+        RECEIVERS.get(received.command, StompClient._receive_strange)(self, received)
 
     # ---- what comes
 
