@@ -104,6 +104,7 @@ class Back:
         """Told of a queue that is deleted, before its consumers are forgotten."""
         self._route_tables: dict[VhostName, RouteTable] = {}
         self._turn = itertools.count()
+        self._led_turn = itertools.count()
         self._timers: list[tuple[int, int, Shard, int]] = []
         self._timer_turn = itertools.count()
         self.clients = Clients(self)
@@ -145,7 +146,7 @@ class Back:
     def next_led_shard(self) -> ShardId:
         """The same, among those that are led here, if any are: whoever is at this node is spared the way to another."""
         led = [shard for shard in self.logged if shard.leading] or self.logged
-        return led[next(self._turn) % len(led)].id
+        return led[next(self._led_turn) % len(led)].id
 
     def logged_shard(self, id: ShardId) -> Shard:
         return self.logged[id - DATA_SHARD_FIRST]

@@ -109,6 +109,12 @@ DECISIONS: list[tuple[str, str]] = [
         "as RabbitMQ reads it: false bounds each consumer to come, true all of the channel's consumers together.",
     ),
     (
+        "x-queue-leader-locator",
+        "`client-local`, the default as in RabbitMQ: in a cluster a new queue goes to a shard that is led by the node"
+        " it is declared on, if that leads one. `balanced` (and the older `least-leaders`, `min-masters` and `random`):"
+        " each shard in turn. Another value is 406.",
+    ),
+    (
         "x-single-active-consumer",
         "One consumer at a time is handed the queue's messages: the first that came of those with the highest"
         " `x-priority`. A higher priority takes over once the active one holds nothing, and meanwhile that one is"

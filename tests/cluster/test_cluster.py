@@ -69,6 +69,18 @@ def test_a_consumer_that_begins_while_its_connection_is_full_is_served_once_it_i
     assert ("last", False) in delivered(session.take_replies())
 
 
+def test_a_new_queue_is_led_where_it_is_declared_unless_it_is_to_be_balanced() -> None:
+    cluster = started()
+    leader = cluster.leader_of(1)
+    assert leader is not None
+    session = leader.session()
+    led = {shard.id for shard in leader.core.back.logged if shard.leading}
+    for number in range(4):
+        cluster.ask(session, declare(f"q{number}"), declare(f"b{number}", x_queue_leader_locator="balanced"))
+        assert cluster.shard_of(f"q{number}") in led
+    assert {cluster.shard_of(f"b{number}") for number in range(4)} == {1, 2}
+
+
 def test_a_queue_is_looked_at_purged_and_deleted_from_any_node() -> None:
     cluster = started()
     sessions = [node.session() for node in cluster.nodes.values()]

@@ -10,16 +10,29 @@ from hypothesis import strategies as st
 
 from broker.model.names import ExchangeName, RoutingKey
 from broker.model.queue_settings import (
+    BALANCED,
     CHECKS,
     COMPARED,
+    LOCATORS,
     NO_OPS,
     NOT_BUILT,
     InvalidArgument,
     Overflow,
     QueueSettings,
+    is_balanced,
     read_queue_arguments,
 )
 from broker.model.topology import Timestamp
+
+
+def test_a_new_queue_is_led_where_it_is_declared_unless_it_asks_otherwise() -> None:
+    assert not is_balanced({})
+    for name in LOCATORS:
+        assert not is_balanced({name: "client-local"})
+        for value in BALANCED:
+            assert is_balanced({name: value})
+        refused = read_queue_arguments({name: "elsewhere"})
+        assert refused == InvalidArgument(name, "invalid value")
 
 
 def test_what_is_asked_for_is_what_is_set() -> None:
