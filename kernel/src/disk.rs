@@ -113,6 +113,8 @@ pub trait DiskFile: Send + Sync {
     fn set_size(&self, size: u64) -> DiskResult<()>;
     /// fdatasync: what was written and the size are durable afterwards.
     fn sync(&self) -> DiskResult<()>;
+    /// What is synced of that range need not be kept in memory: it is not read soon.
+    fn release_cached(&self, _position: u64, _size: u64) {}
 }
 
 impl dyn DiskFile + '_ {

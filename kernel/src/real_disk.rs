@@ -1,11 +1,12 @@
 //! A directory of the machine's file system behind the [`Disk`] trait.
 
 use std::io::IoSlice;
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{self, AtFlags, FallocateFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{self, Advice, AtFlags, FallocateFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::disk::{Disk, DiskError, DiskFault, DiskFile, DiskResult};
@@ -229,5 +230,10 @@ impl DiskFile for RealFile {
 
     fn sync(&self) -> DiskResult<()> {
         retry(|| fs::fdatasync(&self.file)).map_err(|errno| self.error(errno, "sync"))
+    }
+
+    fn release_cached(&self, position: u64, size: u64) {
+        // Advice only: whoever doesn't take it keeps the pages for longer.
+        let _ = fs::fadvise(&self.file, position, NonZeroU64::new(size), Advice::DontNeed);
     }
 }
