@@ -234,6 +234,11 @@ impl DiskFile for RealFile {
 
     fn release_cached(&self, position: u64, size: u64) {
         // Advice only: whoever doesn't take it keeps the pages for longer.
-        let _ = fs::fadvise(&self.file, position, NonZeroU64::new(size), Advice::DontNeed);
+        let _ = fs::fadvise(
+            &self.file,
+            position,
+            NonZeroU64::new(size),
+            Advice::DontNeed,
+        );
     }
 }
