@@ -407,6 +407,9 @@ class Peers:
         peer = self._peers.get(info.peer)
         if peer is not None and peer.info.incarnation == info.incarnation:
             peer.receive_clock(clock_ms, echo_ms, held_ms, now)
+            if info.peer < self._terms.identity.peer and self._heartbeat_at - now < self._heartbeat_interval_s / 2:
+                # Ours go with theirs: who is awake for one is so for all.
+                self._heartbeat_at = self._tick_by = now
             self._look_up(peer, now)
             self._receiver.receive_heartbeat(info, payload, now)
 

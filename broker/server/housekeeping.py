@@ -11,7 +11,7 @@ from kernel.journal import Journal
 
 PERIOD_S = 0.05
 """A journal file lasts 0.2 s at the disk's full speed; what is left over a round's time is not."""
-IDLE_PERIOD_S = 0.25
+IDLE_PERIOD_S = 0.5
 """While nothing is written: twenty wakes a second were a third of an idle node's processor time."""
 
 

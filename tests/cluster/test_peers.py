@@ -599,3 +599,22 @@ def test_a_suspicion_does_not_wait_for_the_next_heartbeat() -> None:
     assert b.heard.ups() == []
     wire.run(0.03)
     assert b.heard.ups() == [("down", "a")]
+
+
+def test_heartbeats_of_all_nodes_come_to_go_together() -> None:
+    """Whoever began when: one wake of a process is then enough for its own and the others'."""
+    wire = Wire()
+    names = ["a", "b", "c"]
+    for number, name in enumerate(names, 1):
+        wire.add(name, peer=number)
+        wire.run(0.37 * HEARTBEAT_INTERVAL_S)
+    wire.meet()
+    wire.run(2.0)
+    for name in names:
+        wire.nodes[name].heard.heartbeats.clear()
+    wire.run(10 * HEARTBEAT_INTERVAL_S)
+    for name in names:
+        times = [when for _, _, when in wire.nodes[name].heard.heartbeats]
+        gaps = [after - before for before, after in itertools.pairwise(times)]
+        assert len(times) >= 18
+        assert all(gap < 0.01 or gap > HEARTBEAT_INTERVAL_S - 0.02 for gap in gaps), gaps
