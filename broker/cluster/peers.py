@@ -83,7 +83,7 @@ class Peers:
         """Those that aren't closing."""
         self._ready: dict[PeerLink, None] = {}
         self._peers: dict[int, Peer] = {}
-        self._tick_by = self._heartbeat_at = now
+        self._tick_by = self._heartbeat_at = self._beat_at = now
         self._stopped = False
 
     # What the rest of the cluster asks
@@ -214,6 +214,7 @@ class Peers:
             self._serve(link, now)
         if now >= self._heartbeat_at:
             self._heartbeat_at = max(now, self._heartbeat_at + self._heartbeat_interval_s)
+            self._beat_at = now
             self._send_heartbeats(now)
         for number in sorted(self._peers):
             peer = self._peers.get(number)
@@ -407,11 +408,18 @@ class Peers:
         peer = self._peers.get(info.peer)
         if peer is not None and peer.info.incarnation == info.incarnation:
             peer.receive_clock(clock_ms, echo_ms, held_ms, now)
-            if info.peer < self._terms.identity.peer and self._heartbeat_at - now < self._heartbeat_interval_s / 2:
-                # Ours go with theirs: who is awake for one is so for all.
-                self._heartbeat_at = self._tick_by = now
+            if info.peer < self._terms.identity.peer:
+                self._beat_with(now)
             self._look_up(peer, now)
             self._receiver.receive_heartbeat(info, payload, now)
+
+    def _beat_with(self, now: float) -> None:
+        """Our heartbeats come to go with those of a node that has gone before: who is awake for one is so for all."""
+        interval_s = self._heartbeat_interval_s
+        if now - self._beat_at > interval_s / 2:
+            self._heartbeat_at = self._tick_by = now
+        else:
+            self._heartbeat_at = min(now + interval_s, self._beat_at + 1.5 * interval_s)
 
     def _look_up(self, peer: Peer, now: float) -> None:
         if peer.complete and not peer.up and now - peer.heard_at <= self._suspicion_s:

@@ -618,3 +618,13 @@ def test_heartbeats_of_all_nodes_come_to_go_together() -> None:
         gaps = [after - before for before, after in itertools.pairwise(times)]
         assert len(times) >= 18
         assert all(gap < 0.01 or gap > HEARTBEAT_INTERVAL_S - 0.02 for gap in gaps), gaps
+
+
+def test_who_follows_two_that_do_not_hear_each_other_is_heard_all_the_same() -> None:
+    wire, nodes = met("a", "b", "c")
+    wire.cut("a", "b")
+    wire.cut("b", "a")
+    for _ in range(40):
+        wire.run(0.13)
+        assert "c" in up(nodes[0])
+        assert "c" in up(nodes[1])
