@@ -172,7 +172,11 @@ class LeaderEnd:
             return
         for foreign in guest.consumers.values():
             self._back.leave_queue(foreign.consumer)
-        for queue_id, first, last in guest.held:
+        self._give_back(shard, guest.held)
+
+    @staticmethod
+    def _give_back(shard: ReplicatedShard, held: Iterable[tuple[int, int, int]]) -> None:
+        for queue_id, first, last in held:
             if queue_id in shard.queues:
                 shard.kernel.give_back(queue_id, first, last)
                 shard.dirty[queue_id] = None
@@ -298,6 +302,8 @@ class LeaderEnd:
                 for each in sequences:
                     guest.held.add(*each)
                 self._send(peer, w.Answer(shard.id, shard.term, word.number, reply, sequences))
+            elif shard.leading and shard.term == word.term:
+                self._give_back(shard, sequences)  # it was read from the disk meanwhile, and the node was lost
 
         def begin() -> None:
             if self._guest(shard, peer) is guest:

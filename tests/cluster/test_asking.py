@@ -1,0 +1,46 @@
+"""What a node asks of a leader, and what becomes of the answer when one of them is lost meanwhile."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.model import commands as c
+from broker.model.names import QueueName
+from tests.cluster.nodes import CHANNEL, STEP_S, TestedCluster
+from tests.core.node import declare, publish
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_what_was_read_for_a_node_that_is_lost_meanwhile_comes_back(steps: int) -> None:
+    cluster = TestedCluster(3)
+    cluster.settle()
+    cluster.ask(cluster.nodes["n1"].session(), declare("q"), publish("m", tag=1), seconds=1)
+    for name in ("n1", "n2", "n3"):  # so that nothing of it is in memory
+        cluster.kill(name)
+    for name in ("n1", "n2", "n3"):
+        cluster.start(name)
+    cluster.run(1)
+    cluster.settle()
+    shard = cluster.shard_of("q")
+    leader = cluster.leader_of(shard)
+    assert leader is not None
+    asker = next(node for node in cluster.nodes.values() if node is not leader)
+    reads = leader.core.take_wanted_reads
+    asked = False
+
+    def take_wanted_reads() -> list[object]:
+        nonlocal asked
+        wanted = reads()
+        asked = asked or bool(wanted)
+        return list(wanted)
+
+    leader.core.take_wanted_reads = take_wanted_reads  # type: ignore[method-assign, assignment]
+    asker.session().submit([c.Get(CHANNEL, QueueName("q"))])
+    while not asked:
+        cluster.run(STEP_S)
+    cluster.run(steps * STEP_S)
+    cluster.kill(asker.name)
+    cluster.run(1)
+    kernel = leader.core.back.shards[shard].kernel
+    [queue] = [id for id in kernel.queue_ids() if any(kernel.counts(id))]
+    assert kernel.counts(queue) == (1, 0, 0)
