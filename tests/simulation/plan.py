@@ -39,6 +39,8 @@ class QueuePlan(msgspec.Struct, frozen=True):
     """It is consumed without acks."""
     purged: bool = False
     """Somebody purges it now and then."""
+    single: bool = False
+    """One consumer at a time is active."""
 
     @property
     def refuses(self) -> bool:
@@ -62,6 +64,8 @@ class QueuePlan(msgspec.Struct, frozen=True):
             arguments["x-overflow"] = "reject-publish"
         if self.dead_letters:
             arguments["x-dead-letter-exchange"] = DEATHS
+        if self.single:
+            arguments["x-single-active-consumer"] = True
         return arguments
 
 

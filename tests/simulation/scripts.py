@@ -112,7 +112,8 @@ def getter(client: Client) -> Script:
     channel = yield from client.open(FIRST)
     yield from client.declare(FIRST)
     while not world.healing:
-        plan = world.plan.queues[random.choice(list(world.plan.queues))]
+        # What a queue with a single active consumer holds is for that one.
+        plan = world.plan.queues[random.choice([name for name, queue in world.plan.queues.items() if not queue.single])]
         if plan.purged and random.random() < 0.2:
             client.send(FIRST, QueuePurge(0, plan.name))
             yield (QueuePurgeOk,)

@@ -1,4 +1,4 @@
-"""What must hold of the replicas themselves (I1, I2, I3 and the like), whatever clients see."""
+"""What must hold of the nodes themselves (I1, I2, I3, I18 and the like), whatever clients see."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from broker.cluster.frame import Frame
 from broker.cluster.frame_kinds import Kind
+from broker.core.replicated_shard import ReplicatedShard, SenderId
 from tests.simulation.ledger import Broken
 
 if TYPE_CHECKING:
+    from broker.core.back import Back
     from tests.simulation.cluster.process import Process
 
 VOTE_GIVEN = b"\x08\x06"
@@ -32,6 +34,8 @@ class Invariants:
         """By (shard, index): the state's, and of whom."""
         self._terms: dict[tuple[int, int], int] = {}
         """By (peer, shard): the last one in which it answered a candidate."""
+        self._holders: dict[tuple[int, int], tuple[SenderId, int]] = {}
+        """By (queue, fence): its node's start, and the consumer's number there."""
         self.leader_count = 0
         self.compared_count = 0
 
@@ -53,7 +57,29 @@ class Invariants:
             applied_before[shard] = applied
             if applied % HASHED == 0:
                 self.compare(process, shard)
+        if process.broker is not None:
+            self._check_fences(process.broker.back)
         return told
+
+    def _check_fences(self, back: Back) -> None:
+        """I18: no two consumers are made single active ones by the same number, by whichever leaders."""
+        forwarding, shard = back.forwarding, back.meta_shard
+        assert forwarding is not None
+        assert isinstance(shard, ReplicatedShard)
+        for queue, consumers in forwarding.front._by_queue.items():
+            for consumer, front in consumers.items():
+                if consumer.fence:
+                    self._take_holder(queue, consumer.fence, (shard.sender, front.key))
+        for guests in forwarding.leader._guests.values():
+            for guest in guests.values():
+                for key, foreign in guest.consumers.items():
+                    if foreign.consumer.fence:
+                        self._take_holder(foreign.consumer.queue_id, foreign.consumer.fence, (guest.sender, key))
+
+    def _take_holder(self, queue: int, fence: int, holder: tuple[SenderId, int]) -> None:
+        known = self._holders.setdefault((queue, fence), holder)
+        if known != holder:
+            raise Broken("I18", f"fence {fence} of queue {queue} is held by {known} and by {holder}")
 
     def _take_leader(self, process: Process, shard: int, term: int) -> bool:
         """Whether the term had none so far."""
