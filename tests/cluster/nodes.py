@@ -44,6 +44,7 @@ class ClusterNode:
         shards: int,
         voters: list[int],
         may_found: bool = True,
+        port: int = 7000,
     ) -> None:
         """``voters``: who is there from the start, as if it had been so before; none: it is to be found out.
 
@@ -58,7 +59,7 @@ class ClusterNode:
         self.stored = open_meta(self.journal, incarnation, self.settings, 1)
         place = self.stored.place(peer)
         cluster_id = FRESH if place is None else place[0]
-        identity = Identity(peer, incarnation, cluster_id, "test", name, f"{name}:7000", may_found)
+        identity = Identity(peer, incarnation, cluster_id, "test", name, f"{name}:{port}", may_found)
         terms = Terms(identity, Secret(SECRET), False, 1, 1, ())
         draw = self.random.randbytes
         self.cluster = Cluster(
@@ -74,7 +75,7 @@ class ClusterNode:
         self.kernels: list[KernelShard] = []
         self.founded = False
         wire_node = WireNode.__new__(WireNode)
-        wire_node.name, wire_node.address = name, f"{name}:7000"
+        wire_node.name, wire_node.address = name, identity.address
         wire_node.peers, wire_node.ended, wire_node.alive = self.cluster.peers, [], True
         wire.nodes[name] = wire_node
         wire._tick(wire_node)
@@ -188,14 +189,14 @@ class TestedCluster:
         for name in everybody if start is None else start:
             self.start(name)
 
-    def start(self, name: str, peer: int = 0) -> ClusterNode:
+    def start(self, name: str, peer: int = 0, port: int = 7000) -> ClusterNode:
         """As the process does: whose data is damaged puts it aside and comes as another peer, which founds nothing."""
         self.peers[name] = peer or self.peers[name]
         try:
-            node = self._start(name)
+            node = self._start(name, port)
         except Damage:
             self.put_aside(name)
-            node = self._start(name)
+            node = self._start(name, port)
         self.nodes[name] = node
         return node
 
@@ -204,12 +205,12 @@ class TestedCluster:
         self.disks[name] = SimDisk(1 << 40)
         self.peers[name] += PEER_STEP
 
-    def _start(self, name: str) -> ClusterNode:
+    def _start(self, name: str, port: int) -> ClusterNode:
         incarnation = self.incarnations[name] = self.incarnations.get(name, 0) + 1
         disk, may_found = self.disks[name], not self.set_aside[name]
         voters = self.voters if may_found else []
         return ClusterNode(
-            self.wire, name, self.peers[name], incarnation, disk, self.addresses, self.shards, voters, may_found
+            self.wire, name, self.peers[name], incarnation, disk, self.addresses, self.shards, voters, may_found, port
         )
 
     def kill(self, name: str) -> None:

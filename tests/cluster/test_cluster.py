@@ -189,6 +189,20 @@ def test_a_leader_is_lost_and_nobody_sees_it() -> None:
     assert {type(reply) for reply in first.take_replies()} <= {r.Deliver}
 
 
+def test_a_node_that_comes_back_at_another_address_is_found_there() -> None:
+    cluster = TestedCluster(3)
+    cluster.settle()
+    cluster.kill("n3")
+    cluster.run(1)
+    cluster.start("n3", port=7001)
+    cluster.run(2)
+    for name in ("n1", "n2"):
+        addresses = {row.name: row.address for row in cluster.nodes[name].core.back.topology.nodes()}
+        assert addresses["n3"] == "n3:7001"
+        assert names_up(cluster.nodes[name]) == {"n1", "n2", "n3"} - {name}
+        assert any((who, address) == (name, "n3:7001") for _, who, address, _ in cluster.wire.dials)
+
+
 def names_up(node: ClusterNode) -> set[str]:
     return {info.node_name for info in node.cluster.up.values()}
 
