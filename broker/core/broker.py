@@ -170,8 +170,11 @@ class Broker:
         self.busy.clear()
         return busy
 
-    def next_deadline(self, now: float) -> float | None:
-        """When a step is due although nothing came, in seconds of the monotonic clock."""
+    def next_deadline(self, now: float, now_ms: int) -> float | None:
+        """When a step is due although nothing came, in seconds of the monotonic clock.
+
+        ``now_ms``: wall time at ``now``; that of the last step may be long ago.
+        """
         deadline = self.back.flush_at()
         if self.back.forwarding is not None:
             claims_at = self.back.forwarding.next_deadline
@@ -179,7 +182,7 @@ class Broker:
                 deadline = claims_at
         timer_ms = self.back.next_deadline_ms
         if timer_ms is not None:
-            at = now + max(timer_ms - self.back.now_ms, 0) / 1000
+            at = now + max(timer_ms - now_ms, 0) / 1000
             if deadline is None or at < deadline:
                 deadline = at
         return deadline

@@ -67,7 +67,7 @@ class Core(Protocol[SessionT]):
         """What is to be read from disk for it.  Each may be called on any thread, takes as long as the disk does, and
         leaves something for a step to do."""
 
-    def next_deadline(self, now: float) -> float | None:
+    def next_deadline(self, now: float, now_ms: int) -> float | None:
         """When a step is due although nothing came."""
 
 

@@ -192,9 +192,13 @@ class Engine(Generic[SessionT]):
         self._obey()
         return True
 
+    def core_deadline(self, now: float) -> float | None:
+        """When the core wants a step although nothing came."""
+        return self.core.next_deadline(now, self._now_ms())
+
     def _has_more(self, now: float) -> bool:
         """Something is due beside what was received."""
-        core_deadline = self.core.next_deadline(now)
+        core_deadline = self.core_deadline(now)
         looks = now >= self.look_at or (self.connections and self.look_at == math.inf)
         late = self.deadlines.next <= now or (core_deadline is not None and core_deadline <= now)
         spoke = self._journal_spoke or self.syncs.synced != self._synced

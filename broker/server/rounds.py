@@ -172,7 +172,7 @@ class Rounds(Generic[SessionT]):
 
     async def _sleep(self) -> None:
         engine = self._engine
-        core_deadline = engine.core.next_deadline(self._clock())
+        core_deadline = engine.core_deadline(self._clock())
         deadline = min(
             engine.deadlines.next,
             engine.look_at,

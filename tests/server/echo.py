@@ -233,5 +233,5 @@ class EchoCore:
         reads, self.reads = self.reads, []
         return reads
 
-    def next_deadline(self, now: float) -> float | None:
+    def next_deadline(self, now: float, now_ms: int) -> float | None:
         return None

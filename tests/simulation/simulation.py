@@ -277,7 +277,7 @@ class Simulation:
         for _, transport in self.links:
             if transport.link.client_gone and transport.can_read() and self.random.random() < 0.3:
                 transport.read(self.draw_size())
-        deadline = engine.core.next_deadline(self.now)
+        deadline = engine.core_deadline(self.now)
         late = engine.deadlines.next <= self.now or (deadline is not None and deadline <= self.now)
         if willing and (engine.due or late):
             engine.round(self.now)

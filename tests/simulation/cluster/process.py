@@ -330,7 +330,7 @@ class Process:
 
     def _deadline(self, engine: Engine[Session], now: float) -> float:
         """When a round is due although nothing came."""
-        deadline = engine.core.next_deadline(now)
+        deadline = engine.core_deadline(now)
         return engine.deadlines.next if deadline is None else min(engine.deadlines.next, deadline)
 
     def _plan_next(self, engine: Engine[Session], now: float) -> None:
