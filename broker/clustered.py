@@ -212,7 +212,7 @@ class ClusteredNode:
         busy = True
         while True:
             cluster = self.cluster
-            await trio.sleep_until(self._next_tick(busy))
+            await trio.sleep(cluster.tick_s if busy else IDLE_TICKS * cluster.tick_s)
             busy = cluster.tick(trio.current_time())
             if self._leaving and self._hand_over():
                 cluster.stirring = True  # the balance of leaders may have brought some back
@@ -225,12 +225,6 @@ class ClusteredNode:
             if cluster.stirring or cluster.forwarding.has_words or self.broker.pending:
                 cluster.stirring = False
                 self._ring()
-
-    def _next_tick(self, busy: bool) -> float:
-        """While all groups rest it goes with the heartbeats: each wake of an idle process costs as much as its work."""
-        now = trio.current_time()
-        tick_s = self.cluster.tick_s
-        return now + tick_s if busy else min(self.transport.peers.next_heartbeat(now), now + IDLE_TICKS * tick_s)
 
     async def leave(self) -> None:
         """Before it stops: others lead what is led here, so that their clients notice nothing."""

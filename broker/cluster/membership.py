@@ -83,8 +83,6 @@ class Membership:
         self._quiet_at = -math.inf
         """Nodes come in company: before this nothing is moved for evenness alone."""
         self._handing_over = False
-        self._settled: dict[ShardId, tuple[int, int, int, tuple[tuple[int, int], ...]]] = {}
-        """Shards that are as wanted, and what that was seen by: (topology, applied, term, live nodes)."""
         self._well: tuple[list[PlacedNode], list[PlacedShard], int, bool] | None = None
         """What was last found to need no change."""
 
@@ -92,10 +90,9 @@ class Membership:
         if now < self._look_at or self._back.topology.cluster() is None:
             return
         self._look_at = now + LOOK_INTERVAL_S
-        live = tuple(self._forwarding.live.items())
         for shard in self._shards:
             if shard.leading:
-                self._look(shard, live)
+                self._reconfigure(shard)
         if now >= self._status_at:
             self._status_at = now + STATUS_INTERVAL_S
             for shard in self._shards:
@@ -127,35 +124,21 @@ class Membership:
         row = self._back.topology.shard_row(shard.id)
         return () if row is None else row.replicas
 
-    def _look(self, shard: ReplicatedShard, live: tuple[tuple[int, int], ...]) -> None:
-        """Five times a second at each shard that is led here: most have nothing to do, and nothing new to look at."""
-        kernel = shard.kernel
-        seen = None
-        if kernel.quiet and shard.id != META:  # whose learners are chosen by more
-            seen = (self._back.meta_index, kernel.applied_index, shard.term, live)
-        if seen is not None and self._settled.get(shard.id) == seen:
-            return
-        self._settled.pop(shard.id, None)
-        if not self._reconfigure(shard) and seen is not None:
-            self._settled[shard.id] = seen
-
-    def _reconfigure(self, shard: ReplicatedShard) -> bool:
-        """Whether there was something to do."""
+    def _reconfigure(self, shard: ReplicatedShard) -> None:
         wanted = self._wanted(shard)
         if not wanted or self._handing_over:
-            return False
+            return
         learners: frozenset[PeerId] = frozenset()
         if shard.id == META:
             learners = meta_learners(self._nodes(0.0), wanted)
         step = next_step(self._group(shard), wanted, learners)
         if step is None:
-            return False
+            return
         if isinstance(step, ChangeConfiguration):
             if shard.kernel.propose_conf(list(step.changes)):
                 log.info("shard changes", shard=shard.id, changes=[f"{op} {peer:016x}" for op, peer in step.changes])
         elif shard.kernel.transfer_leader(step.to):
             log.info("shard hands over", shard=shard.id, to=f"{step.to:016x}")
-        return True
 
     def status(self, shard: ReplicatedShard) -> ShardStatus:
         """Of one that is led here."""

@@ -155,7 +155,7 @@ class Forwarding:
         self.leader.begin(shard)
         self._back.lead(shard)
         self.front.lead_here(shard)
-        for peer in self._told:  # to be told twice is to have lost something: it would end what is under way
+        for peer in self.live:
             self._send(peer, w.Leading(shard.id, term))
 
     def end_leading(self, shard: ReplicatedShard) -> None:

@@ -81,8 +81,7 @@ class Rounds(Generic[SessionT]):
         while self.phase is not Phase.STOPPED:
             await self._wait()
             now = self._clock()
-            if not engine.round(now):
-                self._linger_until = 0.0  # heartbeats are not followed by more
+            engine.round(now)
             round_times.record(int((self._clock() - now) * 1e6))
             self._watch_syncs(now)
             if engine.wanted_reads:
@@ -159,7 +158,7 @@ class Rounds(Generic[SessionT]):
         return hit
 
     def _wait_for_sync(self, poller: Poller) -> bool:
-        if self._spare_cpu is None or not self._sync_wait.in_flight:
+        if self._spare_cpu is None:
             return False
         now = self._clock()
         self._sync_wait.spare_cpu = self._spare_cpu.update(now)

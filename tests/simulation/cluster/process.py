@@ -52,7 +52,6 @@ MQTT_SETTINGS = MqttSettings(max_queued_messages=1_000_000, keep_alive_max_s=Non
 STOMP_SETTINGS = StompSettings()
 TICK_US = 50_000
 LINKS_TICK_US = int(HEARTBEAT_INTERVAL_S / 2 * 1e6)
-"""As often as they ever ask for."""
 NEVER_US = 1 << 62
 
 
