@@ -358,3 +358,13 @@ def test_room_that_is_used_up_stops_deliveries_until_output_drains(node: Node, d
     assert len(delivered(session.take_replies())) == held or held + len(delivered([])) == 8
     session.receive_drained()
     node.run()
+
+
+def test_a_timer_is_due_by_the_walls_time_however_long_ago_the_last_step_was(node: Node) -> None:
+    """Rounds may have gone by that made no step; by the time of the last one it would always be as far away."""
+    session = node.session()
+    node.ask(session, declare("q", x_expires=5000))
+    first = node.broker.next_deadline(node.now, node.wall_ms)
+    assert first is not None
+    assert 4 < first - node.now <= 5
+    assert node.broker.next_deadline(node.now + 60, node.wall_ms + 60_000) == node.now + 60
