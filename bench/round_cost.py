@@ -117,7 +117,7 @@ class IdleCore:
     def take_wanted_reads(self) -> Sequence[Callable[[], object]]:
         return ()
 
-    def next_deadline(self, now: float) -> float | None:
+    def next_deadline(self, now: float, now_ms: int) -> float | None:
         return None
 
 
