@@ -124,6 +124,7 @@ impl SegmentWriter {
             at += part.len() as u64;
             if at - self.synced >= SYNC_SIZE {
                 self.file.sync()?;
+                // From the beginning: the page in which the last part ended is whole only now.
                 self.file.release_cached(0, at);
                 self.synced = at;
             }

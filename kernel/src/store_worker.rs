@@ -9,10 +9,8 @@ use std::time::Duration;
 use crate::journal_driver::PoisonOnPanic;
 use crate::store::Store;
 
-/// How often a store without steps to take looks whether the journal rolled and how full the disk is,
-/// and how often if nothing was written since: then only others can have filled it.
+/// How often an idle store looks whether the journal rolled and how full the disk is.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-const IDLE_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 struct Inside {
@@ -65,22 +63,14 @@ impl Store {
     }
 
     fn keep_stepping(&self) {
-        let mut looked_at = 0;
         while !self.worker.inside().stopping {
             // A failure poisoned the journal and is told there.
             if self.step().unwrap_or(false) {
                 continue;
             }
-            let submitted = self.journal().submitted();
-            let idle = std::mem::replace(&mut looked_at, submitted) == submitted;
-            let interval = if idle {
-                IDLE_LOOK_INTERVAL
-            } else {
-                LOOK_INTERVAL
-            };
             let inside = self.worker.inside();
             if !inside.stopping {
-                drop(self.worker.wake.wait_timeout(inside, interval));
+                drop(self.worker.wake.wait_timeout(inside, LOOK_INTERVAL));
             }
         }
     }

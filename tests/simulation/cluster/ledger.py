@@ -106,7 +106,8 @@ class ClusterLedger(Ledger):
         if redelivered and not copy.seen_count and copy.queue not in self.disturbed:
             raise Broken("I15", f"{copy.text} is flagged as redelivered, and nothing ever came back there")
         seen_us, node = self._seen.get(id(copy), (0, ""))
-        # It is settled when that is heard, whoever holds it by then: also if its node came to be in trouble just after.
+        # A settle is valid whoever holds the message by then (log-and-shards.md section 8), and is heard late if the
+        # node of who said it was in trouble, or came to be just after.
         self._rejected_late = copy.rejected and (id(copy) in self._loose or self.was_in_trouble(node, seen_us))
         if self.was_in_trouble(self._deliverer, seen_us):
             return

@@ -47,8 +47,6 @@ WITH_STOMP = 1
 """Of seeds by their remainder of three: there are clients of STOMP."""
 WITH_SINGLE = 2
 """Of seeds by their remainder of four: a queue has a single active consumer."""
-SLOW_US, RECEIVE_MAX_SLOW = 30_000, 20
-"""One at a time takes half a second by QoS 2 where the net or the disk is so slow: less than is published."""
 QUIET_SEEDS = 10
 """One seed in so many has no faults at all: what fails there is plainly wrong."""
 
@@ -119,8 +117,7 @@ def draw_cluster_plan(seed: int, random: random.Random, seconds: float) -> Clust
     )
     if seed % 5 in WITH_MQTT:
         mixed = with_mqtt(plan.clients, random)
-        slow = max(plan.delay_us[1], plan.disk_us[1]) >= SLOW_US
-        mqtt = [_lasting(each, RECEIVE_MAX_SLOW if slow else 1) for each in mixed.mqtt]
+        mqtt = [_lasting(each) for each in mixed.mqtt]
         plan = msgspec.structs.replace(plan, clients=msgspec.structs.replace(mixed, mqtt=mqtt))
     if seed % 3 == WITH_STOMP:
         plan = msgspec.structs.replace(plan, stomp=random.choice([(1, 0), (0, 1), (1, 1), (1, 2)]))
@@ -129,7 +126,6 @@ def draw_cluster_plan(seed: int, random: random.Random, seconds: float) -> Clust
     return plan
 
 
-def _lasting(plan: MqttClientPlan, receive_max: int) -> MqttClientPlan:
-    """A session that lasts at all lasts for ever: see ``mqtt_clients.py``.  It takes so many at a time at least."""
-    plan = msgspec.structs.replace(plan, receive_max=max(plan.receive_max, receive_max))
+def _lasting(plan: MqttClientPlan) -> MqttClientPlan:
+    """A session that lasts at all lasts for ever: see ``mqtt_clients.py``."""
     return msgspec.structs.replace(plan, expiry_s=NEVER) if plan.durable else plan
