@@ -1,9 +1,10 @@
 """Frames between nodes.
 
-    u32 length of the rest | u32 CRC32C of the rest | u8 kind | u16 head length | head: CBOR array | body
+    u32 length | u32 CRC32C of the length | u32 CRC32C of the rest | u8 kind | u16 head length | head: CBOR array | body
 
-Little endian.  Law of the decoder: however the bytes are cut, the frames are the same; nothing is believed before the
-checksum holds, but the length, which is bounded; a body is copied once, out of the pieces it came in.
+Little endian; the length is that of the rest.  Law of the decoder: however the bytes are cut, the frames
+are the same; nothing is believed before its checksum holds; a body is copied once, out of the pieces it came in.  The
+length has a checksum of its own, as a wrong one would otherwise be found out only when so many bytes have come.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ SHORT_HEAD_COUNT_MAX = 4096
 PIECE_SIZE_MIN = 16_384
 """Smaller pieces of an unfinished frame are put together as they come: a piece of one byte would cost sixty."""
 
-_OUTER = struct.Struct("<II")
+_OUTER = struct.Struct("<III")
+_LENGTH = struct.Struct("<II")
+_LENGTH_BYTES = 4
 _PREFIX = struct.Struct("<BH")
 
 
@@ -53,8 +56,13 @@ def encode_frames(frames: Iterable[Frame]) -> bytes:
         assert len(head) <= HEAD_SIZE_MAX, f"head of {len(head)} bytes in a frame of kind {frame.kind}"
         prefix = _PREFIX.pack(frame.kind, len(head)) + head
         checksum = google_crc32c.extend(google_crc32c.value(prefix), frame.body)
-        pieces += (_OUTER.pack(len(prefix) + len(frame.body), checksum), prefix, frame.body)
+        size = len(prefix) + len(frame.body)
+        pieces += (_OUTER.pack(size, _checksum_of_length(size), checksum), prefix, frame.body)
     return b"".join(pieces)
+
+
+def _checksum_of_length(size: int) -> int:
+    return google_crc32c.value(size.to_bytes(_LENGTH_BYTES, "little"))
 
 
 def _encode_head(head: list[Any]) -> bytes:
@@ -80,7 +88,7 @@ class FrameDecoder:
         self._input = b""
         self._at = 0
         self._outer = b""
-        """What there is of an unfinished frame's length and checksum, and then of the rest, in pieces."""
+        """What there is of an unfinished frame's length and checksums, and then of the rest, in pieces."""
         self._sum = 0
         self._pieces: list[bytes | bytearray | memoryview] = []
         self._missing = 0
@@ -96,7 +104,7 @@ class FrameDecoder:
         self._input, self._at = data, 0
 
     def take_frame(self, size_max: int) -> Frame | None:
-        """The next, of ``size_max`` bytes after its length and checksum at most; None: bytes are missing.
+        """The next, of ``size_max`` bytes after its checksums at most; None: bytes are missing.
 
         Raises LinkViolation.
         """
@@ -128,9 +136,9 @@ class FrameDecoder:
         data, begin = self._input, self._at + _OUTER.size
         if begin > len(data):
             return None
-        size, checksum = _OUTER.unpack_from(data, self._at)
+        size, size_sum, checksum = _OUTER.unpack_from(data, self._at)
         end = begin + size
-        if end > len(data) or not PREFIX_SIZE <= size <= size_max:
+        if end > len(data) or not PREFIX_SIZE <= size <= size_max or size_sum != _checksum_of_length(size):
             return None
         if end == len(data):
             self._input, self._at = b"", 0
@@ -143,14 +151,12 @@ class FrameDecoder:
         taken = self._input[self._at : self._at + _OUTER.size - len(self._outer)]
         self._at += len(taken)
         self._outer += taken
+        if len(self._outer) >= _LENGTH.size:
+            _check_length(*_LENGTH.unpack_from(self._outer), size_max)
         if len(self._outer) < _OUTER.size:
             self._input, self._at = b"", 0
             return False
-        self._missing, self._sum = _OUTER.unpack(self._outer)
-        if self._missing > size_max:
-            raise LinkViolation(Reason.FRAME_TOO_LARGE, f"{self._missing} bytes, {size_max} allowed")
-        if self._missing < PREFIX_SIZE:
-            raise LinkViolation(Reason.BAD_FRAME, f"{self._missing} bytes are too few")
+        self._missing, _, self._sum = _OUTER.unpack(self._outer)
         return True
 
     def _keep(self, piece: memoryview) -> None:
@@ -160,6 +166,16 @@ class FrameDecoder:
             pieces[-1] += piece
         elif piece:
             pieces.append(bytearray(piece) if len(piece) < PIECE_SIZE_MIN else piece)
+
+
+def _check_length(size: int, checksum: int, size_max: int) -> None:
+    """Raises LinkViolation."""
+    if size > size_max:
+        raise LinkViolation(Reason.FRAME_TOO_LARGE, f"{size} bytes, {size_max} allowed")
+    if checksum != _checksum_of_length(size):
+        raise LinkViolation(Reason.BAD_CHECKSUM, "of its length")
+    if size < PREFIX_SIZE:
+        raise LinkViolation(Reason.BAD_FRAME, f"{size} bytes are too few")
 
 
 def _decode(data: bytes, begin: int, end: int, checksum: int) -> Frame:

@@ -42,6 +42,8 @@ class ClusterLedger(Ledger):
         self._trouble_us: dict[str, int] = {}
         self._seen: dict[int, tuple[int, str]] = {}
         """By copy: when it was delivered last, and by which node."""
+        self._settled: dict[int, tuple[int, str]] = {}
+        """By copy: when it was settled last, and by a client of which node."""
         self._loose: set[int] = set()
         """Copies that were settled by somebody whose node was in trouble."""
         self._rejected_late = False
@@ -122,15 +124,20 @@ class ClusterLedger(Ledger):
         if copy.holder is not None and not copy.holder.ended:
             raise Broken("I12", f"{copy.text} came again while {copy.holder.name} held it")
         # Without acks a message is settled as it is handed out, and comes again if its leader falls before all know.
-        blind = self.plan.queues[copy.queue].blind
-        if copy.settler is not None and not copy.settler.ended and not blind:
+        if copy.settler is None or self.plan.queues[copy.queue].blind:
+            return
+        settled_us, settlers = self._settled[id(copy)]
+        if not copy.settler.ended and not self.was_in_trouble(settlers, settled_us):
             raise Broken("I16", f"{copy.text} came again after {copy.settler.name} settled it")
 
     def settle(self, life: Life, copy: Copy, outcome: Outcome) -> None:
         life.held.setdefault((copy.queue, copy.message.id, copy.source), copy)  # it may have come twice
         super().settle(life, copy, outcome)
+        assert isinstance(life, ClusterLife)
+        if outcome is not Outcome.REQUEUE:
+            self._settled[id(copy)] = (self._now_us(), life.node)
         seen_us, node = self._seen[id(copy)]
-        if self.was_in_trouble(node, seen_us):
+        if self.was_in_trouble(node, seen_us) or self.was_in_trouble(life.node, seen_us):
             self._loose.add(id(copy))
 
     def receive_settled(self, copies: list[Copy]) -> None:
