@@ -245,7 +245,7 @@ class Cluster:
                 self._admit(info)
             elif not self._is_member(info.peer):
                 self.forwarding.receive_peer_down(info.peer)
-                self._send(info.peer, Refusing("it was removed from the cluster"))
+                self._send(info.peer, Refusing("it was removed from the cluster", self._meta_index))
 
     def peer_down(self, info: PeerInfo) -> None:
         self._up.pop(info.peer, None)
@@ -444,11 +444,12 @@ class Cluster:
 
         def answer(outcome: Outcome) -> None:
             if isinstance(outcome, Refused):
-                self._send(info.peer, Refusing(outcome.detail))
+                self._send(info.peer, Refusing(outcome.detail, back.meta_index))
                 return
             cluster, node = back.topology.cluster(), back.topology.node(PeerId(info.peer))
             if cluster is not None and node is not None:
-                self._send(info.peer, Joined(cluster.cluster_id, node.number, cluster.shard_count))
+                joined = Joined(cluster.cluster_id, node.number, cluster.shard_count, back.meta_index)
+                self._send(info.peer, joined)
 
         back.submit(put, answer)
 
@@ -459,8 +460,22 @@ class Cluster:
 
     def _receive_refusing(self, info: PeerInfo, word: Refusing) -> None:
         if self.place is Place.MEMBER:
+            if word.index < self._belongs_index():
+                return  # its topology is of before this node came
             self.removed = True
         log.error("the cluster has no place for this node", said_by=info.node_name, why=word.why)
+
+    def _belongs_index(self) -> int:
+        """The newest topology that is known here to have this node."""
+        joined_index = 0 if self.joined is None else self.joined.index
+        assert self._broker is not None
+        known = self._broker.back.topology.node(PeerId(self.identity.peer)) is not None
+        return max(joined_index, self._meta_index if known else 0)
+
+    @property
+    def _meta_index(self) -> int:
+        assert self._broker is not None
+        return self._broker.back.meta_index
 
     def _receive_status(self, info: PeerInfo, word: ShardStatus) -> None:
         if self.membership is not None:

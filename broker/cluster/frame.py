@@ -62,7 +62,8 @@ def encode_frames(frames: Iterable[Frame]) -> bytes:
 
 
 def _checksum_of_length(size: int) -> int:
-    return google_crc32c.value(size.to_bytes(_LENGTH_BYTES, "little"))
+    checksum: int = google_crc32c.value(size.to_bytes(_LENGTH_BYTES, "little"))
+    return checksum
 
 
 def _encode_head(head: list[Any]) -> bytes:
@@ -152,7 +153,8 @@ class FrameDecoder:
         self._at += len(taken)
         self._outer += taken
         if len(self._outer) >= _LENGTH.size:
-            _check_length(*_LENGTH.unpack_from(self._outer), size_max)
+            size, checksum = _LENGTH.unpack_from(self._outer)
+            _check_length(size, checksum, size_max)
         if len(self._outer) < _OUTER.size:
             self._input, self._at = b"", 0
             return False

@@ -19,17 +19,19 @@ class Join(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
 
 
 class Joined(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
-    """``number``: the node's in the cluster, for good."""
+    """``number``: the node's in the cluster, for good.  ``index``: of a topology that has it."""
 
     cluster_id: bytes
     number: int
     shard_count: int
+    index: int
 
 
 class Refusing(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
-    """Why it is not taken in, in words."""
+    """Why it is not taken in, or none any more by the topology of ``index``, in words."""
 
     why: str
+    index: int
 
 
 class ShardStatus(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):

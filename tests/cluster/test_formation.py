@@ -7,7 +7,10 @@ import pytest
 
 from broker.cluster.cluster import Place
 from broker.cluster.formation import Formation, Step
+from broker.cluster.frame_kinds import Channel
 from broker.cluster.hello import FRESH, PeerInfo
+from broker.cluster.member_words import Refusing
+from broker.cluster.words import WordCodec
 from broker.core.outcomes import Applied, Outcome
 from broker.core.topology_commands import CreateVhost, MarkLeaving
 from broker.model import replies as r
@@ -144,6 +147,23 @@ def test_a_node_that_is_removed_hands_its_replicas_over_and_nobody_waits_for_it(
     sent = cluster.ask(session, declare("new"), publish("b", key="new", tag=2), seconds=0.3)
     assert isinstance(sent[0], r.QueueDeclared)
     assert confirmed(sent) == [2]
+
+
+def test_who_was_taken_in_is_not_put_out_by_one_whose_topology_is_of_before() -> None:
+    """It was given a snapshot of the topology when it knew the newcomer already."""
+    cluster = TestedCluster(3)
+    cluster.settle()
+    one, other = cluster.nodes["n1"], cluster.nodes["n3"].cluster
+    index = cluster.nodes["n3"].core.back.meta_index
+
+    def refuse(index: int) -> None:
+        frame = WordCodec().encode(Refusing("it was removed", index))
+        other.receive_frames(info(1, one.cluster.identity.cluster_id), Channel.FORWARD, [frame])
+
+    refuse(index - 1)
+    assert not other.removed
+    refuse(index)
+    assert other.removed
 
 
 @pytest.mark.parametrize("seconds", [0.38, 0.42, 0.46])

@@ -38,7 +38,8 @@ def reason(link: PeerLink) -> Reason | None:
 def length_of(size: int) -> bytes:
     """What a frame of so many bytes begins with."""
     length = size.to_bytes(4, "little")
-    return length + google_crc32c.value(length).to_bytes(4, "little")
+    checksum: int = google_crc32c.value(length)
+    return length + checksum.to_bytes(4, "little")
 
 
 def dialer_says(channel: Channel) -> list[bytes]:
