@@ -289,7 +289,10 @@ class Cluster:
         while self._ticked_at + self.tick_s <= now:
             # Who stood still does not make up for it.
             self._ticked_at = max(self._ticked_at + self.tick_s, now - self.tick_s)
-            busy |= self.replication.tick()
+            if not self.replication.tick():
+                self._ticked_at = now  # all rest, and would the second time
+                break
+            busy = True
         self.membership.receive_short(self.identity.peer, self.is_short())
         self.membership.tick(now)
         self.replication.snapshots.look(now)

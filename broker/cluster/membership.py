@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
 
 import structlog
 
@@ -40,10 +41,21 @@ log = structlog.get_logger()
 LOOK_INTERVAL_S = 0.2
 """Between two looks at what is to be done."""
 STATUS_INTERVAL_S = 1.0
+STATUS_AGAIN_S = 2.0
+"""Between two that say the same."""
 EVEN_AFTER_S = 10.0
 """After a node came or went, replicas are moved to even the load."""
 STATUS_AGE_MAX_S = 5.0
 """What was said of a shard longer ago says nothing any more."""
+
+
+class Seen(NamedTuple):
+    """By what a shard's leader finds that nothing is to be done: as long as that is the same, nothing is."""
+
+    meta_index: int
+    applied_index: int
+    term: int
+    live: tuple[tuple[int, int], ...]
 
 
 class Membership:
@@ -83,6 +95,10 @@ class Membership:
         self._quiet_at = -math.inf
         """Nodes come in company: before this nothing is moved for evenness alone."""
         self._handing_over = False
+        self._settled: dict[ShardId, Seen] = {}
+        """Shards that are as wanted, and what that was seen by."""
+        self._told: dict[ShardId, tuple[float, Seen]] = {}
+        """When the others were told of them last."""
         self._well: tuple[list[PlacedNode], list[PlacedShard], int, bool] | None = None
         """What was last found to need no change."""
 
@@ -90,9 +106,10 @@ class Membership:
         if now < self._look_at or self._back.topology.cluster() is None:
             return
         self._look_at = now + LOOK_INTERVAL_S
+        live = tuple(self._forwarding.live.items())
         for shard in self._shards:
             if shard.leading:
-                self._reconfigure(shard)
+                self._look(shard, live)
         if now >= self._status_at:
             self._status_at = now + STATUS_INTERVAL_S
             for shard in self._shards:
@@ -124,21 +141,35 @@ class Membership:
         row = self._back.topology.shard_row(shard.id)
         return () if row is None else row.replicas
 
-    def _reconfigure(self, shard: ReplicatedShard) -> None:
+    def _look(self, shard: ReplicatedShard, live: tuple[tuple[int, int], ...]) -> None:
+        """Five times a second at each that is led here: most have nothing to do, and nothing new to be seen by."""
+        kernel = shard.kernel
+        seen = None
+        if kernel.quiet and shard.id != META:  # whose learners are chosen by more
+            seen = Seen(self._back.meta_index, kernel.applied_index, shard.term, live)
+            if self._settled.get(shard.id) == seen:
+                return
+        self._settled.pop(shard.id, None)
+        if self._reconfigure(shard) and seen is not None:
+            self._settled[shard.id] = seen
+
+    def _reconfigure(self, shard: ReplicatedShard) -> bool:
+        """Whether it is as wanted."""
         wanted = self._wanted(shard)
         if not wanted or self._handing_over:
-            return
+            return False
         learners: frozenset[PeerId] = frozenset()
         if shard.id == META:
             learners = meta_learners(self._nodes(0.0), wanted)
         step = next_step(self._group(shard), wanted, learners)
         if step is None:
-            return
+            return True
         if isinstance(step, ChangeConfiguration):
             if shard.kernel.propose_conf(list(step.changes)):
                 log.info("shard changes", shard=shard.id, changes=[f"{op} {peer:016x}" for op, peer in step.changes])
         elif shard.kernel.transfer_leader(step.to):
             log.info("shard hands over", shard=shard.id, to=f"{step.to:016x}")
+        return False
 
     def status(self, shard: ReplicatedShard) -> ShardStatus:
         """Of one that is led here."""
@@ -169,12 +200,23 @@ class Membership:
 
     def _tell(self, now: float) -> None:
         for shard in self._shards:
-            if not shard.leading:
+            if not shard.leading or not self._is_to_be_told(shard.id, now):
                 continue
             status = self.status(shard)
             self._statuses[shard.id] = (now, self._own_peer, status)
             for peer in self._forwarding.live:
                 self._send(peer, status)
+
+    def _is_to_be_told(self, shard: ShardId, now: float) -> bool:
+        """Once in so often, unless there is something new to tell."""
+        seen = self._settled.get(shard)
+        told_at, told = self._told.get(shard, (-math.inf, None))
+        if seen is not None and seen == told and now < told_at + STATUS_AGAIN_S:
+            return False
+        self._told.pop(shard, None)
+        if seen is not None:
+            self._told[shard] = (now, seen)
+        return True
 
     def receive_lead(self, shard_id: ShardId, to: int) -> bool:
         """Whether it could be asked."""

@@ -42,8 +42,19 @@ class Deadlines(Generic[TimedT]):
 
     @property
     def next(self) -> float:
-        """When to look again, which may be too early but is never too late; ``math.inf``: not at all."""
-        return self._heap[0][0] if self._heap else math.inf
+        """When to look again, which may be too early but is never too late; ``math.inf``: not at all.
+
+        Nobody is woken for who has no deadline any more: connections that are gone leave theirs behind.
+        """
+        heap = self._heap
+        while heap:
+            at, _, timed = heap[0]
+            if at == timed._scheduled_at:
+                if timed.deadline < math.inf:
+                    return at
+                timed._scheduled_at = math.inf
+            heapq.heappop(heap)
+        return math.inf
 
     def take_due(self, now: float) -> list[TimedT]:
         """Those whose deadline has come, each once, in the order of their deadlines; they have none any more."""

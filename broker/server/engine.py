@@ -172,13 +172,13 @@ class Engine(Generic[SessionT]):
 
     # ---- a round
 
-    def round(self, now: float) -> None:
-        """Does all there is to do."""
+    def round(self, now: float) -> bool:
+        """Does all there is to do.  False: only who watches was told something, and has seen to it."""
         asked, self.due = self.due, False
         self.core.begin_round(now)
         touched = self._receive(now)
         if self._watched_only and not (asked or touched or self._has_more(now)):
-            return  # who watches has seen to it
+            return False
         self._receive_timeouts(touched, now)
         if now >= self.look_at or (self.connections and self.look_at == math.inf):
             self._look_at_inputs(now)
@@ -190,6 +190,7 @@ class Engine(Generic[SessionT]):
         if self._memory_short or self.buffers.exceeded:
             self._ration()
         self._obey()
+        return True
 
     def core_deadline(self, now: float) -> float | None:
         """When the core wants a step although nothing came."""

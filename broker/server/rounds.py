@@ -81,7 +81,8 @@ class Rounds(Generic[SessionT]):
         while self.phase is not Phase.STOPPED:
             await self._wait()
             now = self._clock()
-            engine.round(now)
+            if not engine.round(now):
+                self._linger_until = 0.0  # heartbeats are not followed by more
             round_times.record(int((self._clock() - now) * 1e6))
             self._watch_syncs(now)
             if engine.wanted_reads:
@@ -158,7 +159,7 @@ class Rounds(Generic[SessionT]):
         return hit
 
     def _wait_for_sync(self, poller: Poller) -> bool:
-        if self._spare_cpu is None:
+        if self._spare_cpu is None or not self._sync_wait.in_flight:
             return False
         now = self._clock()
         self._sync_wait.spare_cpu = self._spare_cpu.update(now)

@@ -53,9 +53,14 @@ class SyncWait:
         if in_flight and math.isnan(self._began_at):
             self._began_at = now
 
+    @property
+    def in_flight(self) -> bool:
+        """There is a sync to wait for."""
+        return not math.isnan(self._began_at)
+
     def plan(self, now: float) -> WaitPlan | None:
         """How to wait for what is in flight; None: through trio, as for everything."""
-        if math.isnan(self._began_at) or self.spare_cpu < SPARE_CPU_MIN:
+        if not self.in_flight or self.spare_cpu < SPARE_CPU_MIN:
             return None
         if self._rest:
             self._rest -= 1

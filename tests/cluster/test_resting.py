@@ -54,6 +54,18 @@ def test_a_node_that_comes_back_makes_nobody_doubt_the_leaders_that_are_there(se
     assert terms_of(cluster) == before
 
 
+def test_what_is_said_of_a_shard_that_rests_stays_known() -> None:
+    """And new: it is told seldom."""
+    cluster = TestedCluster(3)
+    cluster.settle()
+    cluster.run(LONG_S)
+    for _ in range(60):
+        cluster.run(0.1)
+        for node in cluster.nodes.values():
+            assert node.cluster.membership is not None
+            assert len(node.cluster.membership.statuses(cluster.wire.now)) == cluster.shards + 1
+
+
 def test_who_heard_a_leader_before_its_node_was_up_rests_too() -> None:
     """Or it would doubt that leader as soon as that one rests."""
     cluster = TestedCluster(3, shards=3, static=True)

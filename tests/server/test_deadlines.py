@@ -30,6 +30,8 @@ def test_each_deadline_comes_once_when_it_is_due_and_never_early(steps: list[tup
             assert sorted(due) == sorted(expected)
             times = [model.pop(index) for index in due]
             assert times == sorted(times)
+        if not model:
+            assert deadlines.next == math.inf
         assert deadlines.next <= min(model.values(), default=math.inf)
         assert [thing.deadline for thing in things] == [model.get(index, math.inf) for index in range(4)]
 
@@ -42,4 +44,18 @@ def test_a_deadline_that_moves_away_costs_no_entry() -> None:
     assert len(deadlines._heap) == 1
     assert deadlines.take_due(998) == []
     assert deadlines.take_due(999) == [thing]
+    assert deadlines.next == math.inf
+
+
+def test_nobody_is_looked_for_who_has_no_deadline_any_more() -> None:
+    deadlines = Deadlines[Timed]()
+    gone, stays = Timed(), Timed()
+    deadlines.set(gone, 1.0)
+    deadlines.set(stays, 9.0)
+    deadlines.set(stays, 5.0)
+    deadlines.set(gone, math.inf)
+    assert deadlines.next == 5.0
+    deadlines.set(gone, 2.0)
+    assert deadlines.next == 2.0
+    assert deadlines.take_due(5.0) == [gone, stays]
     assert deadlines.next == math.inf
