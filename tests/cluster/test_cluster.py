@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 
+from broker.cluster.frame_kinds import Channel
 from broker.core import forward_words as w
 from broker.core.replicated_shard import ReplicatedShard
 from broker.core.session import ROOM
@@ -205,6 +206,21 @@ def test_a_node_that_comes_back_at_another_address_is_found_there() -> None:
 
 def names_up(node: ClusterNode) -> set[str]:
     return {info.node_name for info in node.cluster.up.values()}
+
+
+def test_who_leads_is_known_though_it_says_so_before_the_last_leader_knows_that_it_is_none() -> None:
+    cluster = started()
+    leader = cluster.leader_of(1)
+    assert leader is not None
+    heir = next(node for node in cluster.nodes.values() if node is not leader)
+    for channel in (Channel.CONSENSUS, Channel.BULK):
+        cluster.wire.slow(heir.name, leader.name, channel, 0.1)
+    assert leader.kernels[1].transfer_leader(cluster.peers[heir.name])
+    cluster.run(1)
+    assert cluster.leader_of(1) is heir
+    shard = leader.core.back.shards[1]
+    assert isinstance(shard, ReplicatedShard)
+    assert shard.reachable
 
 
 def test_a_node_that_most_others_don_t_hear_routes_nothing_until_it_knows_what_they_know() -> None:

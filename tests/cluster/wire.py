@@ -98,6 +98,7 @@ class Wire:
         self._ends: dict[PeerLink, End] = {}
         self._cut: set[tuple[str, str]] = set()
         self._corrupt: set[tuple[str, str]] = set()
+        self._slow: dict[tuple[str, str, Channel | None], float] = {}
         self.dials: list[tuple[float, str, str, Channel]] = []
         """(when, who, address, channel)"""
         self.tap: list[tuple[str, str, Channel | None, bytes]] = []
@@ -151,8 +152,13 @@ class Wire:
         """Nothing from one arrives at the other, until it is healed."""
         self._cut.add((sender, receiver))
 
+    def slow(self, sender: str, receiver: str, channel: Channel, seconds: float) -> None:
+        """What one says to the other on a channel takes so much longer, until it is healed."""
+        self._slow[sender, receiver, channel] = seconds
+
     def heal(self) -> None:
         self._cut.clear()
+        self._slow.clear()
         for end in list(self._ends.values()):
             held, end.held = end.held, []
             for event in held:
@@ -245,8 +251,9 @@ class Wire:
 
     def _carry(self, end: End, other: End, event: Callable[[], None]) -> None:
         """After all that was sent before."""
-        end.arrives_at = max(end.arrives_at, self.now + self._delay())
         way = (end.node.name, other.node.name)
+        late_s = self._slow.get((*way, end.link.channel), 0.0)
+        end.arrives_at = max(end.arrives_at, self.now + self._delay() + late_s)
         self._at(end.arrives_at, lambda: other.held.append(event) if way in self._cut else event())
 
     def _arrive(self, end: End, piece: bytes) -> None:

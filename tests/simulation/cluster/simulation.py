@@ -479,10 +479,12 @@ class ClusterSimulation:
         return max(leading, key=lambda process: process.kernels[shard].term, default=None)
 
     def serves(self) -> bool:
-        """All nodes do, and every shard is led by one whom all know."""
+        """All nodes do, and every shard is led by one whom all can reach."""
         present = [machine for machine in self.machines if machine.present]
         for process in (machine.process for machine in present):
             if process is None or process.engine is None or process.stopping is not None:
+                return False
+            if not all(shard.reachable for shard in process.cluster.shards):
                 return False
         return all(map(self.is_settled, range(self.plan.shard_count + 1)))
 
