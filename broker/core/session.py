@@ -442,7 +442,10 @@ class Session:
         assert self.principal is not None
         refused = self.back.topology.open_vhost(self.principal, command.vhost)
         if refused is not None:
-            self.refuse(channel, refused)
+            if self.back.routing:
+                self.refuse(channel, refused)
+            else:  # the others may know of it
+                hold_until_routing(self, channel, command)
             return
         self.vhost = command.vhost
         self._routes = self.back.routes(command.vhost)

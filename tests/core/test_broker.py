@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from broker.core.topology_commands import CreateVhost, PutPermission
 from broker.model import commands as c
 from broker.model import replies as r
-from broker.model.names import ConsumerTag, DeliveryTag, ExchangeName, QueueName, RoutingKey
+from broker.model.names import ConsumerTag, DeliveryTag, ExchangeName, QueueName, RoutingKey, UserName, VhostName
 from broker.model.refusals import Refusal
 from broker.model.topology import BindingSpec, ExchangeSpec, QueueSpec
 from tests.core.node import CHANNEL, Node, confirmed, consume, declare, delivered, publish, run_of
@@ -161,6 +162,23 @@ def test_publishers_wait_while_the_node_may_not_know_where_their_messages_go(nod
     node.broker.isolate(False)
     assert confirmed(node.ask(session)) == [1]
     assert delivered(node.ask(session, consume())) == [("a", False), ("b", False)]
+
+
+def test_a_vhost_that_is_not_known_waits_while_the_node_may_not_know_of_it(node: Node) -> None:
+    node.broker.isolate(True)
+    late, wrong = (node.broker.open_session() for _ in range(2))
+    for session, vhost in ((late, "late"), (wrong, "wrong")):
+        login = c.Authenticate(UserName("guest"), b"guest", True)
+        assert node.ask(session, login, c.OpenVhost(VhostName(vhost))) == [r.Authenticated()]
+    commands = CreateVhost(VhostName("late")), PutPermission(UserName("guest"), VhostName("late"), ".*", ".*", ".*")
+    for command in commands:
+        node.broker.back.submit(command)
+    node.ask(node.session())
+    node.broker.isolate(False)
+    assert node.ask(late) == [r.VhostOpened()]
+    (refused,) = node.ask(wrong)
+    assert isinstance(refused, r.Refuse)
+    assert refused.refusal is Refusal.VHOST_NOT_FOUND
 
 
 def test_expired_messages_are_dead_lettered_and_the_others_stay(node: Node, durable: bool) -> None:
