@@ -1241,6 +1241,8 @@ class Shard:
         """Why the group does nothing any more: every call raises RaftDead then."""
     def leave(self, why: str) -> None:
         """Has part in nothing any more, and serves nobody; ``dead`` then says why."""
+    def follow(self, leader: int, term: int) -> bool:
+        """Another peer says that it leads in a later term, by another way than Raft's; False: not in a later one."""
     def transfer_leader(self, peer: int) -> bool:
         """Asks another voter to lead; what was gathered waits until it does or time is up."""
     def report_unreachable(self, peer: int) -> None:

@@ -213,8 +213,10 @@ class Forwarding:
         self.announcing.receive_acknowledged(peer, word.number)
 
     def _receive_leading(self, peer: int, shard: ReplicatedShard, word: w.Leading) -> None:
-        if shard.leading and word.term > shard.term:
-            self.end_leading(shard)  # Raft's messages go by other connections, and have not said so yet
+        # Raft's messages go by other connections, and have not said so yet.  The group must know at once: it would want
+        # to propose what nobody does who doesn't lead, for ever.
+        if shard.leading and shard.kernel.follow(peer, word.term):
+            self.end_leading(shard)
         self.front.receive_leading(peer, shard, word)
 
     def _receive_attach(self, peer: int, shard: ReplicatedShard, word: w.Attach) -> None:

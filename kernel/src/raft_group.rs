@@ -184,6 +184,11 @@ impl RaftGroup {
         self.run(|group| group.step_plain(data))
     }
 
+    /// `leader` leads in a later term, as it said by another way than Raft's: what its heartbeat would do.
+    pub fn follow(&mut self, leader: u64, term: u64) -> Outcome<()> {
+        self.run(|group| group.follow(leader, term))
+    }
+
     /// A leader's message that carries a snapshot, for which `position` is what the state machine comes to: the
     /// snapshot's own, or a later one, of which `conf` is the configuration. Raft may ignore it all the same; if not
     /// it is in the next ready, at `position`.

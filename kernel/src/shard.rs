@@ -203,12 +203,13 @@ impl Shard {
         self.under_way_size + self.pending.size()
     }
 
-    /// Somebody waits for what was gathered, and it can be proposed.
+    /// Somebody waits for what was gathered, and it can be proposed. Not what Raft had no room for: that waits for a
+    /// commit, and `propose` would come to nothing until then.
     pub fn is_urgent(&self) -> bool {
         if self.group.is_none() {
             return self.has_pending();
         }
-        (self.pending.urgent || !self.stalled.is_empty()) && self.may_propose()
+        self.pending.urgent && self.stalled.is_empty() && self.may_propose()
     }
 
     /// Something was gathered that is not proposed, or happened that nobody was told of.

@@ -223,6 +223,23 @@ def test_who_leads_is_known_though_it_says_so_before_the_last_leader_knows_that_
     assert shard.reachable
 
 
+def test_what_is_said_where_another_leads_by_now_goes_there_though_raft_has_not_said_so() -> None:
+    cluster = started()
+    cluster.ask(next(iter(cluster.nodes.values())).session(), declare("q"))
+    leader = cluster.leader_of(cluster.shard_of("q"))
+    assert leader is not None
+    session = leader.session()
+    kernel = leader.kernels[cluster.shard_of("q")]
+    others = [node for node in cluster.nodes.values() if node is not leader]
+    for node in others:
+        for channel in (Channel.CONSENSUS, Channel.BULK):
+            cluster.wire.slow(node.name, leader.name, channel, 1.0)
+    assert kernel.transfer_leader(cluster.peers[others[0].name])
+    session.submit([publish("m", tag=1)])
+    cluster.run(4)
+    assert confirmed(session.take_replies()) == [1]
+
+
 def test_a_node_that_most_others_don_t_hear_routes_nothing_until_it_knows_what_they_know() -> None:
     cluster = TestedCluster(3)
     cluster.settle()

@@ -120,6 +120,11 @@ impl PyShard {
         self.lock().leave(why);
     }
 
+    /// Another peer says that it leads in a later term; false: not in a later one.
+    fn follow(&self, leader: u64, term: u64) -> PyResult<bool> {
+        self.ask(|shard| shard.follow(leader, term))
+    }
+
     fn transfer_leader(&self, peer: u64) -> PyResult<bool> {
         self.ask(|shard| shard.transfer_leader(peer))
     }

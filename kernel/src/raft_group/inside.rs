@@ -74,6 +74,19 @@ impl Group {
         self.step_message(message)
     }
 
+    pub(super) fn follow(&mut self, leader: u64, term: u64) -> Outcome<()> {
+        if term <= self.raw.raft.term {
+            return Err(GroupError::Refused("of no later term"));
+        }
+        self.step_message(Message {
+            msg_type: MessageType::MsgHeartbeat,
+            from: leader,
+            to: self.raw.raft.id,
+            term,
+            ..Message::default()
+        })
+    }
+
     pub(super) fn step_plain(&mut self, data: &Bytes) -> Outcome<()> {
         let message = raft_guard::decode(data).map_err(GroupError::Refused)?;
         if message.get_msg_type() == MessageType::MsgSnapshot {

@@ -36,6 +36,11 @@ impl Shard {
         self.ask(|group| group.step_plain(message))
     }
 
+    /// Another peer says that it leads in a later term. Refused: not of a later one.
+    pub fn follow(&mut self, leader: u64, term: u64) -> Asked {
+        self.ask(|group| group.follow(leader, term))
+    }
+
     /// Raft's clock. A volatile shard has none.
     pub fn tick(&mut self) -> Option<GroupRecord> {
         let ready = self.group.as_mut()?.tick();

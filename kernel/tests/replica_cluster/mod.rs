@@ -375,7 +375,7 @@ impl Cluster {
 
     fn fault(&mut self) -> Law {
         let peer = self.any_peer();
-        match self.random.below(8) {
+        match self.random.below(9) {
             0 | 1 => self.crash(peer, 1 + self.random.clone().below(3_000)),
             2 => {
                 for peer in PEERS {
@@ -396,6 +396,15 @@ impl Cluster {
                 for leader in others {
                     self.act(leader, |node| {
                         node.shard().transfer_leader(peer).unwrap_or(None)
+                    })?;
+                }
+            }
+            7 => {
+                let others: Vec<u64> = self.serving().collect();
+                for leader in others {
+                    let term = self.node(leader).shard().standing().term;
+                    self.act(peer, |node| {
+                        node.shard().follow(leader, term).unwrap_or(None)
                     })?;
                 }
             }
