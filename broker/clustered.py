@@ -53,8 +53,8 @@ DISK_FAILED = "the disk failed: connect to another node"
 REMOVED = "this node was removed from its cluster"
 STARTING_TURN_S = 0.005
 """Between two rounds while the node finds its cluster; afterwards the server makes them."""
-IDLE_TICKS = 4
-"""Of Raft's clock, between two looks while all groups rest."""
+IDLE_TICKS = 6
+"""Of Raft's clock, between two looks while all groups rest, at most."""
 LEAVE_S = 2.0
 """For others to lead what is led here, before this node stops; then they elect without being asked."""
 WAITING_LINE_S = 10.0
@@ -212,7 +212,7 @@ class ClusteredNode:
         busy = True
         while True:
             cluster = self.cluster
-            await trio.sleep(cluster.tick_s if busy else IDLE_TICKS * cluster.tick_s)
+            await self._wait_to_tick(busy)
             busy = cluster.tick(trio.current_time())
             if self._leaving and self._hand_over():
                 cluster.stirring = True  # the balance of leaders may have brought some back
@@ -225,6 +225,14 @@ class ClusteredNode:
             if cluster.stirring or cluster.forwarding.has_words or self.broker.pending:
                 cluster.stirring = False
                 self._ring()
+
+    async def _wait_to_tick(self, busy: bool) -> None:
+        """While all groups rest it goes with the heartbeats: each wake of an idle process costs more than its work."""
+        if busy:
+            await trio.sleep(self.cluster.tick_s)
+            return
+        with trio.move_on_after(IDLE_TICKS * self.cluster.tick_s):
+            await self.transport.beat()
 
     async def leave(self) -> None:
         """Before it stops: others lead what is led here, so that their clients notice nothing."""

@@ -47,10 +47,13 @@ class Dials:
         self._renew(now)
 
     def learn(self, peer: int, address: str, now: float) -> None:
-        """A node that is linked to us is reached there, as it says."""
+        """A node that is linked to us is reached there, as it says: however often it was not, it is dialed at once."""
         if self._learned.get(peer) != address:
             self._learned[peer] = address
             self._renew(now)
+            for channel in Channel:
+                dial = self._dials[address, channel]
+                dial.due_at = min(dial.due_at, now)
 
     def unlearn(self, peer: int, now: float) -> None:
         """It is not linked to us any more."""
@@ -68,6 +71,13 @@ class Dials:
             dial.under_way = True
             due.append((address, channel))
         return due
+
+    def waits(self, until: float, reached: Callable[[int, Channel], bool]) -> bool:
+        """Whether somebody who isn't ``reached`` is being dialed, or is to be until then."""
+        return any(
+            (dial.under_way or dial.due_at < until) and not (dial.peer != 0 and reached(dial.peer, channel))
+            for (_, channel), dial in self._dials.items()
+        )
 
     def answered(self) -> set[str]:
         """Addresses behind which some node was found, ourselves included."""

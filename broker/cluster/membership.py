@@ -41,12 +41,12 @@ log = structlog.get_logger()
 LOOK_INTERVAL_S = 0.2
 """Between two looks at what is to be done."""
 STATUS_INTERVAL_S = 1.0
-STATUS_AGAIN_S = 2.0
+STATUS_AGAIN_S = 4.0
 """Between two that say the same."""
 EVEN_AFTER_S = 10.0
 """After a node came or went, replicas are moved to even the load."""
-STATUS_AGE_MAX_S = 5.0
-"""What was said of a shard longer ago says nothing any more."""
+STATUS_AGE_MAX_S = 10.0
+"""What was said of a shard longer ago says nothing any more; nor does what a node said that is not heard of."""
 
 
 class Seen(NamedTuple):
@@ -301,6 +301,7 @@ class Membership:
 
     def receive_peer_down(self, peer: int, now: float) -> None:
         self._down_since.setdefault(peer, now)
+        self._statuses = {shard: said for shard, said in self._statuses.items() if said[1] != peer}
 
     def _nodes(self, now: float) -> list[PlacedNode]:
         nodes = []

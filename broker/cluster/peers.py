@@ -1,7 +1,7 @@
 """All links of one node, without I/O: who is there, who is suspected, what to dial, what to send.
 
 The edge (``transport.py``, or a simulated net) dials what ``take_dials`` says, reports connections, bytes and ends,
-calls ``tick`` every 50 ms or so, and serves the links that ``take_ready`` names.  A node sends on the links that it
+calls ``tick`` by ``next_tick``, and serves the links that ``take_ready`` names.  A node sends on the links that it
 dialed and receives on those that it accepted; with one of each for every channel, and heartbeats coming, the other
 node is *up*.
 """
@@ -28,8 +28,12 @@ CONSENSUS, FORWARD, HEARTBEAT = Channel.CONSENSUS, Channel.FORWARD, Kind.HEARTBE
 QUEUE_SIZE_MAX: dict[Channel, int] = {Channel.CONSENSUS: 8 << 20, Channel.BULK: 32 << 20, Channel.FORWARD: 16 << 20}
 """Bytes that wait for the socket; consensus and bulk are sent no more, forward is ``full``."""
 FORWARD_SIZE_MAX = QUEUE_SIZE_MAX[FORWARD]
-TICK_LATE_S = 0.2
-"""Ticks further apart than this say that we stood still, which is not the others' silence."""
+TICK_LATE_S = 0.1
+"""A tick that comes later than this says that we stood still, which is not the others' silence."""
+TICK_S_MIN = 0.01
+FOLLOW, DRIFT = 1.2, 1.25
+"""Intervals after which heartbeats go though those that they go with didn't come; and while they come to go with them.
+"""
 PEER_COUNT_MAX = 1024
 """Nodes whose incarnation is remembered: those without a link are forgotten first."""
 
@@ -82,8 +86,9 @@ class Peers:
         """Those that aren't closing."""
         self._ready: dict[PeerLink, None] = {}
         self._peers: dict[int, Peer] = {}
-        self._ticked_at = now
-        self._heartbeat_at = now
+        self._tick_by = self._heartbeat_at = self._beat_at = now
+        self.beat_count = 0
+        """How often heartbeats were sent."""
         self._stopped = False
 
     # What the rest of the cluster asks
@@ -138,6 +143,7 @@ class Peers:
     def set_addresses(self, addresses: Iterable[str], now: float) -> None:
         """Where the other nodes are; our own may be among them."""
         self._dials.set_addresses(addresses, now)
+        self._hurry(now)
         self._forget_addresses(now)
 
     def set_cluster_id(self, cluster_id: bytes, now: float) -> None:
@@ -169,6 +175,7 @@ class Peers:
     def dial_failed(self, address: str, channel: Channel, now: float) -> None:
         """No connection came of it."""
         self._dials.ended(address, channel, False, now)
+        self._hurry(now)
 
     def accepted(self, now: float) -> PeerLink:
         """A connection from somebody is there."""
@@ -206,19 +213,40 @@ class Peers:
 
     def tick(self, now: float) -> None:
         """Heartbeats, suspicion and deadlines."""
-        late_s = now - self._ticked_at - TICK_LATE_S
-        self._ticked_at = now
+        late_s = now - self._tick_by - TICK_LATE_S
         for link in [link for link in self._links if now >= link.deadline]:
             link.receive_timeout(now)
             self._serve(link, now)
         if now >= self._heartbeat_at:
             self._heartbeat_at = max(now, self._heartbeat_at + self._heartbeat_interval_s)
-            self._send_heartbeats(now)
+            self._beat(now)
         for number in sorted(self._peers):
             peer = self._peers.get(number)
             if peer is not None and Channel.CONSENSUS in peer.accepted:
                 peer.heard_at += max(0.0, late_s)
                 self._watch(peer, now)
+        self._tick_by = self._plan_tick(now)
+
+    @property
+    def next_tick(self) -> float:
+        """By when to call ``tick``: for heartbeats, twice as often while somebody is dialed, or at a deadline.
+
+        Whatever is reported may change it.
+        """
+        return self._tick_by
+
+    def _hurry(self, now: float) -> None:
+        """There may be something to dial."""
+        self._tick_by = min(self._tick_by, now + self._heartbeat_interval_s / 2)
+
+    def _plan_tick(self, now: float) -> float:
+        if self._dials.waits(now + self._heartbeat_interval_s, self._is_reached):
+            return now + self._heartbeat_interval_s / 2
+        at = min((link.deadline for link in self._links), default=math.inf)
+        for peer in self._peers.values():
+            if Channel.CONSENSUS in peer.accepted:
+                at = min(at, peer.heard_at + (self._suspicion_s if peer.up else self._silence_s_max))
+        return max(min(self._heartbeat_at, at), now + TICK_S_MIN)
 
     # Links
 
@@ -277,6 +305,7 @@ class Peers:
             self._dials.found(link.address, info.peer)
         else:
             self._dials.learn(info.peer, info.address, now)
+            self._tick_by = now
             if channel is Channel.CONSENSUS:
                 peer.heard_at = now
         self._receiver.peer_seen(info)
@@ -332,6 +361,7 @@ class Peers:
             return
         del self._links[link]
         self._ready[link] = None
+        self._hurry(now)
         assert link.closing is not None
         if link.address is not None and link.channel is not None:
             self._dials.ended(link.address, link.channel, link.was_ready, now)
@@ -378,8 +408,24 @@ class Peers:
         peer = self._peers.get(info.peer)
         if peer is not None and peer.info.incarnation == info.incarnation:
             peer.receive_clock(clock_ms, echo_ms, held_ms, now)
+            if info.peer < self._terms.identity.peer:
+                self._beat_with(now)
             self._look_up(peer, now)
             self._receiver.receive_heartbeat(info, payload, now)
+
+    def _beat(self, now: float) -> None:
+        self._beat_at = now
+        self.beat_count += 1
+        self._send_heartbeats(now)
+
+    def _beat_with(self, now: float) -> None:
+        """Our heartbeats come to go with those of a node that goes before: who is awake for one is so for all."""
+        interval_s = self._heartbeat_interval_s
+        if now - self._beat_at > interval_s / 2:
+            self._beat(now)
+        self._heartbeat_at = min(now + FOLLOW * interval_s, self._beat_at + DRIFT * interval_s)
+        if now < self._tick_by:  # else the tick is late, and is to find that out
+            self._tick_by = self._plan_tick(now)
 
     def _look_up(self, peer: Peer, now: float) -> None:
         if peer.complete and not peer.up and now - peer.heard_at <= self._suspicion_s:

@@ -82,13 +82,16 @@ class Transport:
         suspicion_s: float = SUSPICION_S,
     ) -> None:
         """Takes the listeners over.  In a trio run: its clock is read."""
-        self._tick_s = heartbeat_interval_s / 2
         self._listeners = listeners
         self._receiver = _Told(receiver)
         self._ring = ring
         self._tls = tls
         self._streams: dict[PeerLink, LinkStream] = {}
         self._watcher: Watcher | None = None
+        self._ticking = trio.CancelScope()
+        """Until the next tick."""
+        self._beaten = trio.Event()
+        self._beat_count = 0
         self._handshakes = _Handshakes()
         self._troubles = _Troubles()
         self._stopping = trio.Event()
@@ -123,6 +126,10 @@ class Transport:
     def trouble(self, address: str) -> str | None:
         """What went wrong last when it was dialed, in words."""
         return self._troubles.last(address)
+
+    async def beat(self) -> None:
+        """Until heartbeats are sent."""
+        await self._beaten.wait()
 
     def flush(self) -> None:
         """Lets out what was sent; it waits for nothing."""
@@ -166,7 +173,8 @@ class Transport:
             for address, channel in self.peers.take_dials(now):
                 nursery.start_soon(self._dial, address, channel)
             self._served()
-            await trio.sleep(self._tick_s)
+            with trio.CancelScope(deadline=self.peers.next_tick) as self._ticking:
+                await trio.sleep_forever()
 
     async def _accept_all(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
         # It waits and goes on when descriptors have run out.
@@ -264,6 +272,12 @@ class Transport:
         """After anything that ``peers`` was told."""
         if self._receiver.take_told() or room:
             self._ring()
+        if self.peers.next_tick != self._ticking.deadline:
+            self._ticking.deadline = self.peers.next_tick
+        if self.peers.beat_count != self._beat_count:
+            self._beat_count = self.peers.beat_count
+            self._beaten.set()
+            self._beaten = trio.Event()
         self.flush()
 
     def _tell(self, address: str, closing: Closing, node_name: str = "") -> None:

@@ -18,7 +18,6 @@ from broker.cluster.peer_link import PeerLink
 from broker.cluster.peers import Peers
 from broker.cluster.violation import Closing, Reason
 
-TICK_S = 0.05
 CONNECT_TIMEOUT_S = 1.0
 OUTPUT_SIZE = 65_536
 """What a socket takes at once."""
@@ -67,6 +66,7 @@ class Node:
         random = Random(seed)
         self.peers = Peers(terms, self.heard, random, lambda: random.randbytes(32), lambda: self.payload, wire.now)
         self.alive = True
+        self.tick_at = wire.now
 
 
 class End:
@@ -188,13 +188,17 @@ class Wire:
         self._count += 1
         heapq.heappush(self._events, (when, self._count, event))
 
+    def _plan_tick(self, node: Node) -> None:
+        node.tick_at = node.peers.next_tick
+        self._at(node.tick_at, lambda: self._tick(node) if self.now == node.tick_at else None)
+
     def _tick(self, node: Node) -> None:
         if node.alive:
             node.peers.tick(self.now)
             for address, channel in node.peers.take_dials(self.now):
                 self.dials.append((self.now, node.name, address, channel))
                 self._dial(node, address, channel)
-            self._at(self.now + TICK_S, lambda: self._tick(node))
+            self._plan_tick(node)
 
     def _dial(self, node: Node, address: str, channel: Channel) -> None:
         name = address.partition(":")[0]
@@ -217,7 +221,10 @@ class Wire:
         self._ends[here.link], self._ends[there.link] = here, there
 
     def _pump(self) -> None:
-        """What the links have to say goes on its way."""
+        """What the links have to say goes on its way, and ticks come when they are asked for."""
+        for node in self.nodes.values():
+            if node.alive and node.peers.next_tick < node.tick_at:
+                self._plan_tick(node)
         busy = True
         while busy:
             busy = False

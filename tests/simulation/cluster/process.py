@@ -15,7 +15,6 @@ from broker.cluster.cluster import Cluster, ClusterSettings, Place
 from broker.cluster.frame import Frame
 from broker.cluster.frame_kinds import Channel
 from broker.cluster.hello import FRESH, Identity, PeerInfo, Secret, Terms
-from broker.cluster.peer import HEARTBEAT_INTERVAL_S
 from broker.cluster.peer_link import PeerLink
 from broker.cluster.peers import Peers, Receiver
 from broker.cluster.snapshots import Job
@@ -51,7 +50,6 @@ MQTT_SETTINGS = MqttSettings(max_queued_messages=1_000_000, keep_alive_max_s=Non
 """Nothing is dropped from a client's queue, and who is silent is not hung up on."""
 STOMP_SETTINGS = StompSettings()
 TICK_US = 50_000
-LINKS_TICK_US = int(HEARTBEAT_INTERVAL_S / 2 * 1e6)
 NEVER_US = 1 << 62
 
 
@@ -112,6 +110,8 @@ class Process:
         self._encoder = PublishEncoder()
         self._events = world.events
         self._random = machine.random
+        self._links_at = -math.inf
+        """When the links are ticked next."""
         self._deferred: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
         self._arrived: dict[End, None] = {}
         """What is to be read."""
@@ -148,7 +148,7 @@ class Process:
         if place is not None:
             self._assemble(place[1], place[2], [])
         self._events.after(self._random.randint(0, TICK_US), self._tick)
-        self._events.after(self._random.randint(0, TICK_US), self._tick_links)
+        self._events.after(self._random.randint(0, TICK_US), self._plan_links)
         self._events.after(self._random.randint(100_000, 300_000), self._keep_house)
 
     def _assemble(self, number: int, shard_count: int, voters: list[int]) -> None:
@@ -275,18 +275,26 @@ class Process:
             cluster.stirring = False
             self.ring()
 
-    def _tick_links(self) -> None:
+    def _plan_links(self) -> None:
+        """Their next tick comes when they ask for it."""
+        at = self.cluster.peers.next_tick
+        if at != self._links_at:
+            self._links_at = at
+            due_in_us = self.machine.clock.us_until(at) + self.world.tick_delay_us()
+            self._events.after(due_in_us, self._tick_links, at)
+
+    def _tick_links(self, at: float) -> None:
         """The links' time, as their transport passes it."""
-        if not self.alive:
+        if not self.alive or at != self._links_at:
             return
         if self.paused:
-            self._deferred.append((self._tick_links, ()))
+            self._deferred.append((self._tick_links, (at,)))
             return
         peers, now = self.cluster.peers, self.now
         peers.tick(now)
         for address, channel in peers.take_dials(now):
             self.world.net.dial(self, address, channel)
-        self._events.after(LINKS_TICK_US + self.world.tick_delay_us(), self._tick_links)
+        self._plan_links()
         self.receive_told()
         self.world.net.pump(self)
 
@@ -304,6 +312,7 @@ class Process:
         if self._arrived:
             arrived, self._arrived = self._arrived, {}
             self.world.net.read(self, arrived)
+            self._plan_links()
             self._asked |= cluster.told
             cluster.told = False
         if engine is None:
