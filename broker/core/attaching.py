@@ -113,7 +113,7 @@ class Attaching:
         back = self._front.back
         durable = self._command.expiry_s > 0
         if durable and not any(shard.leading for shard in back.logged):
-            self._come_again()  # it was led here a moment ago
+            self._attach_anew()  # it was led here a moment ago
             return
         create = back.clients.create_command(self.key, self._principal.user, durable)
         back.submit(create, self._receive_created)
@@ -129,7 +129,7 @@ class Attaching:
         assert outcome.session is not None
         client = self._front.back.clients.sessions.get(outcome.session.session_id)
         if client is None:
-            self._come_again()
+            self._attach_anew()
         elif client.durable:
             self._log(client)
         else:
@@ -151,7 +151,7 @@ class Attaching:
         front, back, command = self._front, self._front.back, self._command
         if back.clients.sessions.get(client.id) is not client:
             if back.topology.open_vhost(self._principal, self.key[0]) is None:
-                self._come_again()
+                self._attach_anew()
             else:  # its vhost was deleted meanwhile
                 self._refuse(Refused(Refusal.NOT_FOUND, "the session is gone"))
             return
@@ -182,16 +182,11 @@ class Attaching:
             self._front.say(ReleaseDue(owed, NO_IDS))
 
     def _attach_anew(self) -> None:
-        """Somebody else made the session meanwhile."""
+        """Somebody else made the session meanwhile, or it is led elsewhere by now."""
         front, channel = self._front, self._channel
         front.back.clients.end_turn(self.key)
         command = msgspec.structs.replace(self._command, client_id=self.key[1])
-        front.go_on(channel, lambda: attach(front, channel, command))
-
-    def _come_again(self) -> None:
-        """The session is led elsewhere by now, or somebody else's."""
-        self._front.back.clients.end_turn(self.key)
-        self._front.go_on(self._channel, self._front.lose_client_leader)
+        front.go_on(channel, lambda: None if front.closed else attach(front, channel, command))
 
     def _refuse(self, refused: Refused) -> None:
         self._front.back.clients.end_turn(self.key)

@@ -1,7 +1,8 @@
 """A client whose session another node leads: its commands go there, and what that node says comes back.
 
 Client sessions live where their shard is led, with their windows and ids in its log.  The client stays connected where
-it is; when the leader changes it is asked to come again, and finds its session at the next one (MQTT's own way).
+it is; when the leader changes it is asked to come again, and finds its session at the next one (MQTT's own way).  One
+that was not answered yet waits for the next leader instead.
 """
 
 from __future__ import annotations
@@ -43,11 +44,26 @@ class RelayedFront(Protocol):
 
     def lose_client_leader(self) -> None: ...
 
+    def end_relay(self, said: Sequence[c.Command]) -> None: ...
+
 
 class Relay:
     """The front's end."""
 
-    __slots__ = ("_client_id", "_ends", "front", "held", "no_local", "number", "open", "shard", "user", "vhost")
+    __slots__ = (
+        "_client_id",
+        "_ends",
+        "_said",
+        "answered",
+        "front",
+        "held",
+        "no_local",
+        "number",
+        "open",
+        "shard",
+        "user",
+        "vhost",
+    )
 
     def __init__(
         self,
@@ -65,15 +81,41 @@ class Relay:
         self.user = user
         self.vhost = vhost
         self.open = False
+        self.answered = False
+        """The client may know that its session is taken up."""
         self.held: list[c.Command] = []
         """Said before there was a leader to hear it."""
+        self._said: list[c.Command] = []
+        """To a leader that has not answered."""
         self.no_local: ClientSessionId | None = None
         """The client's session, if it has subscriptions that want nothing of its own."""
         self._client_id: ClientId | None = None
 
+    @property
+    def held_count(self) -> int:
+        """Commands that are kept here."""
+        return len(self.held) + len(self._said)
+
     def say(self, command: c.Command) -> None:
         self.held.append(command)
         self._ends.due[self] = None
+
+    def take_held(self) -> list[c.Command]:
+        """To be said to the leader; until it answers they may have to be said to another."""
+        said, self.held = self.held, []
+        if not self.answered:
+            self._said += said
+        return said
+
+    def begin_again(self, number: int) -> None:
+        """The leader is lost, and has not answered: the next one is told all of it."""
+        self.number, self.open = number, False
+        self.held, self._said = self._said + self.held, []
+        self._ends.due[self] = None
+
+    def receive_answer(self) -> None:
+        self.answered = True
+        self._said = []
 
     def receive_reply(self, reply: w.RelayedReply) -> None:
         """Subscriptions that the client is told of are known here."""
@@ -121,14 +163,15 @@ class RelayFronts:
             if not relay.shard.reachable:
                 continue
             del self.due[relay]
-            if relay.shard.leading:
-                self._end(relay)  # it is led here meanwhile: the client comes again and is served here
+            if relay.shard.leading:  # meanwhile
+                del self._relays[relay.number]
+                relay.front.end_relay(relay.held)
                 continue
             number = relay.number
             if not relay.open:
                 relay.open = True
                 self.send(relay, lambda s, t, n=number, y=relay: w.RelayOpen(s, t, n, y.user, y.vhost))
-            said, relay.held = relay.held, []
+            said = relay.take_held()
             if said:
                 self.send(relay, lambda s, t, n=number, y=said: w.RelaySay(s, t, n, y))
 
@@ -136,6 +179,7 @@ class RelayFronts:
         relay = self._relays.get(word.number)
         if relay is None:
             return
+        relay.receive_answer()
         for reply in word.replies:
             relay.receive_reply(reply)
             if isinstance(reply, w.RelayedDeliveries):
@@ -154,12 +198,13 @@ class RelayFronts:
 
     def lose_leader(self, shard: ReplicatedShard) -> None:
         for relay in [relay for relay in self._relays.values() if relay.shard is shard and relay.open]:
-            self._end(relay)
-
-    def _end(self, relay: Relay) -> None:
-        self._relays.pop(relay.number, None)
-        self.due.pop(relay, None)
-        relay.front.lose_client_leader()
+            del self._relays[relay.number]
+            if relay.answered:
+                self.due.pop(relay, None)
+                relay.front.lose_client_leader()
+            else:
+                relay.begin_again(next(self._numbers))
+                self._relays[relay.number] = relay
 
     def close(self, relay: Relay) -> None:
         if self._relays.pop(relay.number, None) is not None and relay.open:

@@ -157,6 +157,8 @@ class Session:
         """Its socket is not to be read for now."""
         if self.held_count > HELD_COUNT_MAX or (self.publishing and self.blocked):
             return True
+        if self._relay is not None and self._relay.held_count > HELD_COUNT_MAX:
+            return True
         return self.unconfirmed > UNCONFIRMED_COUNT_MAX
 
     def close(self) -> None:
@@ -233,7 +235,10 @@ class Session:
         while channel.held and not channel.waiting:
             command = channel.take_held()
             self.held_count -= weight_of(command)
-            HANDLERS[type(command)](self, channel, command)
+            if self._relay is not None and isinstance(command, RELAYED):
+                self._relay.say(command)
+            else:
+                HANDLERS[type(command)](self, channel, command)
         self._silent = False
 
     # ---- publishing
@@ -525,6 +530,11 @@ class Session:
         assert self.vhost is not None
         self._relay = forwarding.front.relays.begin(self, shard, self.principal.user, self.vhost)
         self._relay.say(command)
+
+    def end_relay(self, said: Sequence[c.Command]) -> None:
+        """Its client's session is led here by now, and was told nothing elsewhere."""
+        self._relay = None
+        self.submit(said)
 
     def receive_relayed(self, reply: r.Reply) -> None:
         """What the node says that leads its client's session."""

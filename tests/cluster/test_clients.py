@@ -233,6 +233,35 @@ def test_of_two_that_come_at_once_one_stays(cluster: TestedCluster, first_durabl
         assert staying[0].bodies() == ["n"]
 
 
+@pytest.mark.parametrize("stands_still", [True, False])
+def test_who_comes_while_nobody_leads_its_session_waits_for_whoever_does(
+    formed: TestedCluster, stands_still: bool
+) -> None:
+    """Its node or another; also if it was said already, to a leader that was never heard of again."""
+    durable_at(formed, "n1", "c").subscribe("t")
+    leader = leader_of_client(formed, "c")
+    homes = [name for name in NAMES if name != leader]
+    if stands_still:
+        for name in homes:
+            formed.wire.cut(leader, name)
+    else:
+        formed.kill(leader)
+        formed.run(0.05)
+    known, new = [client_at(formed, name, id) for name, id in zip(homes, "cd", strict=True)]
+    for client in (known, new):
+        attach = cs.AttachSession(client.client_id, False, DAY_S, 10)
+        client.session.submit([attach, cs.Subscribe([cs.SubscriptionSpec(client.client_id, 1)], 0)])
+    formed.run(3)
+    for client in (known, new):
+        assert not is_asked_to_come_again(client)
+        attached, subscribed = client.replies[2:]
+        assert isinstance(attached, cs.SessionAttached)
+        assert attached.present == (client is known)
+        assert isinstance(subscribed, cs.Subscribed)
+        client.publish("m", topic=client.client_id)
+        assert client.bodies() == ["m"]
+
+
 # ---- queues
 
 
