@@ -403,9 +403,11 @@ impl Cluster {
                 let others: Vec<u64> = self.serving().collect();
                 for leader in others {
                     let term = self.node(leader).shard().standing().term;
-                    self.act(peer, |node| {
-                        node.shard().follow(leader, term).unwrap_or(None)
-                    })?;
+                    if self.nodes[&peer].is_up() {
+                        self.act(peer, |node| {
+                            node.shard().follow(leader, term).unwrap_or(None)
+                        })?;
+                    }
                 }
             }
             _ => self.change_conf(peer)?,

@@ -74,7 +74,7 @@ impl Cluster {
             return Ok(());
         };
         if self.resume(to, message)? {
-            return Ok(());
+            return self.report_arrived(leader, to, true);
         }
         let number = u64::from_le_bytes(snapshot.data.as_ref().try_into().unwrap());
         let offer = &self.offers[number as usize];
@@ -82,10 +82,14 @@ impl Cluster {
             && self.nodes[&leader].is_up()
             && self.nodes[&leader].incarnation == offer.incarnation;
         let fetched = there && self.fetch(to, number as usize, message, &snapshot)?;
+        self.report_arrived(leader, to, fetched)
+    }
+
+    fn report_arrived(&mut self, leader: u64, to: u64, arrived: bool) -> Law {
         if self.nodes[&leader].is_up() {
             self.act(leader, |node| {
                 let shard = node.shard();
-                shard.report_snapshot(to, fetched).unwrap_or(None)
+                shard.report_snapshot(to, arrived).unwrap_or(None)
             })?;
         }
         Ok(())
