@@ -53,7 +53,7 @@ DISK_FAILED = "the disk failed: connect to another node"
 REMOVED = "this node was removed from its cluster"
 STARTING_TURN_S = 0.005
 """Between two rounds while the node finds its cluster; afterwards the server makes them."""
-IDLE_TICKS = 6
+IDLE_TICKS = 10
 """Of Raft's clock, between two looks while all groups rest, at most."""
 LEAVE_S = 2.0
 """For others to lead what is led here, before this node stops; then they elect without being asked."""

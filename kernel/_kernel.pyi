@@ -1342,6 +1342,9 @@ def wanting_shards(shards: Sequence[Shard]) -> list[int]:
 def speaking_shards(shards: Sequence[Shard]) -> list[int]:
     """Which of them have messages for ``take_messages``."""
 
+def quiet_marks(shards: Sequence[Shard]) -> list[int]:
+    """Of each: 0 if it is not ``quiet``, else a number that is another one once something was applied."""
+
 def under_way_size(shards: Sequence[Shard]) -> int:
     """Bytes of all of them that are not committed."""
 

@@ -10,8 +10,8 @@ from broker.cluster.frame_kinds import Channel, Role
 from broker.cluster.hello import PeerInfo
 from broker.cluster.peer_link import PeerLink
 
-HEARTBEAT_INTERVAL_S = 0.2
-SUSPICION_S = 0.75
+HEARTBEAT_INTERVAL_S = 0.3
+SUSPICION_S = 1.0
 """Of silence: three heartbeats and a bit.  Redpanda's are 150 ms and 1.5 s; ours don't share a socket with bulk."""
 SILENCE_S_MAX = 5.0
 """After which what a node dialed is given up: its machine is gone, for it would have closed it."""

@@ -16,7 +16,7 @@ from broker.cluster.peers import Peers
 from broker.cluster.snapshots import Snapshots
 from broker.core.replicated_shard import ReplicatedShard
 from broker.model.names import ShardId
-from kernel import speaking_shards
+from kernel import quiet_marks, speaking_shards
 from kernel.journal import Import as StoreImport
 
 ELECTION_TIMEOUT_S = 0.5
@@ -70,6 +70,8 @@ class Replication:
         """Of all that are led here."""
         self._awake: dict[ShardId, int] = {}
         """Ticks of groups in which a leader was missed."""
+        self._rested: tuple[list[int], dict[int, int]] | None = None
+        """When all were found to rest: their marks, and the nodes that were heard of."""
         self.refused_count = 0
         """Messages of peers that Raft's guards refused."""
 
@@ -81,6 +83,7 @@ class Replication:
         """A node is there (again): those of resting groups are to tell it that they lead.  Who follows rests on: while
         it did not, and a leader that heard of no node did, it would miss that one."""
         self._awake_ticks = AWAKE_TICKS
+        self._rested = None
 
     def standing(self, shard: ShardId) -> Standing:
         return self._standings.get(shard, NOBODY)
@@ -88,6 +91,7 @@ class Replication:
     def receive_standing(self, shard: ReplicatedShard, leader: int, term: int) -> None:
         incarnation = self._live.get(leader, 0)
         self._standings[shard.id] = Standing(leader, term, incarnation)
+        self._rested = None
         if leader == self._own_peer:
             self._awake[shard.id] = AWAKE_TICKS  # who was asked for votes is awake, and listens for its leader
 
@@ -95,12 +99,16 @@ class Replication:
         """Raft's clock goes on by one.  Whether it meant anything to a group."""
         self._awake_ticks = max(self._awake_ticks - 1, 0)
         self._awake = {shard: ticks - 1 for shard, ticks in self._awake.items() if ticks > 1}
+        marks = quiet_marks(self._kernels)
+        if self._rested is not None and self._rested == (marks, self._live):
+            return False
         ticked = False
         for shard in self._shards:
             if not self._rests(shard):
                 ticked = True
                 shard.kernel.tick()
                 self._look(shard)
+        self._rested = None if ticked else (marks, dict(self._live))
         return ticked
 
     def _look(self, shard: ReplicatedShard) -> None:
@@ -123,6 +131,7 @@ class Replication:
         standing = self.standing(shard)
         if standing.leader == peer and not standing.incarnation and peer in self._live:
             self._standings[shard] = msgspec.structs.replace(standing, incarnation=self._live[peer])
+            self._rested = None
 
     def receive(self, peer: int, frame: Frame) -> bool:
         """A peer's message to a group.  Whether anything came of it: most acknowledgements change nothing."""
@@ -135,6 +144,7 @@ class Replication:
         if begin in VOTE_REQUESTS:
             # Somebody misses a leader whose node is heard.  Who rests would believe in that for ever, and refuse.
             self._awake[shard.id] = AWAKE_TICKS
+            self._rested = None
         if shard.kernel.step(frame.body):
             self._look(shard)
             if begin in LEADERS_WORDS:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from broker.cluster.peer import SUSPICION_S
 from broker.model import client_sessions as cs
 from broker.model import commands as c
 from broker.model import replies as r
@@ -489,7 +490,7 @@ def test_a_client_comes_again_when_its_leader_did_not_hear_its_node_for_a_while(
     client = comes_again(cluster, front, "c")
     client.subscribe("t", qos=1)
     cluster.wire.cut(front, leader)
-    cluster.run(0.8)
+    cluster.run(SUSPICION_S + 0.05)
     assert front not in {info.node_name for info in cluster.nodes[leader].cluster.up.values()}
     assert leader in {info.node_name for info in cluster.nodes[front].cluster.up.values()}
     cluster.wire.heal()

@@ -7,6 +7,7 @@ from typing import cast
 import pytest
 
 from broker.cluster.frame_kinds import Channel
+from broker.cluster.peer import SUSPICION_S
 from broker.core import forward_words as w
 from broker.core.replicated_shard import ReplicatedShard
 from broker.core.session import ROOM
@@ -302,7 +303,7 @@ def test_a_node_that_did_not_hear_a_leader_for_a_while_finds_it_again_though_tha
     session = front.session()
     cluster.ask(session, declare("q"), consume(credit=10))
     cluster.wire.cut(leader.name, front.name)
-    cluster.run(0.8)
+    cluster.run(SUSPICION_S + 0.05)
     assert leader.cluster.identity.peer not in front.cluster.up
     assert front.cluster.identity.peer in leader.cluster.up
     cluster.wire.heal()

@@ -575,6 +575,13 @@ fn speaking_shards(shards: Vec<PyRef<'_, PyShard>>) -> Vec<usize> {
     speaking.map(|(number, _)| number).collect()
 }
 
+/// Of each: 0 if its clock goes on, else a number that is another one once its log is.
+#[pyfunction]
+fn quiet_marks(shards: Vec<PyRef<'_, PyShard>>) -> Vec<u64> {
+    let mark = |shard: &Shard| u64::from(shard.is_quiet()) * (shard.state().applied_index + 1);
+    shards.iter().map(|shard| mark(&shard.lock())).collect()
+}
+
 #[pyfunction]
 fn under_way_size(shards: Vec<PyRef<'_, PyShard>>) -> usize {
     shards.iter().map(|s| s.lock().under_way_size()).sum()
@@ -585,6 +592,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(any_urgent, m)?)?;
     m.add_function(wrap_pyfunction!(wanting_shards, m)?)?;
     m.add_function(wrap_pyfunction!(speaking_shards, m)?)?;
+    m.add_function(wrap_pyfunction!(quiet_marks, m)?)?;
     m.add_function(wrap_pyfunction!(under_way_size, m)?)?;
     m.add("RaftDead", m.py().get_type::<RaftDead>())?;
     m.add_class::<PyShard>()?;
