@@ -212,7 +212,10 @@ class ClusteredNode:
         busy = True
         while True:
             cluster = self.cluster
-            await self._wait_to_tick(busy)
+            if busy:
+                await trio.sleep(cluster.tick_s)
+            else:
+                await self.rest(IDLE_TICKS * cluster.tick_s)
             busy = cluster.tick(trio.current_time())
             if self._leaving and self._hand_over():
                 cluster.stirring = True  # the balance of leaders may have brought some back
@@ -226,12 +229,9 @@ class ClusteredNode:
                 cluster.stirring = False
                 self._ring()
 
-    async def _wait_to_tick(self, busy: bool) -> None:
-        """While all groups rest it goes with the heartbeats: each wake of an idle process costs more than its work."""
-        if busy:
-            await trio.sleep(self.cluster.tick_s)
-            return
-        with trio.move_on_after(IDLE_TICKS * self.cluster.tick_s):
+    async def rest(self, seconds: float) -> None:
+        """At most so long: until heartbeats are sent, as each wake of an idle process costs more than its work."""
+        with trio.move_on_after(seconds):
             await self.transport.beat()
 
     async def leave(self) -> None:

@@ -162,7 +162,7 @@ async def serve_node(config: Config, data: Path) -> None:
                     waiting.cancel_scope.cancel()
                 keeping.start_soon(clustered.tick)
                 begun, leave = clustered.receive_engine, clustered.leave
-            keeping.start_soon(keep_house, node)
+            keeping.start_soon(keep_house, node, trio.sleep if clustered is None else clustered.rest)
             async with trio.open_nursery() as nursery:
                 serving = await nursery.start(
                     partial(

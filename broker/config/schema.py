@@ -61,8 +61,8 @@ class Cluster(Section, frozen=True, kw_only=True):
     default_confirm: Literal["quorum", "leader", "none"] = "quorum"
     repair: Literal["auto", "manual"] = "auto"
     replace_dead_after: Annotated[float, Meta(ge=0, le=30 * 86400, extra=DURATION)] = 0.0
-    heartbeat_interval: Annotated[float, Meta(ge=0.01, le=1, extra=DURATION)] = 0.2
-    suspect_after: Annotated[float, Meta(ge=0.1, le=4, extra=DURATION)] = 0.75
+    heartbeat_interval: Annotated[float, Meta(ge=0.01, le=1, extra=DURATION)] = 0.3
+    suspect_after: Annotated[float, Meta(ge=0.1, le=4, extra=DURATION)] = 1.0
     election_timeout: Annotated[float, Meta(ge=0.1, le=4, extra=DURATION)] = 0.5
 
     @property

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from broker.cluster.frame_kinds import BATCH_SLACK, CHANNEL_SIZE_MAX, Channel
+from broker.cluster.peer import HEARTBEAT_INTERVAL_S, SUSPICION_S
+from broker.cluster.replication import ELECTION_TIMEOUT_S
 from broker.config import Config, ConfigError, load
 from broker.config.addresses import parse_address
 from broker.config.agreement import CLUSTER_MESSAGE_SIZE_MAX, QUESTIONS
@@ -87,7 +89,7 @@ REFUSED = [
         ["3:20: cluster.suspect_after must be at least 3 times cluster.heartbeat_interval"],
     ),
     (
-        "heartbeat_interval: 300ms",
+        "heartbeat_interval: 400ms",
         ["3:5: cluster.suspect_after must be at least 3 times cluster.heartbeat_interval"],
     ),
 ]
@@ -251,3 +253,9 @@ def test_three_nodes_of_a_cluster_find_each_other_and_are_in_nobodys_way() -> No
     assert len(set(ports)) == 3 * 5
     for wanted in ({node.broker.storage.log_dir for node in nodes}, {node.cluster.name_of_node for node in nodes}):
         assert len(wanted) == 3
+
+
+def test_what_a_file_leaves_out_is_what_the_cluster_takes_itself() -> None:
+    section = Cluster()
+    assert (section.heartbeat_interval, section.suspect_after) == (HEARTBEAT_INTERVAL_S, SUSPICION_S)
+    assert section.election_timeout == ELECTION_TIMEOUT_S
