@@ -129,7 +129,7 @@ class Attaching:
         assert outcome.session is not None
         client = self._front.back.clients.sessions.get(outcome.session.session_id)
         if client is None:
-            self._attach_anew()
+            self._go_elsewhere(outcome.session.durable)
         elif client.durable:
             self._log(client)
         else:
@@ -151,7 +151,7 @@ class Attaching:
         front, back, command = self._front, self._front.back, self._command
         if back.clients.sessions.get(client.id) is not client:
             if back.topology.open_vhost(self._principal, self.key[0]) is None:
-                self._attach_anew()
+                self._go_elsewhere(client.durable)
             else:  # its vhost was deleted meanwhile
                 self._refuse(Refused(Refusal.NOT_FOUND, "the session is gone"))
             return
@@ -187,6 +187,15 @@ class Attaching:
         front.back.clients.end_turn(self.key)
         command = msgspec.structs.replace(self._command, client_id=self.key[1])
         front.go_on(channel, lambda: None if front.closed else attach(front, channel, command))
+
+    def _go_elsewhere(self, durable: bool) -> None:
+        """The session is led elsewhere by now.  One that goes with its connection is another connection's instead: two
+        that come at once, at two nodes, must not go on taking it from each other."""
+        if durable:
+            self._attach_anew()
+            return
+        self._front.back.clients.end_turn(self.key)
+        self._front.go_on(self._channel, self._front.lose_client_leader)
 
     def _refuse(self, refused: Refused) -> None:
         self._front.back.clients.end_turn(self.key)
