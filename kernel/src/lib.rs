@@ -5,6 +5,7 @@
 
 pub mod amqp;
 pub mod asked_confirm;
+mod carry;
 pub mod checkpoint;
 pub mod chunk;
 pub mod connection;

@@ -336,6 +336,11 @@ impl RaftGroup {
         self.is_leading() && self.group.raw.raft.apply_to_current_term()
     }
 
+    /// What it holds after an index and has given out to be written.
+    pub fn entries_after(&self, index: u64) -> Vec<LogEntry> {
+        self.group.raw.store().entries_after(index)
+    }
+
     /// Somebody was asked to lead: nothing can be proposed until it does or time is up.
     pub fn is_transferring(&self) -> bool {
         self.group.raw.raft.lead_transferee.is_some()

@@ -111,6 +111,14 @@ impl RaftLog {
         }
     }
 
+    /// Those after an index, or all.
+    pub fn entries_after(&self, index: u64) -> Vec<LogEntry> {
+        let first = index.max(self.base.index) + 1;
+        (first..=self.last())
+            .map(|index| log_entry(&self.entry(index)))
+            .collect()
+    }
+
     /// Appends an entry; whatever stood at and after its index goes.
     ///
     /// # Panics

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::carry::Carried;
 use crate::cycle::{Cycle, CycleEnd, FinishedCycle};
 use crate::damage::{Damage, StoreError, StoreResult};
 use crate::disk::{Disk, DiskError, DiskFault, DiskResult};
@@ -131,6 +132,7 @@ pub struct Store {
     pub(crate) space: Space,
     /// Sealed records let go of since the last cycle began.
     released: AtomicU64,
+    pub(crate) carried: Carried,
     pub(crate) worker: Worker,
 }
 
@@ -176,6 +178,7 @@ impl Store {
             inside: Mutex::new(inside),
             live: Mutex::new(live),
             released: AtomicU64::new(0),
+            carried: Carried::default(),
             worker: Worker::default(),
         }
     }

@@ -451,6 +451,55 @@ fn a_full_journal_is_looked_at_again_though_nothing_more_is_written() {
 }
 
 #[test]
+fn what_a_group_never_applies_keeps_no_files_and_is_there_after_a_start() {
+    let mut world = World::new(3, 1 << 30);
+    let mut data = Vec::new();
+    Wave::default().encode(&mut data, |_, _| ());
+    let entry = LogEntry {
+        index: world.shards[0].last_index + 1,
+        term: world.term,
+        kind: 0,
+        data: Bytes::from(data),
+    };
+    let stuck = GroupRecord {
+        group: 0,
+        hard_state: None,
+        entries: vec![entry.clone()],
+    };
+    world.store.journal().submit(vec![stuck.clone()]);
+    let mut retired = 0;
+    for _ in 0..1500 {
+        world.publish(1);
+        world.settle(1);
+        world.write();
+        if world.store.cycle_wanted() {
+            let shards = (0..).zip(&world.shards);
+            let applied: Vec<_> = shards
+                .map(|(group, s)| (group, s.state.applied_index))
+                .collect();
+            let carried = world
+                .store
+                .carry(&applied, |group| (group == 0).then(|| stuck.clone()));
+            if !carried {
+                let frozen = world.freeze();
+                world.store.begin_cycle(frozen, false);
+            }
+        }
+        while world.store.step().unwrap() {}
+        retired += world
+            .store
+            .take_finished_cycle()
+            .map_or(0, |cycle| cycle.retired_files);
+        assert_eq!(world.store.pressure(), None);
+    }
+    assert!(retired > 30, "{retired}");
+    world.disk.crash(1);
+    let (store, _) = open(&world.disk).unwrap();
+    let found = store.journal().read_entry(0, entry.index).unwrap();
+    assert_eq!(found.map(|found| found.data), Some(entry.data));
+}
+
+#[test]
 fn when_all_is_settled_no_segment_is_left() {
     let mut world = World::new(3, 1 << 30);
     for _ in 0..200 {

@@ -69,6 +69,21 @@ pub struct PyJournal {
 }
 
 impl PyJournal {
+    /// See `Store::carry`.
+    fn carry(&self, shards: &[PyRef<'_, PyShard>]) -> bool {
+        let locked: BTreeMap<u32, _> = shards
+            .iter()
+            .map(|shard| shard.lock())
+            .map(|shard| (shard.id, shard))
+            .collect();
+        let applied: Vec<_> = locked
+            .iter()
+            .map(|(group, shard)| (*group, shard.state().applied_index))
+            .collect();
+        self.store
+            .carry(&applied, |group| locked[&group].unapplied())
+    }
+
     pub fn store(&self) -> &Arc<Store> {
         &self.store
     }
@@ -309,6 +324,9 @@ impl PyJournal {
     fn begin_cycle(&self, shards: Vec<PyRef<'_, PyShard>>, force: bool) -> bool {
         // What a command made of the rows must be in the state that is past it.
         if shards.iter().any(|shard| shard.lock().owes_commands()) {
+            return false;
+        }
+        if self.carry(&shards) {
             return false;
         }
         let frozen = shards.iter().map(|shard| shard.lock().freeze()).collect();

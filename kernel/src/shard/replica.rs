@@ -140,6 +140,17 @@ impl Shard {
         idle && self.group.as_ref().is_none_or(RaftGroup::is_quiet)
     }
 
+    /// What it holds and has not applied, to be written again (`carry.rs`). None: nothing, or it is dead.
+    pub fn unapplied(&self) -> Option<GroupRecord> {
+        let group = self.group.as_ref().filter(|_| self.dead().is_none())?;
+        let entries = group.entries_after(self.state.applied_index);
+        (!entries.is_empty()).then_some(GroupRecord {
+            group: self.id,
+            hard_state: None,
+            entries,
+        })
+    }
+
     /// Why it does nothing any more: it is to be restored from the journal.
     pub fn dead(&self) -> Option<&str> {
         let group = self.group.as_ref()?;

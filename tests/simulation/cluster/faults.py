@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from broker.cluster.frame_kinds import Channel
 from broker.core.topology_commands import MarkLeaving
 from broker.model.names import PeerId
 from kernel.disk import SimDisk
@@ -272,7 +273,8 @@ class Faults:
         way = self.world.net.way(*names)
         way.slow_us = self.random.choice([5_000, 50_000, 300_000, 2_000_000, 5_000_000])
         way.us_per_byte = self.random.choice([0.0, 1.0, 10.0])
-        self.world.note(f"the way from {names[0]} to {names[1]} is slow: {way.slow_us} us")
+        way.slow_channel = self.random.choice([None, *Channel])
+        self.world.note(f"the way from {names[0]} to {names[1]} is slow: {way.slow_us} us, {way.slow_channel or 'all'}")
         if way.slow_us > SLOW_TROUBLE_US or way.us_per_byte:
             self.world.ledger.trouble(*names)
         self._for_a_while(5.0, self._quicken, names)
@@ -280,7 +282,7 @@ class Faults:
 
     def _quicken(self, names: tuple[str, str]) -> None:
         way = self.world.net.way(*names)
-        way.slow_us, way.us_per_byte = 0, 0.0
+        way.slow_us, way.us_per_byte, way.slow_channel = 0, 0.0, None
         self.world.ledger.trouble(*names)
 
     # ---- nodes that come, go, and lose their disks

@@ -36,6 +36,8 @@ class Way:
         self.us_per_byte = 0.0
         self.slow_us = 0
         """On top of the delay."""
+        self.slow_channel: Channel | None = None
+        """Only its connections are slow, as one is that has lost a packet: what goes by others overtakes it."""
 
 
 class End:
@@ -100,6 +102,7 @@ class Net:
         for way in self._ways.values():
             way.cuts = way.slow_us = 0
             way.us_per_byte = 0.0
+            way.slow_channel = None
             way.corrupt = False
         self._let_through()
 
@@ -156,7 +159,7 @@ class Net:
         if machine is None or not machine.powered or not self.is_open(process.name, name):
             self._events.after(CONNECT_TIMEOUT_US, self._connect, process, None, address, channel)
         else:
-            delay_us = self._delay(self.way(process.name, name))
+            delay_us = self._delay(self.way(process.name, name), channel, 0)
             self._events.after(delay_us, self._connect, process, machine, address, channel)
 
     def _connect(self, process: Process, machine: Machine | None, address: str, channel: Channel) -> None:
@@ -217,7 +220,7 @@ class Net:
     def _carry(self, end: End, piece: bytes | Reason, size: int) -> None:
         """To this end, after all that was sent to it before."""
         way, events = end.way, self._events
-        when_us = events.now_us + self._delay(way) + int(size * way.us_per_byte)
+        when_us = events.now_us + self._delay(way, end.link.channel, size)
         if when_us > end.arrives_us:
             end.arrives_us = when_us
         events.at(end.arrives_us, self._arrive, end, piece)
@@ -273,6 +276,9 @@ class Net:
         process.receive_told()
         self.pump(process)
 
-    def _delay(self, way: Way) -> int:
+    def _delay(self, way: Way, channel: Channel | None, size: int) -> int:
         least, most = way.delay_us
-        return way.slow_us + least + int((most - least) * self._random.random())
+        delay_us = least + int((most - least) * self._random.random())
+        if way.slow_channel is None or way.slow_channel is channel:
+            delay_us += way.slow_us + int(size * way.us_per_byte)
+        return delay_us
