@@ -43,6 +43,8 @@ class Schedule:
         for number in due:
             missed = int((now - self._due[number]) / self._interval_s)
             self._due[number] += self._interval_s * (missed + 1)
+            if self._due[number] <= now:  # the division rounded down
+                self._due[number] += self._interval_s
         return due
 
 

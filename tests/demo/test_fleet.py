@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from broker.demo.fleet import Schedule
@@ -12,6 +12,7 @@ def test_turns_are_spread_over_the_interval() -> None:
     assert schedule.next_s == 101.5
 
 
+@example(1, 0.01, [0.0, 1.2])
 @given(st.integers(1, 20), st.floats(0.01, 10), st.lists(st.floats(0, 100), min_size=1, max_size=20))
 def test_after_any_wait_nobody_is_overdue_or_has_two_turns(count: int, interval: float, waits: list[float]) -> None:
     schedule, now = Schedule(count, interval, 0.0), 0.0
