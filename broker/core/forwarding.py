@@ -232,11 +232,12 @@ class Forwarding:
             self.leader.receive_commands((peer, self.live[peer]), shard, word.numbered)
 
     def _receive_applied(self, peer: int, shard: ReplicatedShard, word: w.Applied) -> None:
-        if self._leads(peer, shard, word):
+        # Not before it has answered: what it said in between was rejected may have been missed.
+        if self._attached(peer, shard, word):
             shard.receive_applied(word.through, word.rejected)
 
     def _receive_synced(self, peer: int, shard: ReplicatedShard, word: w.Synced) -> None:
-        if self._leads(peer, shard, word):
+        if self._attached(peer, shard, word):
             shard.receive_rejected(word.rejected)
             shard.receive_synced_through(word.through)
 

@@ -163,6 +163,30 @@ def test_what_a_lost_leader_may_have_rejected_is_not_confirmed() -> None:
     assert len(confirmed(replies)) + sum(last - first + 1 for first, last in tags) == 4
 
 
+def test_what_was_rejected_while_a_leader_was_not_heard_is_not_confirmed_by_what_it_says_before_it_answers() -> None:
+    cluster = started()
+    cluster.ask(next(iter(cluster.nodes.values())).session(), declare("q", x_max_length=2, x_overflow="reject-publish"))
+    leader = cluster.leader_of(cluster.shard_of("q"))
+    assert leader is not None
+    front = next(node for node in cluster.nodes.values() if node is not leader)
+    session, peer = front.session(), cluster.peers[leader.name]
+    cluster.wire.slow(leader.name, front.name, Channel.FORWARD, 0.5)
+    session.submit([publish("m", tag=tag) for tag in range(1, 5)])
+    cluster.run(0.1)
+    shard, forwarding = front.core.back.shards[cluster.shard_of("q")], front.core.back.forwarding
+    assert isinstance(shard, ReplicatedShard)
+    assert forwarding is not None
+    term, incarnation = leader.kernels[shard.id].term, forwarding.live[peer]
+    forwarding.receive_peer_down(peer)
+    forwarding.receive_peer_up(peer, incarnation)
+    forwarding.receive(peer, w.Leading(shard.id, term))
+    forwarding.receive(peer, w.Applied(shard.id, term, shard._window[-1].number, []))
+    assert confirmed(session.take_replies()) == []
+    cluster.run(3)
+    replies = session.take_replies()
+    assert not {3, 4} & set(confirmed(replies))
+
+
 def test_a_leader_is_lost_and_nobody_sees_it() -> None:
     cluster = started()
     holders = {name: node.session() for name, node in cluster.nodes.items()}
