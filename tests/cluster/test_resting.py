@@ -54,6 +54,23 @@ def test_a_node_that_comes_back_makes_nobody_doubt_the_leaders_that_are_there(se
     assert terms_of(cluster) == before
 
 
+def test_who_is_no_voter_any_more_is_not_rested_for_though_its_node_is_heard() -> None:
+    """It led when a change that made it a learner was under way: it has stepped down, and can't campaign."""
+    cluster = quiet_cluster(3, 1)
+    leader = cluster.leader_of(1)
+    assert leader is not None
+    learner, follower = (node for node in cluster.nodes.values() if node is not leader)
+    assert leader.kernels[1].propose_conf([("learner", cluster.peers[learner.name])])
+    cluster.run(LONG_S)
+    replication, shard = follower.cluster.replication, follower.cluster.shards[1]
+    assert replication is not None
+    term = follower.kernels[1].term
+    replication.receive_standing(shard, cluster.peers[leader.name], term)
+    assert not replication.tick()
+    replication.receive_standing(shard, cluster.peers[learner.name], term)
+    assert replication.tick()
+
+
 def test_what_is_said_of_a_shard_that_rests_stays_known() -> None:
     """And new: it is told seldom."""
     cluster = TestedCluster(3)
