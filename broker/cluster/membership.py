@@ -101,11 +101,6 @@ class Membership:
         """When the others were told of them last."""
         self._well: tuple[list[PlacedNode], list[PlacedShard], int, bool] | None = None
         """What was last found to need no change."""
-        self._said_count = 0
-        """Statuses that say something else than those before."""
-        self._planned: tuple[int, tuple[tuple[int, int], ...], int] | None = None
-        """By what was last planned: while that stays it is thought through once a second."""
-        self._plan_at = 0.0
 
     def tick(self, now: float) -> None:
         if now < self._look_at or self._back.topology.cluster() is None:
@@ -123,10 +118,7 @@ class Membership:
             self._tell(now)
         meta = self._by_id[META]
         if meta.leading and meta.hands_out and not self._handing_over:
-            seen = (self._back.meta_index, live, self._said_count)
-            if seen != self._planned or now >= self._plan_at:
-                self._planned, self._plan_at = seen, now + STATUS_INTERVAL_S
-                self._plan(now)
+            self._plan(now)
 
     # ---- at a shard's leader
 
@@ -289,7 +281,6 @@ class Membership:
     def receive_status(self, peer: int, status: ShardStatus, now: float) -> None:
         known = self._statuses.get(status.shard)
         if known is None or status.term >= known[2].term:
-            self._said_count += known is None or known[1:] != (peer, status)
             self._statuses[status.shard] = (now, peer, status)
 
     def statuses(self, now: float) -> dict[ShardId, tuple[int, ShardStatus]]:

@@ -86,6 +86,8 @@ class Rig:
             wanted = [shard.wanted for shard in figures.shards]
             there = all(shard.settled and shard.leader == shard.wanted[0] for shard in figures.shards)
             there = there and all(node.up for node in figures.nodes)
+            # Who founded it leads and is to lead all of it until its leaders are evened.
+            there = there and len({shard.leader for shard in figures.shards}) > 1
             if not there or wanted != last or len(wanted[0]) < 3:
                 still_since, last = time.monotonic(), wanted
             assert time.monotonic() < deadline, figures
