@@ -143,12 +143,17 @@ def test_what_a_queue_elsewhere_rejects_of_a_run_for_several_shards_is_told_by_i
     assert sorted(body for body, _ in delivered(got)) == ["m0", "m1", "m2", "m3", "m5", "m7"]
 
 
-def test_what_a_lost_leader_may_have_rejected_is_not_confirmed() -> None:
-    cluster = started()
+def around_a_queue_that_rejects(cluster: TestedCluster) -> tuple[ClusterNode, ClusterNode]:
+    """Who leads q, which takes two messages, and who doesn't."""
     cluster.ask(next(iter(cluster.nodes.values())).session(), declare("q", x_max_length=2, x_overflow="reject-publish"))
     leader = cluster.leader_of(cluster.shard_of("q"))
     assert leader is not None
-    front = next(node for node in cluster.nodes.values() if node is not leader)
+    return leader, next(node for node in cluster.nodes.values() if node is not leader)
+
+
+def test_what_a_lost_leader_may_have_rejected_is_not_confirmed() -> None:
+    cluster = started()
+    leader, front = around_a_queue_that_rejects(cluster)
     session = front.session()
     cluster.wire.cut(leader.name, front.name)
     session.submit([publish("m", tag=tag) for tag in range(1, 5)])
@@ -165,10 +170,7 @@ def test_what_a_lost_leader_may_have_rejected_is_not_confirmed() -> None:
 
 def test_what_was_rejected_while_a_leader_was_not_heard_is_not_confirmed_by_what_it_says_before_it_answers() -> None:
     cluster = started()
-    cluster.ask(next(iter(cluster.nodes.values())).session(), declare("q", x_max_length=2, x_overflow="reject-publish"))
-    leader = cluster.leader_of(cluster.shard_of("q"))
-    assert leader is not None
-    front = next(node for node in cluster.nodes.values() if node is not leader)
+    leader, front = around_a_queue_that_rejects(cluster)
     session, peer = front.session(), cluster.peers[leader.name]
     cluster.wire.slow(leader.name, front.name, Channel.FORWARD, 0.5)
     session.submit([publish("m", tag=tag) for tag in range(1, 5)])

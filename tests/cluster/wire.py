@@ -284,3 +284,24 @@ class Wire:
 
     def _delay(self) -> float:
         return self._random.uniform(0.0, self._delay_s)
+
+
+def met(*names: str, seed: int = 1) -> tuple[Wire, list[Node]]:
+    """Nodes that are all up to each other, and what led there is forgotten."""
+    wire = Wire(seed)
+    nodes = [wire.add(name) for name in names]
+    wire.meet()
+    wire.run(1.0)
+    for node in nodes:
+        assert up(node) == sorted(set(names) - {node.name})
+        node.heard.said.clear()
+        node.ended.clear()
+    return wire, nodes
+
+
+def up(node: Node) -> list[str]:
+    return sorted(info.node_name for info in node.peers.up())
+
+
+def reasons(node: Node) -> set[Reason]:
+    return {closing.reason for closing in node.ended}
