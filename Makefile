@@ -4,13 +4,17 @@ ARGS ?=
 ROW ?=
 SECONDS ?= 600
 
-.PHONY: help run build cluster test test-long lint interop rig soak mutants bench bench-cluster lock clean setup-%
+.PHONY: help run demo build cluster test test-long lint interop rig soak mutants bench bench-cluster lock clean setup-%
 
 help:
-	@echo "make run | build | cluster | test | test-long | lint | interop | rig | soak [SECONDS=600] | mutants | bench [ROW=...] | bench-cluster [ROW=...] | lock | clean"
+	@echo "make run | demo | build | cluster | test | test-long | lint | interop | rig | soak [SECONDS=600] | mutants | bench [ROW=...] | bench-cluster [ROW=...] | lock | clean"
 
 run: setup-runtime
 	@exec .venv/bin/dragoman run $(ARGS)
+
+# The broker, fifty trucks, a worker and a page that shows them; its data goes with it.
+demo: setup-runtime
+	@exec .venv/bin/dragoman demo $(ARGS)
 
 build: setup-runtime
 

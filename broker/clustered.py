@@ -246,7 +246,7 @@ class ClusteredNode:
 
     def _hand_over(self) -> int:
         """How many shards are led here that another node could lead."""
-        return self.cluster.hand_over()
+        return self.cluster.hand_over(trio.current_time())
 
     async def fail(self) -> str:
         """Waits until this node can't go on; what clients are then told."""

@@ -87,8 +87,10 @@ def run(config: Config) -> int:
     from broker.clustered import DiskFailed
     from broker.logging import configure
     from broker.repair import repair
+    from broker.server.memory import keep_freed_memory
     from store.files import DirectoryInUse
 
+    keep_freed_memory()
     configure(config.logging.format, config.logging.level)
     data = Path(config.broker.storage.log_dir).resolve()
     failures = serve_until_stopped(config, data)

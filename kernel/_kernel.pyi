@@ -118,6 +118,13 @@ class DeliveryRun:
     def routing_key(self, index: int) -> bytes: ...
 
 @final
+class Piece:
+    """Bytes of the kernel's that are to be sent: a read-only buffer, of which nothing is copied."""
+
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
 class Chunk:
     """Encoded output that several connections may share."""
 
@@ -905,9 +912,6 @@ class Journal:
         """Syncs the write that was begun, if one was."""
     def replayed_hash(self, id: int, through: int) -> int:
         """The ``state_hash`` that a shard comes to by checkpoint and journal through entry ``through``."""
-    def begin_round(self) -> None:
-        """What is submitted until ``end_round`` goes into one write."""
-    def end_round(self) -> None: ...
     def start_driver(self) -> None: ...
     def close(self) -> bool:
         """Writes all that was submitted and marks the journal as closed cleanly; gives the directory back."""
@@ -927,11 +931,6 @@ class Journal:
         """Takes in the cycle that finished, if one did: files retired, bytes sealed, segments dropped, checkpoint."""
     def begin_import(self, group: int) -> Import:
         """Begins to take in a peer's snapshot of a shard."""
-    def drop_group(self, group: int) -> None:
-        """Forgets, durably, all of a shard but how it voted: this node has no replica of it any more.
-
-        The shard must be gone; a cycle that is under way begins anew.  Takes as long as the disk does.  Raises OSError.
-        """
     def step(self) -> bool:
         """Takes one step of what is due in the background; False: nothing is.  Raises Damage or OSError."""
 
@@ -1217,8 +1216,8 @@ class Shard:
         """Raft's clock."""
     def step(self, message: bytes) -> bool:
         """A peer's message; False: refused, nothing was done.  One with a snapshot is always refused here."""
-    def take_messages(self) -> list[tuple[int, bool, bytes]]:
-        """(peer, whether it goes by the bulk connection, message) that may be sent now."""
+    def take_messages(self) -> list[tuple[int, bool, list[Piece]]]:
+        """(peer, whether it goes by the bulk connection, the message in pieces) that may be sent now."""
     @property
     def leading(self) -> bool: ...
     @property
@@ -1241,6 +1240,17 @@ class Shard:
         """Why the group does nothing any more: every call raises RaftDead then."""
     def leave(self, why: str) -> None:
         """Has part in nothing any more, and serves nobody; ``dead`` then says why."""
+    def let_go(self) -> bool:
+        """By all that it holds, its group has let this replica go: until ``end_departure`` it takes nothing in, and no
+        cycle begins.  False: not so, or not now.
+
+        Such a one is to ``forget`` all but how it voted, durably, which takes as long as the disk does; it then is as
+        one that never joined.
+        """
+    def forget(self) -> None:
+        """May be called on a thread.  Raises OSError: if that is for lack of room, nothing was done; or Damage."""
+    def end_departure(self) -> None:
+        """Follows ``forget``, whatever came of it."""
     def follow(self, leader: int, term: int) -> bool:
         """Another peer says that it leads in a later term, by another way than Raft's; False: not in a later one."""
     def transfer_leader(self, peer: int) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from broker.cluster.departures import Departures
 from broker.cluster.formation import Formation, Step
 from broker.cluster.frame import Frame
 from broker.cluster.frame_kinds import Channel, Kind
@@ -99,6 +100,7 @@ class Cluster:
         self.forwarding: Forwarding | None = None
         self.membership: Membership | None = None
         self.replication: Replication | None = None
+        self.departures: Departures | None = None
         self.lease = Lease(self.peers.heard_us_at, identity.peer, settings.suspicion_s)
         self.shards: Sequence[ReplicatedShard] = ()
         """The groups here, the meta shard first."""
@@ -148,10 +150,13 @@ class Cluster:
             self.replication.snapshots.sending,
             self._stopping,
         )
+        self.departures = Departures(shards[1:], self._is_wanted, self._begin_job, self.replication.receive_forgotten)
+        self.replication.snapshots.failed = self._receive_read_failure
         self.replication.receive_live(self.forwarding.live)
         self.replication.ceased = self.forwarding.end_leading
         broker.back.replica_changed = self._receive_replica_effects
         broker.after_step = self._flush
+        broker.after_sync = lambda: self._flush(self._now)
         broker.before_round = self._look_at_lease
         broker.isolate(True)
         shards[0].when_applied(shards[0].barrier(), self.lease)
@@ -186,6 +191,17 @@ class Cluster:
             return replication.receive(peer, frame)
         return True
 
+    def _is_wanted(self, shard: ReplicatedShard) -> bool:
+        """A replica is to be here, by the topology as it is known, or one is on its way."""
+        assert self._broker is not None
+        assert self.replication is not None
+        row = self._broker.back.topology.shard_row(shard.id)
+        return row is None or self.identity.peer in row.replicas or self.replication.snapshots.is_fetching(shard.id)
+
+    def _begin_job(self, job: Job) -> None:
+        assert self.replication is not None
+        self.replication.snapshots.jobs.append(job)
+
     def take_jobs(self) -> list[Job]:
         """Work on the disk that is to be carried out."""
         if self.replication is None:
@@ -210,10 +226,12 @@ class Cluster:
         """What the others are told with every heartbeat."""
         return [STOPPING] * self._leaving + [SHORT] * self.is_short()
 
-    def hand_over(self) -> int:
+    def hand_over(self, now: float) -> int:
         """This node is about to stop: others are told, and asked to lead what is led here; how much still is that
         somebody could take.  To be asked again until there is none, and now and then after that."""
-        self._leaving = True
+        if not self._leaving:
+            self._leaving = True
+            self.peers.beat(now)  # before their balance brings back what they took
         return 0 if self.membership is None else self.membership.hand_over()
 
     def peer_up(self, info: PeerInfo) -> None:
@@ -296,6 +314,8 @@ class Cluster:
         self.membership.receive_short(self.identity.peer, self.is_short())
         self.membership.tick(now)
         self.replication.snapshots.look(now)
+        assert self.departures is not None
+        self.departures.look(now)
         self._follow_members()
         self._hold_lease(self._broker, now)
         self._renew_row(self._broker, now)
@@ -342,6 +362,9 @@ class Cluster:
                 self._read_failure = error
 
         return carry_out
+
+    def _receive_read_failure(self, error: OSError) -> None:
+        self._read_failure = error
 
     def _leave(self, failure: Exception, now: float) -> None:
         """What this node wrote may be gone: it says nothing more and confirms nothing more, and the others, who lose

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import io
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import cbor2
@@ -20,6 +20,7 @@ import google_crc32c
 import msgspec
 
 from broker.cluster.violation import LinkViolation, Reason
+from kernel import Piece
 
 HEAD_SIZE_MAX = 65_535
 """What its u16 can say."""
@@ -32,7 +33,8 @@ SHORT_HEAD_SIZE = 8
 """Heads up to this are few, as those of Raft's messages, which name a group: what they say is remembered."""
 SHORT_HEAD_COUNT_MAX = 4096
 PIECE_SIZE_MIN = 16_384
-"""Smaller pieces of an unfinished frame are put together as they come: a piece of one byte would cost sixty."""
+"""Smaller pieces of an unfinished frame are put together as they come, as a piece of one byte would cost sixty; and
+smaller bodies with what comes before and after them as they go."""
 
 _OUTER = struct.Struct("<III")
 _LENGTH = struct.Struct("<II")
@@ -41,24 +43,41 @@ _PREFIX = struct.Struct("<BH")
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """``head``: plain values (numbers, text, bytes, lists of them)."""
+    """``head``: plain values (numbers, text, bytes, lists of them).  ``more``: what the body goes on with, where it is
+    sent; it comes as one."""
 
     kind: int
     head: list[Any]
     body: bytes = b""
+    more: Sequence[Piece] = ()
 
 
 def encode_frames(frames: Iterable[Frame]) -> bytes:
     """All of them, as they go over the wire."""
-    pieces: list[bytes] = []
+    return b"".join(encode_pieces(frames))
+
+
+def encode_pieces(frames: Iterable[Frame]) -> list[bytes | Piece]:
+    """The same in pieces: what is large of bodies as it is, not copied."""
+    whole: list[bytes | Piece] = []
+    pieces: list[bytes | Piece] = []
     for frame in frames:
         head = _encode_head(frame.head)
         assert len(head) <= HEAD_SIZE_MAX, f"head of {len(head)} bytes in a frame of kind {frame.kind}"
         prefix = _PREFIX.pack(frame.kind, len(head)) + head
-        checksum = google_crc32c.extend(google_crc32c.value(prefix), frame.body)
-        size = len(prefix) + len(frame.body)
-        pieces += (_OUTER.pack(size, _checksum_of_length(size), checksum), prefix, frame.body)
-    return b"".join(pieces)
+        parts: list[bytes | Piece] = [frame.body, *frame.more]
+        checksum = google_crc32c.value(prefix)
+        for part in parts:
+            checksum = google_crc32c.extend(checksum, part)
+        size = len(prefix) + sum(map(len, parts))
+        pieces += (_OUTER.pack(size, _checksum_of_length(size), checksum), prefix)
+        for part in parts:
+            if len(part) < PIECE_SIZE_MIN:
+                pieces.append(part)
+            else:
+                whole += (b"".join(pieces), part)
+                pieces = []
+    return [*whole, b"".join(pieces)] if pieces else whole
 
 
 def _checksum_of_length(size: int) -> int:

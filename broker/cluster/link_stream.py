@@ -14,6 +14,7 @@ import trio
 from broker.cluster.peer_link import PeerLink
 from broker.cluster.peers import Peers
 from broker.cluster.violation import Closing, Reason
+from kernel import Piece
 
 READ_SIZE_MIN = 65_536
 READ_SIZE_MAX = 262_144
@@ -22,6 +23,8 @@ ROUND_SIZE_MAX = 4 << 20
 """Read from one link in a round."""
 WRITE_SIZE = 262_144
 """Written at once; what waits behind it is counted as queued."""
+PIECES_MAX = 64
+"""Given to the system in one call; more are put together.  It takes 1,024 at most (IOV_MAX)."""
 WRITE_TIMEOUT_S = 10.0
 """For the peer to take that much."""
 CLOSE_TIMEOUT_S = 1.0
@@ -53,6 +56,15 @@ REASONS: dict[int, Reason] = {
 
 StreamError: TypeAlias = OSError | UnicodeError | trio.BrokenResourceError | trio.ClosedResourceError
 """What a dial, a TLS handshake or a stream fails with; UnicodeError is a name's that can't be a DNS name."""
+
+
+def after(pieces: list[bytes | Piece | memoryview], size: int) -> list[bytes | Piece | memoryview]:
+    """What comes after the first ``size`` bytes of them."""
+    for place, piece in enumerate(pieces):
+        if size < len(piece):
+            return [memoryview(piece)[size:], *pieces[place + 1 :]]
+        size -= len(piece)
+    return []
 
 
 def closing_of(error: StreamError) -> Closing:
@@ -93,7 +105,7 @@ class Watcher(Protocol):
     """Who looks after descriptors in rounds, so that no task need be woken for what they bring."""
 
     def watch(self, fd: int, receive_readable: Callable[[], None]) -> int:
-        """Its token; told each time that more can be read, and at once if anything can."""
+        """Its token; told each time that more can be read, and at once if anything can; twice once the peer hung up."""
 
     def watch_again(self, token: int) -> None:
         """It was not read to its end."""
@@ -119,6 +131,8 @@ class LinkStream:
         """``served`` is called after whatever happened to the link; True: forward has room again."""
         self._link = link
         self._stream = stream
+        self._fd = stream.socket.fileno() if isinstance(stream, trio.SocketStream) else None
+        """Of a plain TCP connection."""
         self._peers = peers
         self._served = served
         self._output = trio.Event()
@@ -126,15 +140,10 @@ class LinkStream:
         self._token: int | None = None
         self._reading: trio.CancelScope | None = None
         self._serving = trio.CancelScope()
-        self._left = b""
+        self._left: list[bytes | Piece | memoryview] = []
         """Taken from the link and not written."""
         self._writing = False
         """The task is at it."""
-
-    @property
-    def _fd(self) -> int | None:
-        """Of a plain TCP connection."""
-        return self._stream.socket.fileno() if isinstance(self._stream, trio.SocketStream) else None
 
     def wake(self) -> None:
         """There is output, or the link is closing."""
@@ -207,6 +216,8 @@ class LinkStream:
             if not self._take(data):
                 return
             taken += len(data)
+            if len(data) < READ_SIZE_MAX:
+                return  # that was all; of an end that follows the watcher tells again
             if taken >= ROUND_SIZE_MAX:
                 self._watcher.watch_again(self._token)
                 return
@@ -221,15 +232,15 @@ class LinkStream:
         assert self._fd is not None
         while self._left or (output := self._link.take_output(WRITE_SIZE)):
             if not self._left:
-                self._left = output[0] if len(output) == 1 else b"".join(output)
+                self._left = [*output] if len(output) <= PIECES_MAX else [b"".join(output)]
             try:
-                written = os.write(self._fd, self._left)
+                written = os.writev(self._fd, self._left)
             except BlockingIOError:
                 return
             except OSError as error:
                 self._break(error)
                 return
-            self._left = self._left[written:]
+            self._left = after(self._left, written)
             if self._peers.receive_written(self._link, written):
                 self._served(True)
             if self._left:
@@ -238,8 +249,8 @@ class LinkStream:
     async def _write_all(self) -> None:
         while True:
             while self._left or (output := self._link.take_output(WRITE_SIZE)):
-                data = self._left or (output[0] if len(output) == 1 else b"".join(output))
-                self._left = b""
+                data = b"".join(self._left or output)
+                self._left = []
                 self._writing = True
                 try:
                     in_time = await self._write(data)

@@ -221,7 +221,9 @@ class Membership:
     def receive_lead(self, shard_id: ShardId, to: int) -> bool:
         """Whether it could be asked."""
         shard = self._by_id.get(shard_id)
-        return shard is not None and shard.leading and shard.kernel.transfer_leader(to)
+        if shard is None or not shard.leading or to in self._stopping:
+            return False
+        return shard.kernel.transfer_leader(to)
 
     def let_lead(self, shard_id: ShardId, to: int, now: float) -> bool:
         """Asks a shard's leader, wherever it is, to let another voter lead; False: none is known."""

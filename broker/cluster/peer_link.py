@@ -13,6 +13,7 @@ from broker.cluster.frame import Frame, FrameDecoder, encode_frames
 from broker.cluster.frame_kinds import CHANNEL_SIZE_MAX, HANDSHAKE_SIZE_MAX, Channel, Role, check_frame
 from broker.cluster.hello import Handshake, PeerInfo
 from broker.cluster.violation import Closing, LinkViolation, Reason
+from kernel import Piece
 
 HANDSHAKE_TIMEOUT_S = 5.0
 """From the connection on."""
@@ -30,7 +31,7 @@ class PeerLink:
     def __init__(self, handshake: Handshake, address: str | None, now: float) -> None:
         self._handshake = handshake
         self._decoder = FrameDecoder()
-        self._output: deque[bytes] = deque()
+        self._output: deque[bytes | Piece] = deque()
         self.address = address
         self.closing: Closing | None = None
         self.was_ready = False
@@ -77,13 +78,13 @@ class PeerLink:
         if self.closing is None and now >= self.deadline:
             self.close(Closing(Reason.STALLED if self.was_ready else Reason.HELLO_TIMEOUT))
 
-    def send(self, data: bytes) -> None:
+    def send(self, *pieces: bytes | Piece) -> None:
         """Queues frames that are encoded already."""
         assert self.was_ready
         assert self.closing is None
         assert self._handshake.role is DIALER, "a node sends on what it dialed"
-        self._output.append(data)
-        self.queued_size += len(data)
+        self._output.extend(pieces)
+        self.queued_size += sum(map(len, pieces))
 
     def close(self, closing: Closing) -> None:
         """The first reason stays."""
@@ -92,9 +93,9 @@ class PeerLink:
             self.deadline = math.inf
             self._send(self._handshake.reject(closing))
 
-    def take_output(self, size_max: int) -> list[bytes]:
+    def take_output(self, size_max: int) -> list[bytes | Piece]:
         """The next bytes to write: pieces of ``size_max`` bytes together, or one larger piece."""
-        taken: list[bytes] = []
+        taken: list[bytes | Piece] = []
         size = 0
         while self._output and (not taken or size + len(self._output[0]) <= size_max):
             taken.append(self._output.popleft())

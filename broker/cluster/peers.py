@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import msgspec
 
 from broker.cluster.dials import Dials
-from broker.cluster.frame import Frame, encode_frames
+from broker.cluster.frame import Frame, encode_pieces
 from broker.cluster.frame_kinds import Channel, Kind, Role
 from broker.cluster.hello import FRESH, Handshake, PeerInfo, Terms
 from broker.cluster.peer import HEARTBEAT_INTERVAL_S, SILENCE_S_MAX, SUSPICION_S, Peer, PeerFigures
@@ -25,8 +25,12 @@ from broker.cluster.violation import Closing, LinkViolation, Reason
 
 CONSENSUS, FORWARD, HEARTBEAT = Channel.CONSENSUS, Channel.FORWARD, Kind.HEARTBEAT
 """To look one up in its class costs ten times as much, for each message."""
-QUEUE_SIZE_MAX: dict[Channel, int] = {Channel.CONSENSUS: 8 << 20, Channel.BULK: 32 << 20, Channel.FORWARD: 16 << 20}
-"""Bytes that wait for the socket; consensus and bulk are sent no more, forward is ``full``."""
+QUEUE_SIZE_MAX: dict[Channel, int] = {Channel.CONSENSUS: 8 << 20, Channel.BULK: 128 << 20, Channel.FORWARD: 16 << 20}
+"""Bytes that wait for the socket; consensus and bulk are sent no more, forward is ``full``.
+
+Bulk's large entries lie in the log as well, and are not copied.  It takes what eight groups may have under way, 16
+appends of 1 MiB each: what is dropped is sent again, to somebody who is slow already (docs/decisions/0018).
+"""
 FORWARD_SIZE_MAX = QUEUE_SIZE_MAX[FORWARD]
 TICK_LATE_S = 0.1
 """A tick that comes later than this says that we stood still, which is not the others' silence."""
@@ -101,11 +105,11 @@ class Peers:
         link = self._dialed(peer, channel)
         if link is None:
             return False
-        data = encode_frames(frames)
-        over = link.queued_size + len(data) > QUEUE_SIZE_MAX[channel]
+        pieces = encode_pieces(frames)
+        over = link.queued_size + sum(map(len, pieces)) > QUEUE_SIZE_MAX[channel]
         if over and link.queued_size and channel is not FORWARD:
             return False
-        link.send(data)
+        link.send(*pieces)
         self._ready[link] = None
         return True
 
@@ -219,7 +223,7 @@ class Peers:
             self._serve(link, now)
         if now >= self._heartbeat_at:
             self._heartbeat_at = max(now, self._heartbeat_at + self._heartbeat_interval_s)
-            self._beat(now)
+            self.beat(now)
         for number in sorted(self._peers):
             peer = self._peers.get(number)
             if peer is not None and Channel.CONSENSUS in peer.accepted:
@@ -413,7 +417,8 @@ class Peers:
             self._look_up(peer, now)
             self._receiver.receive_heartbeat(info, payload, now)
 
-    def _beat(self, now: float) -> None:
+    def beat(self, now: float) -> None:
+        """Tells all what a heartbeat says, which has changed, or is due."""
         self._beat_at = now
         self.beat_count += 1
         self._send_heartbeats(now)
@@ -422,7 +427,7 @@ class Peers:
         """Our heartbeats come to go with those of a node that goes before: who is awake for one is so for all."""
         interval_s = self._heartbeat_interval_s
         if now - self._beat_at > interval_s / 2:
-            self._beat(now)
+            self.beat(now)
         self._heartbeat_at = min(now + FOLLOW * interval_s, self._beat_at + DRIFT * interval_s)
         if now < self._tick_by:  # else the tick is late, and is to find that out
             self._tick_by = self._plan_tick(now)

@@ -95,6 +95,10 @@ class Replication:
         if leader == self._own_peer:
             self._awake[shard.id] = AWAKE_TICKS  # who was asked for votes is awake, and listens for its leader
 
+    def receive_forgotten(self, shard: ReplicatedShard) -> None:
+        """Its replica here begins anew, and knows of nobody."""
+        self.receive_standing(shard, 0, shard.kernel.term)
+
     def tick(self) -> bool:
         """Raft's clock goes on by one.  Whether it meant anything to a group."""
         self._awake_ticks = max(self._awake_ticks - 1, 0)
@@ -163,9 +167,9 @@ class Replication:
         for number in speaking_shards(self._kernels):
             shard = self._shards[number]
             by_link: dict[tuple[int, Channel], list[Frame]] = {}
-            for to, bulk, data in shard.kernel.take_messages():
+            for to, bulk, pieces in shard.kernel.take_messages():
                 channel, kind = (Channel.BULK, Kind.APPEND) if bulk else (Channel.CONSENSUS, Kind.RAFT)
-                by_link.setdefault((to, channel), []).append(Frame(kind, [shard.id], data))
+                by_link.setdefault((to, channel), []).append(Frame(kind, [shard.id], b"", pieces))
             for (to, channel), frames in by_link.items():
                 if not self._peers.send(to, channel, frames):
                     shard.kernel.report_unreachable(to)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections import deque
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -33,8 +32,14 @@ IDLE_S_MAX = 30.0
 """An export that nobody asks for so long is closed: it keeps files."""
 ASK_AGAIN_S = 1.0
 """After which a chunk is asked for once more: request or answer may be lost, as links break on one side first."""
+AHEAD_COUNT_MAX = 2
+"""Snapshots that come at a time and have a chunk on its way while one is taken in.  With more, clients would wait."""
 DONE, FAILED = -1, -2
 """Instead of an offset: how a fetch ended."""
+
+
+def fall(error: OSError) -> None:
+    raise error
 
 
 class Job:
@@ -70,7 +75,10 @@ class Fetch:
         self.size = size
         self.offset = 0
         self.imported: StoreImport | None = None
-        self.chunks: deque[bytes] = deque()
+        self.chunk = b""
+        """Came while the one before it was taken in."""
+        self.asked = 0
+        """For what comes from there on, last."""
         self.whole = False
         self.working = False
         self.asked_at = 0.0
@@ -94,6 +102,8 @@ class Snapshots:
         """To be carried out, by whoever takes them."""
         self.stepped: Callable[[ReplicatedShard], None] = lambda shard: None
         """Told of a shard that took a snapshot in."""
+        self.failed: Callable[[OSError], None] = fall
+        """Told of a read of this node's own that its disk refused."""
         self.sent_size = self.received_size = 0
         """Bytes of all snapshots since the start."""
 
@@ -204,7 +214,11 @@ class Snapshots:
             head = [shard.id, number, DONE]
             self._peers.send(leader, Channel.BULK, [Frame(Kind.SNAPSHOT_REQUEST, head)])
             return True
-        resumed = shard.kernel.resume_snapshot(message)
+        try:
+            resumed = shard.kernel.resume_snapshot(message)
+        except OSError as error:
+            self.failed(error)
+            return True
         if resumed is not None:
             head = [shard.id, number, DONE if resumed else FAILED]
             self._peers.send(leader, Channel.BULK, [Frame(Kind.SNAPSHOT_REQUEST, head)])
@@ -223,42 +237,49 @@ class Snapshots:
         return True
 
     def _ask_again(self, fetch: Fetch) -> None:
-        if not (fetch.working or fetch.chunks or fetch.whole):
+        if not (fetch.working or fetch.whole):
+            self._ask(fetch, fetch.offset)
+
+    def _ask_on(self, fetch: Fetch) -> None:
+        if not (fetch.chunk or fetch.whole or fetch.asked == fetch.offset):
             self._ask(fetch, fetch.offset)
 
     def _ask(self, fetch: Fetch, offset: int) -> None:
-        fetch.asked_at = self._now
+        fetch.asked, fetch.asked_at = offset, self._now
         head = [fetch.shard.id, fetch.number, offset]
         self._peers.send(fetch.leader, Channel.BULK, [Frame(Kind.SNAPSHOT_REQUEST, head)])
 
     def receive_chunk(self, peer: int, frame: Frame) -> None:
         group, number, offset = frame.head
         fetch = self._fetches.get(group)
-        if fetch is None or (fetch.leader, fetch.number) != (peer, number) or offset != fetch.offset or fetch.whole:
+        if fetch is None or (fetch.leader, fetch.number) != (peer, number) or offset != fetch.offset:
+            return
+        if fetch.chunk or fetch.whole:
             return
         if frame.body:
             fetch.offset += len(frame.body)
             self.received_size += len(frame.body)
-            fetch.chunks.append(frame.body)
-            self._ask(fetch, fetch.offset)
+            fetch.chunk = frame.body
         else:
             fetch.whole = True
         self._work(fetch)
 
     def _work(self, fetch: Fetch) -> None:
-        if fetch.working or not (fetch.chunks or fetch.whole):
+        if fetch.working or not (fetch.chunk or fetch.whole):
             return
         fetch.working = True
-        self.jobs.append(Job(lambda: self._take_in(fetch), lambda error: self._receive_taken(fetch, error)))
+        chunk, fetch.chunk = fetch.chunk, b""
+        self.jobs.append(Job(lambda: self._take_in(fetch, chunk), lambda error: self._receive_taken(fetch, error)))
+        if len(self._fetches) <= AHEAD_COUNT_MAX:
+            self._ask_on(fetch)
 
-    def _take_in(self, fetch: Fetch) -> Exception | None:
-        """What there is of it; all of it made durable, if that was the last."""
+    def _take_in(self, fetch: Fetch, chunk: bytes) -> Exception | None:
+        """A chunk; none: all of it is made durable."""
         assert fetch.imported is not None
-        whole = fetch.whole
         try:
-            while fetch.chunks:
-                fetch.imported.receive(fetch.chunks.popleft())
-            if whole:
+            if chunk:
+                fetch.imported.receive(chunk)
+            else:
                 fetch.imported.finish()
         except (OSError, SnapshotRefused) as error:
             return error
@@ -281,6 +302,7 @@ class Snapshots:
             self._ask(fetch, DONE if stepped else FAILED)
             self.stepped(fetch.shard)
         else:
+            self._ask_on(fetch)
             self._work(fetch)
 
     def _end_fetch(self, fetch: Fetch) -> None:
@@ -299,6 +321,9 @@ class Snapshots:
         """Of a shard's that are being sent from here: to which peer, bytes so far, about how many in all."""
         exports = [export for export in self._exports.values() if export.shard.id == shard]
         return [(export.peer, export.offset, max(export.export.size, export.offset)) for export in exports]
+
+    def is_fetching(self, shard: ShardId) -> bool:
+        return shard in self._fetches
 
     def progress(self) -> list[tuple[ShardId, int, int]]:
         """Of what is being fetched: shard, bytes so far, about how many in all."""

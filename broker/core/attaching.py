@@ -49,6 +49,7 @@ def attach(front: ClientFront, channel: Channel, command: AttachSession) -> None
         if refused is not None:
             front.refuse(channel, refused)
             return
+    front.says_again = True  # [MQTT-4.4.0-1], [MQTT-4.6.0-1]
     shard = shard_of_client(front.back, vhost, client_id, command)
     if shard is not None:
         front.begin_relay(shard, msgspec.structs.replace(command, client_id=client_id))

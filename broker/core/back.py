@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from broker.core.channel import Channel
 from broker.core.client_directory import ClientDirectory
 from broker.core.clients import Clients
 from broker.core.consumer import Consumer
@@ -112,7 +113,7 @@ class Back:
         self._outboxes: dict[tuple[Shard, int], Outbox] = {}
         self.routing = True
         """The topology here is as new as any node's, as far as it matters."""
-        self._when_routing: list[Callable[[], None]] = []
+        self._when_routing: dict[Channel, Callable[[], None]] = {}
         self._client_settings = client_settings or ClientSettings()
         self.traffic = Traffic()
         """Of nobody's protocol."""
@@ -303,13 +304,18 @@ class Back:
         if routing:
             for shard, id in self._outboxes:
                 shard.dirty[id] = None
-            waiting, self._when_routing = self._when_routing, []
-            for go_on in waiting:
+            waiting, self._when_routing = self._when_routing, {}
+            for go_on in waiting.values():
                 go_on()
 
-    def when_routing(self, go_on: Callable[[], None]) -> None:
-        """Tells once this node may route again."""
-        self._when_routing.append(go_on)
+    def when_routing(self, channel: Channel, go_on: Callable[[], None]) -> None:
+        """Tells once this node may route again; meanwhile the channel waits."""
+        self._when_routing[channel] = go_on
+
+    def end_waiting(self, channel: Channel) -> None:
+        """It is closed; what it holds that counts all the same is still to be done."""
+        if not channel.held:
+            self._when_routing.pop(channel, None)
 
     def find_outbox(self, shard: Shard, id: int) -> Outbox | None:
         """One that is open, in a shard that is led here."""

@@ -59,6 +59,8 @@ class Broker:
         """Why publishers can't be served, if the journal says so."""
         self.after_step: Callable[[float], None] = lambda now: None
         """In a cluster: what the step made is to go to the other nodes."""
+        self.after_sync: Callable[[], None] = lambda: None
+        """In a cluster: so are acknowledgements, which others wait for while this node goes on."""
         self.before_round: Callable[[float], None] = lambda now: None
         """In a cluster: time may have gone by since the others heard this node."""
         self.isolated = False
@@ -148,6 +150,7 @@ class Broker:
     def receive_synced(self, write: int) -> None:
         """The journal's writes through this one are on disk; the next step makes something of it."""
         self.back.receive_synced(write)
+        self.after_sync()
 
     def take_wanted_reads(self) -> list[Read]:
         """What is to be read from disk, each on any thread; a step after it makes something of it."""

@@ -99,6 +99,10 @@ class Confirming(Protocol):
     unconfirmed: int
     """Publications that are not applied yet."""
 
+    @property
+    def given_up(self) -> bool:
+        """Its client has gone, and publishes again itself, wherever it comes next, what was not confirmed."""
+
     def owe(self, channel: Channel) -> None:
         """The channel has confirms or rejects to send."""
 

@@ -60,6 +60,10 @@ class Clients:
         self._timers: list[tuple[int, int, ClientSessionId]] = []
         self._timer_turn = itertools.count()
 
+    @property
+    def now_ms(self) -> int:
+        return self._back.now_ms
+
     # ---- finding
 
     def find(self, key: ClientKey) -> ClientSession | None:

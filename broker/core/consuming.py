@@ -23,7 +23,7 @@ PRIORITY = "x-priority"
 
 
 def consume(front: Front, channel: Channel, command: c.Consume) -> None:
-    found = find_queue(front, channel, command.queue, Action.READ)
+    found = find_queue(front, channel, lambda: consume(front, channel, command), command.queue, Action.READ)
     if found is None:
         return
     shard, queue = found
@@ -106,7 +106,7 @@ def set_credit(front: Front, channel: Channel, command: c.SetChannelCredit) -> N
 
 
 def get(front: Front, channel: Channel, command: c.Get) -> None:
-    found = find_queue(front, channel, command.queue, Action.READ)
+    found = find_queue(front, channel, lambda: get(front, channel, command), command.queue, Action.READ)
     if found is None:
         return
     shard, queue = found
@@ -125,7 +125,7 @@ def get(front: Front, channel: Channel, command: c.Get) -> None:
 
 def _get_in_turn(front: Front, channel: Channel, command: c.Get) -> None:
     """At the next dispatch, behind consumers: the message may have to be read first, or be beyond the mark."""
-    found = find_queue(front, channel, command.queue, Action.READ)
+    found = find_queue(front, channel, lambda: get(front, channel, command), command.queue, Action.READ)
     if found is None:
         return
     shard, queue = found

@@ -11,7 +11,7 @@ from broker.core import topology_commands as t
 from broker.core.asking import ask_leader, led_elsewhere
 from broker.core.channel import Channel
 from broker.core.declarations import generated_queue_name
-from broker.core.front import Front, when_arrived
+from broker.core.front import Front, refuse_when_routing, when_arrived, when_routing
 from broker.core.outcomes import Applied, Outcome, Refused
 from broker.core.permissions import Action
 from broker.core.queue import Queue
@@ -40,7 +40,7 @@ def submit(front: Front, channel: Channel, command: Any, answer: Callable[[Appli
     assert front.principal is not None
     refused = front.back.topology.authorize_command(front.principal, command)
     if refused is not None:
-        front.refuse(channel, refused)
+        refuse_when_routing(front, channel, refused, lambda: submit(front, channel, command, answer))
         return
 
     def receive(outcome: Outcome) -> None:
@@ -67,7 +67,7 @@ def declare_exchange(front: Front, channel: Channel, command: c.DeclareExchange)
         resource = exchange_resource(vhost, command.spec.name)
         found = topology.authorize_any(front.principal, resource) or topology.find_exchange(vhost, command.spec.name)
         if isinstance(found, Refused):
-            front.refuse(channel, found)
+            refuse_when_routing(front, channel, found, lambda: declare_exchange(front, channel, command))
         else:
             front.say(r.Done(channel.number))
         return
@@ -110,7 +110,7 @@ def unbind(front: Front, channel: Channel, command: c.Unbind) -> None:
 def declare_queue(front: Front, channel: Channel, command: c.DeclareQueue) -> None:
     back = front.back
     if command.passive:
-        found = find_queue(front, channel, command.spec.name)
+        found = find_queue(front, channel, lambda: declare_queue(front, channel, command), command.spec.name)
         if found is not None and led_elsewhere(front, found[0]):
             passive = c.DeclareQueue(channel.number, QueueSpec(command.spec.name), passive=True)
             ask_leader(front, channel, found[0], passive)
@@ -177,7 +177,10 @@ def _delete_now(front: Front, channel: Channel, command: c.DeleteQueue) -> None:
     delete = t.DeleteQueue(vhost, command.name, None, front.id)
     row = back.topology.find_queue(vhost, command.name, front.id)
     if isinstance(row, Refused) and row.refusal is Refusal.NOT_FOUND:
-        front.say(r.QueueDeleted(channel.number, 0))
+        if back.routing:
+            front.say(r.QueueDeleted(channel.number, 0))
+        else:
+            when_routing(front, channel, lambda: delete_queue(front, channel, command))
         return
     found = None if isinstance(row, Refused) else back.queues.get(row.queue_id)
     count = 0
@@ -205,7 +208,7 @@ def _delete_now(front: Front, channel: Channel, command: c.DeleteQueue) -> None:
 
 
 def purge_queue(front: Front, channel: Channel, command: c.PurgeQueue) -> None:
-    found = find_queue(front, channel, command.name, Action.READ)
+    found = find_queue(front, channel, lambda: purge_queue(front, channel, command), command.name, Action.READ)
     if found is None:
         return
     if led_elsewhere(front, found[0]):
@@ -215,7 +218,7 @@ def purge_queue(front: Front, channel: Channel, command: c.PurgeQueue) -> None:
 
 
 def _purge_now(front: Front, channel: Channel, command: c.PurgeQueue) -> None:
-    found = find_queue(front, channel, command.name, Action.READ)
+    found = find_queue(front, channel, lambda: purge_queue(front, channel, command), command.name, Action.READ)
     if found is None:
         return  # deleted meanwhile
     shard, queue = found
@@ -224,12 +227,13 @@ def _purge_now(front: Front, channel: Channel, command: c.PurgeQueue) -> None:
 
 
 def find_queue(
-    front: Front, channel: Channel, name: QueueName, action: Action | None = None
+    front: Front, channel: Channel, again: Callable[[], None], name: QueueName, action: Action | None = None
 ) -> tuple[Shard, Queue] | None:
-    """The queue, or None and the session has said why not.  Without an ``action`` any right on it will do."""
+    """The queue, or None: the session has said why not, or does it ``again`` later.  Without an ``action`` any right on
+    it will do."""
     found = look_up_queue(front, name, action)
     if isinstance(found, Refused):
-        front.refuse(channel, found)
+        refuse_when_routing(front, channel, found, again)
         return None
     return found
 

@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from broker.core.numbered import Numbered
 from broker.core.outcomes import Refused
-from broker.core.replicated_shard import Numbered
 from broker.model import client_sessions as cs
 from broker.model import commands as c
 from broker.model import replies as r

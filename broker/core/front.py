@@ -65,6 +65,12 @@ class ClientFront(Front, Protocol):
     client: ClientSession | None
     """What the client is attached to."""
     unconfirmed: int
+    says_again: bool
+    """Its client publishes again itself what was not confirmed, wherever it comes next, before anything else."""
+
+    @property
+    def given_up(self) -> bool:
+        """Such a client has gone."""
 
     def begin_relay(self, shard: ReplicatedShard, command: AttachSession) -> None:
         """Its client's session is, or will be, in a shard that another node leads."""
@@ -93,8 +99,22 @@ def hold_until_routing(front: Front, channel: Channel, command: Command) -> None
     may know of changes of the topology that it doesn't."""
     channel.hold_first(command)
     front.held_count += weight_of(command)
+    when_routing(front, channel, lambda: None)
+
+
+def when_routing(front: Front, channel: Channel, finish: Finish) -> None:
+    """Finishes once the node may route again; the channel waits."""
     channel.waiting = True
-    front.back.when_routing(lambda: front.go_on(channel, lambda: None))
+    front.back.when_routing(channel, lambda: front.go_on(channel, finish))
+
+
+def refuse_when_routing(front: Front, channel: Channel, refused: Refused, again: Finish) -> None:
+    """A no by the topology.  The others may know better while the node is told to keep still: then it does all of it
+    ``again`` once it is not."""
+    if front.back.routing:
+        front.refuse(channel, refused)
+    else:
+        when_routing(front, channel, again)
 
 
 def when_arrived(front: Front, channel: Channel, shard: Shard, queue: Queue, finish: Finish) -> None:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from broker.core import forward_words as w
 from broker.core.consumer import Consumer
 from broker.core.declarations import in_exclusive_use, not_found
+from broker.core.numbered import Numbered
 from broker.core.outcomes import Refused
 from broker.core.queue import Queue
 from broker.core.relaying import RelayFronts
-from broker.core.replicated_shard import Numbered, ReplicatedShard
+from broker.core.replicated_shard import ReplicatedShard
 from broker.core.resources import exchange_resource, queue_resource
 from broker.model import commands as c
 from broker.model import replies as r

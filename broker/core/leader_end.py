@@ -14,10 +14,11 @@ from broker.core.agent import Agent
 from broker.core.consumer import UNBOUNDED, Consumer
 from broker.core.declarations import in_exclusive_use
 from broker.core.held_ranges import HeldRanges
+from broker.core.numbered import Numbered, SenderId
 from broker.core.outcomes import Refused
 from broker.core.queue import Queue
 from broker.core.relaying import RelayGuests
-from broker.core.replicated_shard import Numbered, ReplicatedShard, SenderId
+from broker.core.replicated_shard import ReplicatedShard
 from broker.core.shard import Shard
 from broker.core.shard_commands import MoveRun, PublishRun
 from broker.model.names import ConsumerTag, ShardId
@@ -156,7 +157,7 @@ class LeaderEnd:
         if shard.logged:
             for peer, incarnation in shard.kernel.senders():
                 if peer == sender[0] and incarnation < sender[1]:
-                    shard.kernel.forget_sender(peer, incarnation)
+                    shard.forget_sender((peer, incarnation))
 
     def receive_peer_down(self, peer: int) -> None:
         self.relays.receive_peer_down(peer)
@@ -170,6 +171,7 @@ class LeaderEnd:
         guest = self._guests[shard.id].pop(peer, None)
         if guest is None:
             return
+        shard.lose_sender(guest.sender)
         for foreign in guest.consumers.values():
             self._back.leave_queue(foreign.consumer)
         self._give_back(shard, guest.held)

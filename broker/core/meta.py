@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from broker.core.numbered import SenderId
 from broker.core.outcomes import Applied, Outcome
-from broker.core.replicated_shard import SenderId
 from broker.core.shard import Shard
 from broker.core.topology import Topology
 from broker.core.topology_commands import TopologyCommand, decode_command, encode_command

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from broker.core.meta import Answer
+from broker.core.numbered import SenderId
 from broker.core.outcomes import Outcome, Refused
-from broker.core.replicated_shard import SenderId
 from broker.core.topology_commands import (
     DeclareExchange,
     DeclareQueue,

@@ -43,6 +43,10 @@ def _fence(consumer: Consumer) -> int:
 class QueueOwner(Protocol):
     """Whoever made a queue, as the queue knows it."""
 
+    @property
+    def now_ms(self) -> int:
+        """Wall time."""
+
     def schedule_queue(self, queue: Queue, deadline_ms: int) -> None:
         """It is to be dispatched at this wall time."""
 
@@ -62,6 +66,7 @@ class Queue:
         "_dying",
         "_getters",
         "_ranks",
+        "_rejected",
         "_timer_ms",
         "_turn",
         "auto_delete",
@@ -111,6 +116,8 @@ class Queue:
         self._turn = 0
         self._getters = NO_GETTERS
         self._dying = NONE_DYING
+        self._rejected = NONE_DYING
+        """The same, by consumers: goes before what expired, of which there may be much to read."""
         self._burials: list[Callable[[], None]] | None = None
 
     # ---- consumers
@@ -229,8 +236,7 @@ class Queue:
         settings = self.settings
         if (settings.length_max is not None or settings.size_max is not None) and not self.rejects_when_full:
             self._trim(now_ms)
-        if self._dying:
-            self._bury(now_ms)
+        self.bury(now_ms)
         if kernel.may_expire or settings.expires_ms is not None:
             self._set_timer(now_ms)
 
@@ -314,15 +320,18 @@ class Queue:
     def reject(self, first: int, last: int) -> None:
         """A consumer will not have these: dead-lettered, or gone."""
         self.kernel.hold(self.id, first, last)  # who rejects may have lost them to somebody else
-        self._end(first, last, REJECTED)
+        if self.settings.dead_letter_exchange is None:
+            self.kernel.settle(self.id, first, last, REJECTED)
+            return
+        self._rejected = _with_dying(self._rejected, first, last, REJECTED)
+        self.bury(self.owner.now_ms)
 
     def expire(self, now_ms: int) -> None:
         """Drops what expired at the head; the rest goes when it gets there, as in RabbitMQ."""
         while ranges := self.kernel.check_out_expired(self.id, now_ms, BATCH):
             for first, last in ranges:
                 self._end(first, last, EXPIRED)
-        if self._dying:
-            self._bury(now_ms)
+        self.bury(now_ms)
 
     def _trim(self, now_ms: int) -> None:
         """drop-head: what is ready beyond the bounds goes, oldest first."""
@@ -338,26 +347,22 @@ class Queue:
             while self.ready_count and self.kernel.ready_size(self.id) > settings.size_max:
                 for first, last in self.kernel.check_out(self.id, 1):
                     self._end(first, last, OVERFLOWED)
-        if self._dying:
-            self._bury(now_ms)
+        self.bury(now_ms)
 
     def _end(self, first: int, last: int, outcome: int) -> None:
         if self.settings.dead_letter_exchange is None:
             self.kernel.settle(self.id, first, last, outcome)
-            return
-        if self._dying is NONE_DYING:
-            self._dying = deque()
-        for start in range(first, last + 1, BURIED_COUNT_MAX):
-            self._dying.append((start, min(start + BURIED_COUNT_MAX - 1, last), outcome))
+        else:
+            self._dying = _with_dying(self._dying, first, last, outcome)
 
-    def bury(self, now_ms: int) -> None:
-        """Puts what was rejected into the outbox, each in one wave with its settle."""
-        if self._dying:
-            self._bury(now_ms)
+    @property
+    def is_burying(self) -> bool:
+        """What was rejected has to be read first, of which nothing is in the log until it was."""
+        return bool(self._rejected)
 
     def when_buried(self, finish: Callable[[], None]) -> None:
-        """Finishes once all that was to be dead-lettered so far is proposed, or has gone with the queue."""
-        if not self._dying:
+        """Finishes once all that was rejected so far is proposed, or has gone with the queue."""
+        if not self._rejected:
             finish()
         elif self._burials is None:
             self._burials = [finish]
@@ -370,19 +375,29 @@ class Queue:
         for finish in finishing:
             finish()
 
-    def _bury(self, now_ms: int) -> None:
+    def bury(self, now_ms: int) -> None:
+        """Puts what is to be dead-lettered into the outbox, each in one wave with its settle."""
+        if not self._rejected and not self._dying:
+            return
+        if self._bury(self._rejected, now_ms):
+            if self._burials is not None:
+                self.end_burials()
+            self._bury(self._dying, now_ms)
+
+    def _bury(self, dying: deque[tuple[int, int, int]], now_ms: int) -> bool:
+        """False: something has to be read first; the queue changes again when it was."""
         exchange = self.settings.dead_letter_exchange
         assert exchange is not None
         routing_key = self.settings.dead_letter_routing_key
-        while self._dying:
-            first, last, outcome = self._dying[0]
+        while dying:
+            first, last, outcome = dying[0]
             peeked = self.kernel.peek(self.id, first, last)
             if peeked is None:
-                return  # to be read first: the queue changes again when it was
+                return False
             deliveries, through = peeked
-            self._dying.popleft()
+            dying.popleft()
             if through < last:
-                self._dying.appendleft((through + 1, last, outcome))
+                dying.appendleft((through + 1, last, outcome))
             if not deliveries.count:
                 continue  # settled by somebody else meanwhile
             messages: MessageRun = dead_letter(
@@ -394,5 +409,13 @@ class Queue:
                 now_ms // 1000,
             )
             self.kernel.bury(messages, self.outbox, self.id, [(first, through)], outcome)
-        if self._burials is not None:
-            self.end_burials()
+        return True
+
+
+def _with_dying(dying: deque[tuple[int, int, int]], first: int, last: int, outcome: int) -> deque[tuple[int, int, int]]:
+    """And these, in parts of which each can be told whole."""
+    if dying is NONE_DYING:
+        dying = deque()
+    for start in range(first, last + 1, BURIED_COUNT_MAX):
+        dying.append((start, min(start + BURIED_COUNT_MAX - 1, last), outcome))
+    return dying

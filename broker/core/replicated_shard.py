@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from broker.core.channel import Publication
 from broker.core.held_ranges import HeldRanges
+from broker.core.numbered import HeldUp, Numbered, Release, SenderId
 from broker.core.queue import Queue
 from broker.core.shard import Completion, Shard
 from broker.core.shard_commands import (
@@ -37,20 +38,7 @@ CLAIM_S = 2.0
 FENCE_BITS = 32
 """Room for changes of a queue's single active consumer within a term."""
 
-SenderId: TypeAlias = tuple[int, int]
-"""Peer and incarnation."""
-
-
-Release: TypeAlias = Callable[[int, int, int], Iterable[tuple[int, int]]]
-"""Of a queue, first and last."""
-
-
 Target: TypeAlias = tuple[int, int | None, int | None, int, tuple[int, int] | None]
-
-
-class Numbered(NamedTuple):
-    number: int
-    command: ShardCommand
 
 
 class LeaderLink(Protocol):
@@ -86,6 +74,8 @@ class ReplicatedShard(Shard):
         """At the leader: what queues rejected, until it is answered."""
         self.open_wanted: Callable[[int], None] = lambda queue_id: None
         """Something comes for a queue that is not here, where it is led: it may be one to be made."""
+        self._held_up: dict[SenderId, HeldUp] = {}
+        """At the leader: whose rejection waits for the disk, and all that he said after it with it."""
         self._held_twice = HeldRanges()
         """What two sessions here hold, at the leader: it comes back when the second gives it back."""
         self._claiming: set[int] = set()
@@ -98,7 +88,7 @@ class ReplicatedShard(Shard):
 
     @property
     def rejects_later(self) -> bool:
-        return not self._here
+        return not self._here or self.sender in self._held_up
 
     # ---- what fronts say
 
@@ -109,8 +99,8 @@ class ReplicatedShard(Shard):
         self.window_size += command.cost
         rejected = None
         if self._here:
-            rejected = self._take_in_own(command)
-            self.kernel.take_in(*self.sender, self._number, command.urgent)
+            if self.sender not in self._held_up:
+                rejected = self._take_in_said(numbered)
         elif self._link is not None:
             self._link.send(self.id, (numbered,))
         return self._number, rejected
@@ -233,8 +223,8 @@ class ReplicatedShard(Shard):
         super().propose(now, now_ms)
 
     def _bury(self, now_ms: int) -> None:
-        """What was rejected goes with the numbers that said so, though nothing is handed out yet."""
-        for queue_id in self.dirty:
+        """What was rejected goes as soon as it is read, though nothing is handed out yet."""
+        for queue_id in tuple(self.dirty):
             queue = self.queues.get(queue_id)
             if isinstance(queue, Queue):
                 queue.bury(now_ms)
@@ -274,6 +264,7 @@ class ReplicatedShard(Shard):
         """A leader elsewhere takes what this node says; it has applied all through this number."""
         self._reject_unknown(through)
         self.complete(through)
+        self._give_up()
         self._link, self._here = link, False
         if self._window:
             link.send(self.id, tuple(self._window))
@@ -284,13 +275,21 @@ class ReplicatedShard(Shard):
         through = self.kernel.accepted_through(*self.sender)
         self._reject_unknown(through)
         self.complete(through)
+        self._give_up()
+        self._take_in_window(through)
+
+    def _take_in_window(self, through: int) -> None:
+        """All of it after this number.  Whoever is told may say more, which comes after all that was said before."""
+        self._here = False
         while due := [each for each in self._window if each.number > through]:
-            for number, command in due:
-                rejected = self._take_in_own(command)
-                self.kernel.take_in(*self.sender, number, command.urgent)
-                through = number
+            for numbered in due:
+                rejected = self._take_in_said(numbered)
+                through = numbered.number
                 if rejected:
-                    self.receive_rejected(((number, rejected),))
+                    self.receive_rejected(((through, rejected),))
+                if self.sender in self._held_up:
+                    self._here = True
+                    return
         self._here = True
 
     def _reject_unknown(self, through: int) -> None:
@@ -307,6 +306,16 @@ class ReplicatedShard(Shard):
                 messages = command.messages
                 full = [index for index in range(messages.count) if messages.key(index) in bounded]
                 self._reject(number, publication, full)
+
+    def _give_up(self) -> None:
+        """What a client left here that publishes it again itself is not said to another leader: it may have done so
+        elsewhere, and gone on, and what it published then must not be followed by this."""
+        nothing = Barrier()
+        for place, (number, command) in enumerate(self._window):
+            publication = self._rejecting.get(number)
+            if type(command) is PublishRun and publication is not None and publication.session.given_up:
+                self._window[place] = Numbered(number, nothing)
+                self.window_size -= command.cost - nothing.cost
 
     def lose_leader(self) -> None:
         """What is said is kept until there is one again."""
@@ -339,6 +348,7 @@ class ReplicatedShard(Shard):
         self.dirty = {}
         self.flush_at = None
         self._rejected.clear()
+        self._held_up.clear()
         self._when_claimed.clear()
 
     def receive_claims(self, peer: int, ranges: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
@@ -375,20 +385,65 @@ class ReplicatedShard(Shard):
 
         ``release``: of what is settled, the ranges that the node holds, which it holds no more.
         """
+        held_up = self._held_up.get(sender)
+        if held_up is not None:
+            return held_up.add(numbered, release)
         kernel = self.kernel
-        accepted = kernel.accepted_through(*sender)
+        through = kernel.accepted_through(*sender)
+        numbered = iter(numbered)
         for number, command in numbered:
-            if number <= accepted:
+            if number <= through:
                 continue
-            if number != accepted + 1:
+            if number != through + 1:
                 return False
+            through = number
             rejected = self._take_in_of(command, release)
+            if self._is_burying(command):
+                return self._hold_up(sender, Numbered(number, command)).add(numbered, release)
             kernel.take_in(*sender, number, command.urgent)
-            accepted = number
             if rejected:
                 self._rejected.setdefault(sender, {})[number] = rejected
         self.look_again()
         return True
+
+    def _is_burying(self, command: ShardCommand) -> bool:
+        """It rejected what has to be read first.  Were its number in the log before what is done of it, and this leader
+        lost, nobody would do it."""
+        if type(command) is not SettleRange or command.outcome is not Outcome.REJECTED:
+            return False
+        queue = self.queues.get(command.queue_id)
+        return isinstance(queue, Queue) and queue.is_burying
+
+    def _hold_up(self, sender: SenderId, numbered: Numbered) -> HeldUp:
+        number, command = numbered
+        assert type(command) is SettleRange
+        queue = self.queues[command.queue_id]
+        assert isinstance(queue, Queue)
+        held_up = self._held_up[sender] = HeldUp(number)
+
+        def go_on() -> None:
+            if self._held_up.get(sender) is not held_up:
+                return  # it is led by others since, or the sender is forgotten
+            del self._held_up[sender]
+            self.kernel.take_in(*sender, number, command.urgent)
+            if sender == self.sender:
+                self._take_in_window(number)
+            else:
+                self.take_in(sender, held_up.waiting, held_up.release)
+            self.look_again()
+
+        queue.when_buried(go_on)
+        return held_up
+
+    def lose_sender(self, sender: SenderId) -> None:
+        """Its node is not heard any more: what it said and was not taken in is said again, or by nobody."""
+        if sender in self._held_up:
+            self._held_up[sender].forget()
+
+    def forget_sender(self, sender: SenderId) -> None:
+        """It says nothing any more."""
+        self._held_up.pop(sender, None)
+        self.kernel.forget_sender(*sender)
 
     def _take_in_of(self, command: ShardCommand, release: Release) -> list[int] | None:
         """Of another node's front."""
@@ -423,8 +478,16 @@ class ReplicatedShard(Shard):
             self._held_twice.remove(*each)
             self._held_twice.add(*each)
 
+    def _take_in_said(self, numbered: Numbered) -> list[int] | None:
+        """Of this node's front, unless it is held up."""
+        rejected = self._take_in_own(numbered.command)
+        if self._is_burying(numbered.command):
+            self._hold_up(self.sender, numbered)
+        else:
+            self.kernel.take_in(*self.sender, numbered.number, numbered.command.urgent)
+        return rejected
+
     def _take_in_own(self, command: ShardCommand) -> list[int] | None:
-        """Of this node's front."""
         if type(command) is not SettleRange or command.outcome is not Outcome.REQUEUED or not self._held_twice:
             return self._take_in(command)
         alone = HeldRanges()

@@ -16,7 +16,7 @@ from broker.core.back import Back
 from broker.core.channel import HELD_COUNT_MAX, Channel, Publication, weight_of
 from broker.core.client_session import ClientSession
 from broker.core.consumer import UNBOUNDED, Consumer
-from broker.core.front import Finish, end_consumer, hold_until_routing
+from broker.core.front import Finish, end_consumer, hold_until_routing, refuse_when_routing
 from broker.core.outcomes import Refused
 from broker.core.permissions import Principal
 from broker.core.publishing import Awaited, Destination, RouteTable, confirm_levels, promise
@@ -74,6 +74,7 @@ class Session:
         "principal",
         "publishing",
         "room",
+        "says_again",
         "scram",
         "traffic",
         "unconfirmed",
@@ -93,7 +94,7 @@ class Session:
         self.unconfirmed = 0
         """Publishes that wait for a commit, in runs."""
         self.traffic = back.traffic
-        self.closed = False
+        self.closed = self.says_again = False
         self.blocked = False
         self._busy = busy
         self._replies: list[r.Reply] = []
@@ -160,6 +161,10 @@ class Session:
         if self._relay is not None and self._relay.held_count > HELD_COUNT_MAX:
             return True
         return self.unconfirmed > UNCONFIRMED_COUNT_MAX
+
+    @property
+    def given_up(self) -> bool:
+        return self.closed and self.says_again
 
     def close(self) -> None:
         """The connection is gone: what is unsettled comes back, what is exclusive goes."""
@@ -447,11 +452,7 @@ class Session:
         assert self.principal is not None
         refused = self.back.topology.open_vhost(self.principal, command.vhost)
         if refused is not None:
-            if self.back.routing:
-                self.refuse(channel, refused)
-            else:  # the others may know of it
-                hold_until_routing(self, channel, command)
-            return
+            return refuse_when_routing(self, channel, refused, lambda: self.open_vhost(channel, command))
         self.vhost = command.vhost
         self._routes = self.back.routes(command.vhost)
         self.say(r.VhostOpened())
@@ -489,10 +490,13 @@ class Session:
         """Its consumers leave and what is unsettled comes back.
 
         What waits its turn comes to nothing, but for what counts though nobody waits for it: many send and leave.
+        It does so too if it waits for this node to route again, and its client may have gone on elsewhere meanwhile.
         """
         channel.closed = True
-        dropped = channel.drop_held(LASTING if channel.waiting else ())
+        lasts = channel.waiting and (self.back.routing or not self.given_up)
+        dropped = channel.drop_held(LASTING if lasts else ())
         self.held_count -= sum(map(weight_of, dropped))
+        self.back.end_waiting(channel)
         for consumer in list(channel.consumers.values()):
             end_consumer(self, channel, consumer)
         self.end_deliveries(channel, channel.unsettled.take_all(), c.Outcome.REQUEUED)

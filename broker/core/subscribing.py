@@ -11,7 +11,7 @@ from functools import partial
 from broker.core.channel import Channel
 from broker.core.client_session import ClientSession
 from broker.core.declaring import look_up_queue, vhost_of
-from broker.core.front import ClientFront
+from broker.core.front import ClientFront, when_routing
 from broker.core.outcomes import Outcome, Refused
 from broker.core.permissions import Action
 from broker.core.queue import Queue
@@ -31,6 +31,9 @@ def subscribe(front: ClientFront, channel: Channel, command: Subscribe) -> None:
         return  # taken over meanwhile, which it will be told
     vhost = vhost_of(front)
     refusals = [_refusal(front, spec) for spec in command.subscriptions]
+    if any(refusals) and not front.back.routing:
+        when_routing(front, channel, lambda: subscribe(front, channel, command))
+        return
     wanted = [spec for spec, refusal in zip(command.subscriptions, refusals, strict=True) if refusal is None]
     table = front.back.topology.subscription_table(vhost)
     replayed = [spec for spec in wanted if _is_replayed(spec, table.find(client.id, spec.share, spec.filter) is None)]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from broker.core.replicated_shard import LeaderLink, ReplicatedShard, SenderId
+from broker.core.numbered import SenderId
+from broker.core.replicated_shard import LeaderLink, ReplicatedShard
 from broker.core.shard import Completion, Shard
 from broker.core.shard_commands import ShardCommand
 from broker.core.topology_tables import VOLATILE_ID_FIRST

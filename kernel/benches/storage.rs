@@ -13,7 +13,7 @@ use _kernel::file_header::Identity;
 use _kernel::group_record::{GroupRecord, HardState, LogEntry};
 use _kernel::journal::{Journal, JournalOptions};
 use _kernel::journal_driver::JournalHandle;
-use _kernel::journal_files::SpareFilling;
+use _kernel::journal_files::{NextFill, SpareFilling};
 use _kernel::journal_recovery::Expected;
 use _kernel::real_disk::RealDisk;
 use bytes::Bytes;
@@ -99,7 +99,7 @@ fn open_filled(directory: &Path, spares: usize) -> (Arc<RealDisk>, Arc<JournalHa
     let disk = fresh(directory);
     let options = JournalOptions::default();
     let mut filling = SpareFilling::new(options.file_size, spares);
-    while !filling.step(&*disk).unwrap() {}
+    while filling.step(&*disk, 0).unwrap() != NextFill::Enough {}
     let journal = Journal::create(&*disk, IDENTITY, options).unwrap();
     let handle = Arc::new(JournalHandle::new(disk.clone(), journal).unwrap());
     (disk, handle)

@@ -9,6 +9,10 @@ use std::fmt;
 use std::io::IoSlice;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
+use crate::blocks::{Blocks, BLOCK_SIZE};
+
 /// What went wrong with a file, as far as the store has to tell it apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskFault {
@@ -105,6 +109,21 @@ pub trait DiskFile: Send + Sync {
     fn read_at(&self, position: u64, buffer: &mut [u8]) -> DiskResult<usize>;
     /// Writes all parts in a row; after an error any part of them may be in the file.
     fn writev_at(&self, position: u64, parts: &[IoSlice<'_>]) -> DiskResult<()>;
+    /// Writes whole blocks at a block's position, where it can be done past the memory in which the system keeps files:
+    /// `blocks` lies at one as well (`Blocks`).
+    fn write_blocks(&self, position: u64, blocks: &[u8]) -> DiskResult<()> {
+        self.writev_at(position, &[IoSlice::new(blocks)])
+    }
+    /// Writes whole sectors at a sector's position and makes them durable in one go, where that is quicker than `writev_at`
+    /// and `sync`; false: it is not, and any part of them may be in the file. `sectors` lies at a block's place.
+    fn write_synced(&self, _position: u64, _sectors: &[u8]) -> DiskResult<bool> {
+        Ok(false)
+    }
+    /// Fills `blocks`, which lie at a block's place and are whole blocks at a block's position, as far as the file goes,
+    /// where it can be done past that memory; returns how much of it.
+    fn read_blocks(&self, position: u64, blocks: &mut [u8]) -> DiskResult<usize> {
+        self.read_at(position, blocks)
+    }
     /// Writes zeros, growing the file if need be.
     fn zero(&self, position: u64, size: u64) -> DiskResult<()>;
     /// Takes room for the first `size` bytes without writing them; the file reads as zeros there.
@@ -128,6 +147,15 @@ impl dyn DiskFile + '_ {
         let read = self.read_at(position, &mut buffer)?;
         buffer.truncate(read);
         Ok(buffer)
+    }
+
+    /// The same of what is read once, and is not to stay in the system's memory for it.
+    pub fn read_range_once(&self, position: u64, size: usize) -> DiskResult<Bytes> {
+        let before = position as usize % BLOCK_SIZE;
+        let mut blocks = Blocks::new((before + size).next_multiple_of(BLOCK_SIZE));
+        let read = self.read_blocks(position - before as u64, blocks.all_mut())?;
+        let end = (before + size).min(read);
+        Ok(blocks.into_bytes(before.min(end)..end))
     }
 }
 

@@ -59,7 +59,7 @@ enum Place {
     },
 }
 
-/// One write on its way. Carry out `write`, then `sync`, then hand it to `finish_write`.
+/// One write on its way. `write` and then `sync`, or `carry_out`; then hand it to `finish_write`.
 pub struct PlannedWrite {
     pub number: u64,
     records: Vec<GroupRecord>,
@@ -80,24 +80,8 @@ impl PlannedWrite {
 
     /// Encodes and writes; makes the next file first if the journal rolls.
     pub fn write(&mut self, disk: &dyn Disk) -> DiskResult<()> {
-        if let Place::New { number } = self.place {
-            let file = claim(disk, &self.identity, number, self.size, self.file_size)?;
-            self.place = Place::At(file);
-        }
-        let Place::At(JournalFile {
-            file, number, end, ..
-        }) = &self.place
-        else {
-            unreachable!("claimed above")
-        };
-        let seed = self.identity.checksum_seed(*number);
-        let synced_through = self.number - 1;
-        let encoded = self.encoded.take().unwrap_or_else(|| {
-            journal_format::encode(&self.records, self.number, synced_through, seed, *end)
-        });
-        let written = encoded.write(&**file, *end);
-        self.encoded = Some(encoded);
-        written
+        let (encoded, file) = self.prepare(disk)?;
+        encoded.write(&*file.file, file.end)
     }
 
     pub fn sync(&self) -> DiskResult<()> {
@@ -105,6 +89,32 @@ impl PlannedWrite {
             Place::At(JournalFile { file, .. }) => file.sync(),
             Place::New { .. } => unreachable!("synced before it was written"),
         }
+    }
+
+    /// `write` and `sync`, in one go where that is quicker.
+    pub fn carry_out(&mut self, disk: &dyn Disk) -> DiskResult<()> {
+        let (encoded, file) = self.prepare(disk)?;
+        if encoded.write_synced(&*file.file, file.end)? {
+            return Ok(());
+        }
+        encoded.write(&*file.file, file.end)?;
+        file.file.sync()
+    }
+
+    fn prepare(&mut self, disk: &dyn Disk) -> DiskResult<(&EncodedWrite, &JournalFile)> {
+        if let Place::New { number } = self.place {
+            let file = claim(disk, &self.identity, number, self.size, self.file_size)?;
+            self.place = Place::At(file);
+        }
+        let Place::At(file) = &self.place else {
+            unreachable!("claimed above")
+        };
+        let encoded = self.encoded.get_or_insert_with(|| {
+            let seed = self.identity.checksum_seed(file.number);
+            let synced_through = self.number - 1;
+            journal_format::encode(&self.records, self.number, synced_through, seed, file.end)
+        });
+        Ok((encoded, file))
     }
 }
 

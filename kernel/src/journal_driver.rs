@@ -33,8 +33,6 @@ struct Inside {
     journal: Journal,
     parked: bool,
     stopping: bool,
-    /// A round is submitting: its records go into one write.
-    gathering: bool,
     /// Drawn completions: written, not yet synced.
     begun: Option<PlannedWrite>,
     /// Microseconds of each write and its sync that the driver carried out.
@@ -68,7 +66,6 @@ impl JournalHandle {
                 journal,
                 parked: false,
                 stopping: false,
-                gathering: false,
                 begun: None,
                 sync_times: Histogram::new(),
             }),
@@ -92,23 +89,8 @@ impl JournalHandle {
     pub fn submit(&self, records: Vec<GroupRecord>) -> u64 {
         let mut inside = self.inside();
         let submission = inside.journal.submit(records);
-        if !inside.gathering {
-            self.hand_over(inside);
-        }
+        self.hand_over(inside);
         submission
-    }
-
-    /// What is submitted until `end_round` goes into one write, if it fits.
-    pub fn begin_round(&self) {
-        self.inside().gathering = true;
-    }
-
-    pub fn end_round(&self) {
-        let mut inside = self.inside();
-        inside.gathering = false;
-        if inside.journal.has_work() {
-            self.hand_over(inside);
-        }
     }
 
     /// Tells the driver that there is something to write.
@@ -293,7 +275,7 @@ impl JournalHandle {
         let mut misses = 0;
         while let Some(mut planned) = self.next_write(&mut misses) {
             let begun = Instant::now();
-            let result = planned.write(&*self.disk).and_then(|()| planned.sync());
+            let result = planned.carry_out(&*self.disk);
             let took_us = begun.elapsed().as_micros() as u64;
             let mut inside = self.inside();
             inside.sync_times.record(took_us, 1);
@@ -318,16 +300,14 @@ impl JournalHandle {
     /// Waits until there is something to write; None: the thread is to end.
     fn next_write(&self, misses: &mut u32) -> Option<PlannedWrite> {
         let mut inside = self.inside();
-        if !inside.journal.has_work() || inside.gathering {
+        if !inside.journal.has_work() {
             drop(inside);
             self.spin(misses);
             inside = self.inside();
         }
         loop {
-            if !inside.gathering || inside.stopping {
-                if let Some(planned) = inside.journal.start_write() {
-                    return Some(planned);
-                }
+            if let Some(planned) = inside.journal.start_write() {
+                return Some(planned);
             }
             if inside.stopping || matches!(inside.journal.state(), JournalState::Poisoned(_)) {
                 return None;

@@ -14,8 +14,10 @@ use crate::file_header::{self, numbered_files, numbered_name, FileKind, Identity
 pub const JOURNAL: &str = "journal";
 const SPARE: &str = "spare";
 const FILLING: &str = "filling";
-/// What one step of filling writes.
+/// What one step of filling writes while there is no spare at all.
 const FILL_STEP: u64 = 4 << 20;
+/// And while there is one: clients' syncs wait behind each step.
+const UNHURRIED_STEP: u64 = 1 << 20;
 /// A file made because no spare was there is this small, so that the wait for it is short
 /// (8 MiB of zeros took 10 ms): by the time it is full, a spare is.
 const HASTY_SIZE: u64 = 8 << 20;
@@ -131,6 +133,16 @@ pub fn recycle(
     disk.sync_dir()
 }
 
+/// When the next step of filling is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextFill {
+    Now,
+    /// There is a spare: after a pause.
+    Later,
+    /// There are enough: when the journal has rolled.
+    Enough,
+}
+
 /// Fills a spare ahead of need, a step at a time.
 pub struct SpareFilling {
     file_size: u64,
@@ -147,33 +159,49 @@ impl SpareFilling {
         }
     }
 
-    /// One step; true when there are enough spares.
-    pub fn step(&mut self, disk: &dyn Disk) -> DiskResult<bool> {
+    /// One step. `coming`: full files that will be spares.
+    pub fn step(&mut self, disk: &dyn Disk, coming: usize) -> DiskResult<NextFill> {
+        let spare_count = self.spare_count(disk)?;
         let Some((file, filled)) = &mut self.file else {
-            return self.start(disk);
+            return self.start(disk, spare_count, coming);
+        };
+        let (step, next) = match spare_count {
+            0 => (FILL_STEP, NextFill::Now),
+            _ => (UNHURRIED_STEP, NextFill::Later),
         };
         if *filled < self.file_size {
-            let part = FILL_STEP.min(self.file_size - *filled);
+            let part = step.min(self.file_size - *filled);
             file.zero(*filled, part)?;
             *filled += part;
             // Little by little: a sync of it all would hold up the journal's.
             file.sync()?;
-            return Ok(false);
+            return Ok(next);
         }
         disk.rename(FILLING, &free_spare_name(disk)?)?;
         disk.sync_dir()?;
         self.file = None;
-        Ok(false)
+        Ok(NextFill::Now)
     }
 
-    fn start(&mut self, disk: &dyn Disk) -> DiskResult<bool> {
-        let mut full_size = 0;
+    /// Of full size.
+    fn spare_count(&self, disk: &dyn Disk) -> DiskResult<usize> {
+        let mut count = 0;
         for number in spares(disk)? {
             let size = disk.open(&numbered_name(SPARE, number))?.size()?;
-            full_size += usize::from(size >= self.file_size);
+            count += usize::from(size >= self.file_size);
         }
-        if full_size >= self.spares_wanted {
-            return Ok(true);
+        Ok(count)
+    }
+
+    fn start(
+        &mut self,
+        disk: &dyn Disk,
+        spare_count: usize,
+        coming: usize,
+    ) -> DiskResult<NextFill> {
+        // While the journal is written as fast as can be, its files go round: new ones cost as much as it does.
+        if spare_count + coming >= self.spares_wanted && spare_count >= self.spares_wanted.min(1) {
+            return Ok(NextFill::Enough);
         }
         let file = match disk.open(FILLING) {
             Err(error) if error.fault == DiskFault::NotFound => disk.create(FILLING)?,
@@ -182,7 +210,7 @@ impl SpareFilling {
         // What an earlier run filled may be a part only; its end need not be durable.
         let filled = file.size()?.saturating_sub(FILL_STEP).min(self.file_size);
         self.file = Some((file, filled));
-        Ok(false)
+        Ok(NextFill::Now)
     }
 }
 

@@ -21,12 +21,17 @@ use std::io::IoSlice;
 
 use bytes::Bytes;
 
+use crate::blocks::{Blocks, BLOCK_SIZE};
 use crate::disk::{DiskFile, DiskResult};
 use crate::file_header::{u32_at, u64_at};
 use crate::group_record::{GroupRecord, HardState};
 
 /// Writes start at multiples of this: a torn write never shares a sector with a synced one.
 pub const WRITE_ALIGN: u64 = 512;
+/// Writes up to this are made durable in one go: larger ones are read soon, to be sealed, and rather stay in the
+/// system's memory until then (1 KiB messages as fast as can be: 170 to 210 k a second without a bound, 207 to 228 k
+/// with this one).
+const SMALL_SIZE_MAX: usize = 32 << 10;
 pub const WRITE_HEADER_SIZE: usize = 64;
 pub const WRITE_MAGIC: [u8; 4] = *b"WRIT";
 const RECORD_SIZE: usize = 16;
@@ -114,6 +119,22 @@ impl EncodedWrite {
             })
             .collect();
         file.writev_at(position, &slices)
+    }
+
+    /// The same and its sync in one go, if it is small and the disk has a quicker way for that; false: it has not.
+    pub fn write_synced(&self, file: &dyn DiskFile, position: u64) -> DiskResult<bool> {
+        let size = self.size.next_multiple_of(WRITE_ALIGN) as usize;
+        if size > SMALL_SIZE_MAX {
+            return Ok(false);
+        }
+        let mut sectors = Blocks::new(size.next_multiple_of(BLOCK_SIZE));
+        for part in &self.parts {
+            sectors.fill(match part {
+                Part::Copied(start, end) => &self.copied[*start..*end],
+                Part::Data(data) => data,
+            });
+        }
+        file.write_synced(position, &sectors.all()[..size])
     }
 
     /// Adds bytes that are copied, joining the part before if that is copied too.

@@ -1,10 +1,11 @@
 //! What Dragoman does per byte and per message.
 //!
-//! The logic files know neither Python nor the world; `face/` converts for Python, and `sys.rs`
-//! alone may be unsafe.
+//! The logic files know neither Python nor the world; `face/` converts for Python. `sys.rs` and
+//! `face/piece.rs` alone may be unsafe.
 
 pub mod amqp;
 pub mod asked_confirm;
+mod blocks;
 mod carry;
 pub mod checkpoint;
 pub mod chunk;

@@ -152,7 +152,8 @@ impl Poller {
     }
 
     /// Reports each change of `fd` to readable by the token that is returned. It may be an eventfd that
-    /// nobody reads.
+    /// nobody reads. Where the peer has hung up it is reported twice: who reads until there is less than
+    /// it asked for needs a second look to see the end.
     pub fn watch(&mut self, fd: OwnedFd) -> Result<i64> {
         self.watch_count += 1;
         let token = -self.watch_count;
@@ -160,7 +161,7 @@ impl Poller {
             &self.epoll,
             &fd,
             data_of(token),
-            EventFlags::IN | EventFlags::ET,
+            EventFlags::IN | EventFlags::RDHUP | EventFlags::ET,
         )?;
         self.watched.insert(token, fd);
         Ok(token)
@@ -310,6 +311,9 @@ impl Poller {
             let (token, flags) = (event.data.u64() as i64, event.flags);
             if token < 0 {
                 received.push((token, Received::Watched));
+                if flags.contains(EventFlags::RDHUP) {
+                    received.push((token, Received::Watched));
+                }
                 continue;
             }
             if flags.contains(EventFlags::OUT) {

@@ -50,6 +50,16 @@ impl Conf {
         self.voters == [peer] && self.learners.is_empty() && !self.is_joint()
     }
 
+    pub fn has(&self, peer: u64) -> bool {
+        let lists = [
+            &self.voters,
+            &self.voters_outgoing,
+            &self.learners,
+            &self.learners_next,
+        ];
+        lists.iter().any(|list| list.contains(&peer))
+    }
+
     /// What a committed change makes of it, as Raft reckons that.
     pub fn changed_by(&self, entry: &LogEntry) -> Result<Self, &'static str> {
         let change = decode_change(entry)?;

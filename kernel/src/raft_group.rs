@@ -352,6 +352,11 @@ impl RaftGroup {
         self.dead.is_none() && self.group.is_quiet()
     }
 
+    /// It was a member and is none, by all that it holds, which is applied.
+    pub fn was_let_go(&self) -> bool {
+        self.dead.is_none() && self.group.was_let_go()
+    }
+
     /// Entries through here are durable.
     pub fn persisted(&self) -> u64 {
         self.group.raw.raft.raft_log.persisted

@@ -49,6 +49,10 @@ pub fn check(standing: Standing, message: &Message) -> Result<(), &'static str> 
             Err("a newcomer begins with a snapshot")
         }
         MessageType::MsgAppend => check_append(message),
+        // It may have forgotten what it held, and promised: to an empty log every candidate's is new enough.
+        MessageType::MsgRequestVote | MessageType::MsgRequestPreVote if standing.joining => {
+            Err("a newcomer gives no votes")
+        }
         MessageType::MsgSnapshot => check_snapshot(standing.peer, message),
         // Panics "to_commit out of range"; the most frequent of all.
         MessageType::MsgHeartbeat if message.commit > standing.last_index => {

@@ -50,7 +50,7 @@ impl GroupOptions {
             election_ticks: 10,
             heartbeat_ticks: 1,
             append_size_max: 1 << 20,
-            appends_in_flight_max: 256,
+            appends_in_flight_max: 16,
             uncommitted_size_max: 64 << 20,
             uncommitted_entries_max: 4096,
             committed_size_max: 4 << 20,

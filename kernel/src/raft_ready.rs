@@ -1,8 +1,9 @@
 //! What a Raft group wants done, and what it tells about itself: values only.
 
 use bytes::Bytes;
-use protobuf::Message as _;
-use raft::eraftpb::{Message, MessageType, Snapshot};
+use protobuf::wire_format::WireType;
+use protobuf::{CodedOutputStream, Message as _, ProtobufResult};
+use raft::eraftpb::{Entry, Message, MessageType, Snapshot};
 use raft::{Progress, ProgressState, ReadState, StateRole};
 
 use crate::group_record::{GroupRecord, LogEntry};
@@ -15,18 +16,68 @@ pub struct PeerMessage {
     pub to: u64,
     /// Appends and snapshots travel apart, so that heartbeats never wait behind them.
     pub bulk: bool,
-    pub data: Vec<u8>,
+    /// In a row they are the message: large entries as they lie in the log, the others with what is around them.
+    pub pieces: Vec<Bytes>,
 }
 
+/// An entry from which on its data is a piece of its own.
+const PIECE_SIZE_MIN: usize = 16 << 10;
+/// Protobuf's numbers of a message's entries, and of an entry's data.
+const ENTRIES: u32 = 7;
+const DATA: u32 = 4;
+
 impl PeerMessage {
-    pub(crate) fn of(message: &Message) -> Self {
+    pub(crate) fn of(mut message: Message) -> Self {
         let kind = message.get_msg_type();
+        let entries = message.take_entries();
+        let mut pieces = Vec::new();
+        let mut written = encoded(&message);
+        // Fields may come in any order: entries last, and of an entry its data.
+        for mut entry in entries {
+            let size = entry.compute_size();
+            let data = std::mem::take(&mut entry.data);
+            write_head(&entry, size, data.len() as u32, &mut written);
+            if data.len() < PIECE_SIZE_MIN {
+                written.extend_from_slice(&data);
+            } else {
+                pieces.extend([std::mem::take(&mut written).into(), data]);
+            }
+        }
+        if !written.is_empty() {
+            pieces.push(written.into());
+        }
         Self {
             to: message.to,
             bulk: matches!(kind, MessageType::MsgAppend | MessageType::MsgSnapshot),
-            data: message.write_to_bytes().unwrap_or_default(), // fails only for missing required fields
+            pieces,
         }
     }
+
+    /// The message in one.
+    pub fn data(&self) -> Vec<u8> {
+        self.pieces.concat()
+    }
+}
+
+fn encoded(message: &impl protobuf::Message) -> Vec<u8> {
+    message.write_to_bytes().unwrap_or_default() // fails only for missing required fields
+}
+
+/// What comes before an entry's data in a message; `size`: of the entry with it.
+fn write_head(entry: &Entry, size: u32, data_size: u32, written: &mut Vec<u8>) {
+    let mut out = CodedOutputStream::vec(written);
+    let mut write = || {
+        out.write_tag(ENTRIES, WireType::WireTypeLengthDelimited)?;
+        out.write_raw_varint32(size)?;
+        entry.write_to(&mut out)?;
+        if data_size > 0 {
+            out.write_tag(DATA, WireType::WireTypeLengthDelimited)?;
+            out.write_raw_varint32(data_size)?;
+        }
+        out.flush()
+    };
+    let written: ProtobufResult<()> = write();
+    assert!(written.is_ok(), "memory takes everything");
 }
 
 /// A snapshot that replaces the state machine and the log through `position`.
@@ -67,7 +118,7 @@ impl ReceivedSnapshot {
             index: position.index,
             term: position.term,
             kind: entry_kind::SNAPSHOT,
-            data: snapshot.write_to_bytes().unwrap_or_default().into(),
+            data: encoded(&snapshot).into(),
         }
     }
 
@@ -200,4 +251,50 @@ pub struct Status {
     pub election_timeout_ticks: usize,
     /// Sorted by peer; a follower knows of none.
     pub progress: Vec<PeerProgress>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use raft::eraftpb::EntryType;
+
+    fn entry(index: u64, data: Bytes) -> Entry {
+        let mut entry = Entry::default();
+        entry.set_entry_type(EntryType::EntryNormal);
+        entry.term = 300;
+        entry.index = index;
+        entry.data = data;
+        entry
+    }
+
+    #[test]
+    fn pieces_are_the_message_and_large_entries_are_not_copied() {
+        let sizes = [0, 5, PIECE_SIZE_MIN - 1, PIECE_SIZE_MIN, 1 << 20, 0, 200];
+        let mut message = Message::default();
+        message.set_msg_type(MessageType::MsgAppend);
+        (message.to, message.from, message.term, message.commit) = (2, 1 << 40, 301, 7);
+        let data = sizes.map(|size| Bytes::from(vec![size as u8; size]));
+        let entries = data.iter().zip(8_u64..);
+        message.entries = entries
+            .map(|(data, index)| entry(index, data.clone()))
+            .collect();
+        let pieces = PeerMessage::of(message.clone());
+        assert!(pieces.bulk && pieces.to == 2);
+        let read = crate::raft_guard::decode(&Bytes::from(pieces.data())).unwrap();
+        assert!(read == message);
+        let held = |bytes: &Bytes| pieces.pieces.iter().any(|it| it.as_ptr() == bytes.as_ptr());
+        assert_eq!(data.each_ref().map(held)[3..5], [true, true]);
+        assert_eq!(pieces.pieces.len(), 5);
+    }
+
+    #[test]
+    fn a_message_without_entries_is_one_piece() {
+        let mut message = Message::default();
+        message.set_msg_type(MessageType::MsgHeartbeat);
+        message.to = 3;
+        let pieces = PeerMessage::of(message.clone());
+        assert_eq!((pieces.bulk, pieces.pieces.len()), (false, 1));
+        let read = crate::raft_guard::decode(&pieces.pieces[0]).unwrap();
+        assert!(read == message);
+    }
 }

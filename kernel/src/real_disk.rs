@@ -2,12 +2,12 @@
 
 use std::io::IoSlice;
 use std::num::NonZeroU64;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::fs::{self, Advice, AtFlags, FallocateFlags, FlockOperation, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::disk::{Disk, DiskError, DiskFault, DiskFile, DiskResult};
 
@@ -85,19 +85,13 @@ impl Disk for RealDisk {
 
     fn open(&self, name: &str) -> DiskResult<Arc<dyn DiskFile>> {
         let file = self.open_with(name, OFlags::RDWR, "open")?;
-        Ok(Arc::new(RealFile {
-            name: name.to_owned(),
-            file,
-        }))
+        Ok(RealFile::shared(name, file))
     }
 
     fn create(&self, name: &str) -> DiskResult<Arc<dyn DiskFile>> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         let file = self.open_with(name, flags, "create")?;
-        Ok(Arc::new(RealFile {
-            name: name.to_owned(),
-            file,
-        }))
+        Ok(RealFile::shared(name, file))
     }
 
     fn rename(&self, from: &str, to: &str) -> DiskResult<()> {
@@ -140,11 +134,29 @@ struct RealFile {
     /// The name it was opened by, for errors.
     name: String,
     file: OwnedFd,
+    /// The same, past the page cache, once it is wanted; None: the file system has no such thing, or /proc isn't there.
+    direct: OnceLock<Option<OwnedFd>>,
 }
 
 impl RealFile {
+    fn shared(name: &str, file: OwnedFd) -> Arc<dyn DiskFile> {
+        Arc::new(Self {
+            name: name.to_owned(),
+            file,
+            direct: OnceLock::new(),
+        })
+    }
+
     fn error(&self, errno: Errno, operation: &'static str) -> DiskError {
         DiskError::new(fault(errno), operation, &self.name)
+    }
+
+    /// Not by its name, as it may have another one by now.
+    fn direct(&self) -> Option<&OwnedFd> {
+        let flags = OFlags::RDWR | OFlags::DIRECT | OFlags::CLOEXEC;
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let open = || fs::open(&path, flags, Mode::empty());
+        self.direct.get_or_init(|| retry(open).ok()).as_ref()
     }
 }
 
@@ -201,6 +213,49 @@ impl DiskFile for RealFile {
             rest[0].advance(written);
             parts = &rest;
         }
+    }
+
+    fn write_blocks(&self, position: u64, blocks: &[u8]) -> DiskResult<()> {
+        let mut at = 0;
+        if let Some(direct) = self.direct() {
+            while at < blocks.len() {
+                match retry(|| rustix::io::pwrite(direct, &blocks[at..], position + at as u64)) {
+                    Ok(0) => return Err(self.error(Errno::NOSPC, "write")),
+                    Ok(written) => at += written,
+                    Err(Errno::INVAL) => break, // it wants larger blocks, or can't after all
+                    Err(errno) => return Err(self.error(errno, "write")),
+                }
+            }
+        }
+        self.writev_at(position + at as u64, &[IoSlice::new(&blocks[at..])])
+    }
+
+    fn write_synced(&self, position: u64, sectors: &[u8]) -> DiskResult<bool> {
+        let Some(direct) = self.direct() else {
+            return Ok(false);
+        };
+        let parts = [IoSlice::new(sectors)];
+        match retry(|| rustix::io::pwritev2(direct, &parts, position, ReadWriteFlags::DSYNC)) {
+            Ok(written) => Ok(written == sectors.len()),
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(false),
+            Err(errno) => Err(self.error(errno, "write")),
+        }
+    }
+
+    fn read_blocks(&self, position: u64, blocks: &mut [u8]) -> DiskResult<usize> {
+        let mut filled = 0;
+        if let Some(direct) = self.direct() {
+            while filled < blocks.len() {
+                let rest = &mut blocks[filled..];
+                match retry(|| rustix::io::pread(direct, &mut *rest, position + filled as u64)) {
+                    Ok(0) => return Ok(filled),
+                    Ok(read) => filled += read,
+                    Err(Errno::INVAL) => break, // it wants larger blocks, or can't after all
+                    Err(errno) => return Err(self.error(errno, "read")),
+                }
+            }
+        }
+        Ok(filled + self.read_at(position + filled as u64, &mut blocks[filled..])?)
     }
 
     fn zero(&self, mut position: u64, size: u64) -> DiskResult<()> {

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use crate::blocks::Blocks;
 use crate::disk::{Disk, DiskResult};
 use crate::file_header::Identity;
 use crate::frozen::Want;
@@ -16,7 +17,7 @@ use crate::record_batch::{record_numbers, retain};
 use crate::segment::Segment;
 use crate::segment_format::Address;
 use crate::segment_numbers::{LentNumbers, SegmentNumbers};
-use crate::segment_writer::{OpenRun, SegmentWriter};
+use crate::segment_writer::{OpenRun, SegmentWriter, BUFFER_SIZE};
 
 #[derive(Clone, Copy, Debug)]
 pub struct SealingOptions {
@@ -57,6 +58,8 @@ pub struct Sealing {
     finished: Vec<Segment>,
     /// Bytes written so far.
     written: u64,
+    /// The writers'; empty until one needs it.
+    buffer: Option<Blocks>,
 }
 
 impl Sealing {
@@ -72,6 +75,7 @@ impl Sealing {
             own: BTreeMap::new(),
             finished: Vec::new(),
             written: 0,
+            buffer: None,
         }
     }
 
@@ -156,7 +160,8 @@ impl Sealing {
         } else {
             SegmentWriter::create(disk, &self.identity, self.numbers.take())?
         };
-        writer.append(run)?;
+        let new = || Blocks::new(BUFFER_SIZE);
+        writer.append(run, self.buffer.get_or_insert_with(new))?;
         if is_own {
             self.own.insert(owner, writer);
         } else {

@@ -329,6 +329,10 @@ pub struct SegmentReader {
     /// By segment and position; the entries of a queue follow each other in few of them.
     blocks: BTreeMap<(u64, u64), Bytes>,
     blocks_size: usize,
+    /// The segment read last.
+    file: Option<(u64, Arc<dyn DiskFile>)>,
+    /// Past the system's memory for files.
+    once: bool,
 }
 
 /// Blocks kept by one reader.
@@ -342,7 +346,15 @@ impl SegmentReader {
             segments,
             blocks: BTreeMap::new(),
             blocks_size: 0,
+            file: None,
+            once: false,
         }
+    }
+
+    /// For who reads everything once, and nobody after it.
+    #[must_use]
+    pub fn reading_once(self) -> Self {
+        Self { once: true, ..self }
     }
 
     /// An entry's frames as far as they were sealed, by frame number; None where nothing was.
@@ -424,7 +436,15 @@ impl SegmentReader {
         if let Some(block) = self.blocks.get(&(number, start)) {
             return Ok(block.clone());
         }
-        let block = Bytes::from(self.disk.open(name)?.read_range(start, size)?);
+        let file = match &self.file {
+            Some((open, file)) if *open == number => file,
+            _ => &self.file.insert((number, self.disk.open(name)?)).1,
+        };
+        let block = if self.once {
+            file.read_range_once(start, size)?
+        } else {
+            file.read_range(start, size)?.into()
+        };
         if self.blocks_size + block.len() > BLOCKS_SIZE_MAX {
             self.blocks.clear();
             self.blocks_size = 0;

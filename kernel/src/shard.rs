@@ -23,6 +23,7 @@ use crate::shard_ready::pieces;
 use crate::shard_state::{Changes, FrozenShard, ShardState};
 use crate::wave::{Outcome, Sender, SequenceRange, Wave};
 
+mod departure;
 mod numbers;
 mod replica;
 mod restore;
@@ -64,6 +65,14 @@ pub struct Standing {
     /// 0: none is known.
     pub leader: u64,
     pub term: u64,
+}
+
+/// Whether a replica is to be forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Departure {
+    None,
+    /// Its group has let it go, and the store is about to forget it: it takes nothing in.
+    Begun,
 }
 
 /// A wave proposed and not applied yet.
@@ -124,6 +133,7 @@ pub struct Shard {
     arriving: Option<ShardState>,
     /// A snapshot through here replaced the state and is not durable yet.
     installing: Option<u64>,
+    departure: Departure,
     /// Why it does nothing any more.
     fault: Option<String>,
 }
@@ -177,6 +187,7 @@ impl Shard {
             synced_index: 0,
             arriving: None,
             installing: None,
+            departure: Departure::None,
             fault: None,
         }
     }

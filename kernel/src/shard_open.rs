@@ -103,6 +103,9 @@ pub fn resume_snapshot(
     let Some((_, snapshot)) = ReceivedSnapshot::in_message(message) else {
         return Ok(None);
     };
+    if shard.is_leaving() {
+        return Ok(Some(Ok((false, None)))); // what was fetched would be forgotten along with the rest
+    }
     let checkpoint = store.checkpoint_index(shard.id);
     if checkpoint < snapshot.position.index || checkpoint <= shard.state().applied_index {
         return Ok(None);

@@ -239,13 +239,15 @@ impl Shard {
     }
 
     /// Messages that are checked out, to be dead-lettered: as many of the first as are in memory, up to about
-    /// `PEEK_SIZE_MAX` bytes, and the sequence they go through. None: the first is not (it is then wanted).
+    /// `PEEK_SIZE_MAX` bytes, and the sequence they go through. None: the first is not (it is then wanted). What is
+    /// being settled is passed over, as two may reject a message that came to both.
     pub fn peek(&mut self, queue: u64, first: u64, last: u64) -> Option<(DeliveryRun, u64)> {
         let leader = self.queues.get(&queue)?;
         let state = self.state.queues.get(&queue)?;
         let mut run = DeliveryRun::default();
         let mut size = 0;
-        for (from, to, start, slice) in pieces(state, first, last) {
+        let out = leader.out_within(first, last).into_iter();
+        for (from, to, start, slice) in out.flat_map(|(first, last)| pieces(state, first, last)) {
             let Some(messages) = self.cache.get(slice.entry, slice.frame) else {
                 if !run.parts.is_empty() {
                     return Some((run, from - 1));

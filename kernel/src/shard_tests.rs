@@ -15,6 +15,7 @@ use crate::shard_ready::Taken;
 use crate::shard_state::{decode_queue, encode_queue, Changes, ShardState};
 use crate::wave::{Outcome, Sender, Wave};
 
+mod dead_letters;
 mod leading;
 
 const ME: Sender = Sender {
@@ -545,28 +546,6 @@ fn a_backlog_beyond_the_cache_is_read_back_in_few_batches() {
         assert!(batches < COUNT / 4, "{} of {COUNT} so far", got.len());
     }
     assert!(got.is_sorted());
-}
-
-#[test]
-fn what_is_peeked_at_need_not_be_in_memory_at_once() {
-    const COUNT: u64 = 64;
-    let mut node = backlog(COUNT as usize);
-    assert_eq!(node.shard.check_out(QUEUE, COUNT), [(0, COUNT - 1)]);
-    let (mut next, mut reads) = (0, 0);
-    while next < COUNT {
-        if let Some((run, through)) = node.shard.peek(QUEUE, next, COUNT - 1) {
-            assert_eq!(run.count() as u64, through + 1 - next);
-            next = through + 1;
-            // What is written meanwhile takes room in memory.
-            node.shard
-                .publish(&run_of(&["x".repeat(9000)], 1), &[to(&[QUEUE])], &[]);
-            node.settled();
-        } else {
-            assert!(read_wanted(&mut node));
-            reads += 1;
-            assert!(reads < COUNT, "{next} of {COUNT} so far");
-        }
-    }
 }
 
 fn frames_of(entry: &LogEntry) -> Vec<Option<Retained>> {

@@ -39,6 +39,10 @@ enum Phase {
     End,
 }
 
+fn new_reader(store: &Store, segments: &Arc<SegmentSet>) -> SegmentReader {
+    SegmentReader::new(store.disk.clone(), store.identity, segments.clone()).reading_once()
+}
+
 /// See the file's head.
 pub struct Export {
     store: Arc<Store>,
@@ -65,7 +69,7 @@ impl Export {
         };
         let pin = store.pins.pin(group, state.clone());
         let segments = store.inside().segments.clone();
-        let reader = SegmentReader::new(store.disk.clone(), store.identity, segments.clone());
+        let reader = new_reader(&store, &segments);
         Self {
             phase: Phase::Begin,
             writer: StreamWriter::begin(&head),
@@ -218,8 +222,7 @@ impl Export {
             let current = self.store.inside().segments.clone();
             let is_current = Arc::ptr_eq(&current, &self.segments);
             if !is_current {
-                let (disk, identity) = (self.store.disk.clone(), self.store.identity);
-                self.reader = SegmentReader::new(disk, identity, current.clone());
+                self.reader = new_reader(&self.store, &current);
                 self.segments = current;
             }
             match self.reader.read_pieces(self.group, entry) {

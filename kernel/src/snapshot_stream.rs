@@ -37,7 +37,7 @@ pub const VERSION: u32 = 1;
 const HEAD_SIZE: usize = 64;
 const RECORD_HEAD_SIZE: usize = 16;
 /// Bytes of a stream that are made or handed on at a time.
-pub const CHUNK_SIZE: usize = 1 << 20;
+pub const CHUNK_SIZE: usize = 512 << 10;
 /// A configuration names a few peers.
 const CONF_SIZE_MAX: u32 = 64 << 10;
 const ROW_KEY_SIZE_MAX: usize = 4096;

@@ -18,7 +18,7 @@ use crate::file_header::{Identity, REMEDY_COPY};
 use crate::frozen::FrozenGroup;
 use crate::journal::{JournalOptions, JournalState, Replay};
 use crate::journal_driver::JournalHandle;
-use crate::journal_files::{journal_name, SpareFilling};
+use crate::journal_files::{journal_name, NextFill, SpareFilling};
 use crate::manifest::Manifest;
 use crate::record_batch::{decode, Retained};
 use crate::sealing::SealingOptions;
@@ -102,6 +102,8 @@ pub(crate) struct Inside {
     cycling: bool,
     /// A snapshot is being put in place: no cycle begins.
     importing: bool,
+    /// The store is to forget a group whose shard is still there: no cycle begins.
+    forgetting: bool,
     cycle: Option<Box<Cycle>>,
     finished: Option<FinishedCycle>,
     filling: Option<SpareFilling>,
@@ -156,6 +158,7 @@ impl Store {
             changes: BTreeMap::new(),
             cycling: false,
             importing: false,
+            forgetting: false,
             cycle: None,
             finished: None,
             filling: None,
@@ -402,6 +405,16 @@ impl Store {
         result
     }
 
+    /// A group is to be forgotten: until `end_forgetting` no cycle begins, which would take its shard's old state for
+    /// news. False: another one is.
+    pub fn begin_forgetting(&self) -> bool {
+        !std::mem::replace(&mut self.inside().forgetting, true)
+    }
+
+    pub fn end_forgetting(&self) {
+        self.inside().forgetting = false;
+    }
+
     /// Nothing is confirmed any more: what the store holds can't be relied on.
     fn fail(&self, error: &StoreError) {
         self.inside().failure = Some(error.clone());
@@ -454,9 +467,11 @@ impl Store {
         self.fill_spares()
     }
 
-    /// Fills spare journal files, a step at a time, after the journal rolled.
+    /// Fills spare journal files, a step at a time, after the journal rolled. True: the next one is due at once.
     fn fill_spares(&self) -> StoreResult<bool> {
-        let current = self.journal.with(|journal| journal.current_file());
+        let (current, coming) = self
+            .journal
+            .with(|journal| (journal.current_file(), journal.full_files().len()));
         let mut inside = self.inside();
         if inside.filled_for == current || self.space.is_low() {
             return Ok(false);
@@ -467,14 +482,14 @@ impl Store {
             .take()
             .unwrap_or_else(|| SpareFilling::new(options.file_size, options.spare_count));
         drop(inside);
-        let enough = filling.step(&*self.disk)?;
+        let next = filling.step(&*self.disk, coming)?;
         let mut inside = self.inside();
-        if enough {
+        if next == NextFill::Enough {
             inside.filled_for = current;
         } else {
             inside.filling = Some(filling);
         }
-        Ok(!enough)
+        Ok(next == NextFill::Now)
     }
 
     /// Leaves the mark of a clean close, if all is synced, and gives the directory back.
@@ -522,7 +537,8 @@ pub(crate) fn live_of(segment: &Segment) -> impl Iterator<Item = ((u64, u32), u6
 
 impl Inside {
     fn is_busy(&self) -> bool {
-        self.cycling || self.importing || self.finished.is_some() || self.failure.is_some()
+        let changing = self.importing || self.forgetting;
+        self.cycling || changing || self.finished.is_some() || self.failure.is_some()
     }
 
     /// A checkpoint of these would go back behind a snapshot that was taken in.

@@ -83,7 +83,7 @@ impl Store {
     }
 
     /// Forgets all of a group but how it voted: this node has no part in it any more. Its shard must be
-    /// gone. Should the node join it again, a snapshot comes first. After an error for lack of room nothing
+    /// gone, or take nothing in (`Shard::let_go`). Should the node join it again, a snapshot comes first. After an error for lack of room nothing
     /// was done; any other is final.
     pub fn drop_group(&self, group: u32) -> StoreResult<()> {
         self.install(|| {

@@ -388,6 +388,21 @@ fn a_vote_leaves_only_with_its_hard_state_on_disk() {
     assert_eq!(group.on_persisted(ready.number).unwrap().len(), 1);
 }
 
+/// It may have forgotten a log that somebody, who was away since, still counts on.
+#[test]
+fn who_knows_no_members_gives_no_votes() {
+    let mut group = RaftGroup::new(GroupOptions::new(ME, 0, &[], 7)).unwrap();
+    for kind in [MessageType::MsgRequestVote, MessageType::MsgRequestPreVote] {
+        let request = Message {
+            index: 5,
+            log_term: 1,
+            ..message(kind)
+        };
+        assert!(group.step(&bytes_of(&request)).is_err());
+        assert!(group.ready().unwrap().is_none());
+    }
+}
+
 #[test]
 fn a_committed_change_that_can_not_be_read_is_never_passed() {
     let mut group = follower();

@@ -117,13 +117,13 @@ impl Network {
                 return;
             }
             for (from, message) in messages {
-                let kind = Message::parse_from_bytes(&message.data).unwrap().msg_type;
+                let kind = Message::parse_from_bytes(&message.data()).unwrap().msg_type;
                 let lost = self.lose_snapshots && kind == MessageType::MsgSnapshot;
                 if lost || self.cut.contains(&from) || self.cut.contains(&message.to) {
                     continue;
                 }
                 if let Some(group) = self.groups.get_mut(&message.to) {
-                    let _ = group.step(&message.data.into());
+                    let _ = group.step(&message.data().into());
                 }
             }
         }
@@ -260,7 +260,7 @@ fn a_joint_configuration_is_left_by_whoever_leads_next() {
     for message in sent {
         network
             .group(message.to)
-            .step(&message.data.into())
+            .step(&message.data().into())
             .unwrap();
     }
     network.cut.insert(1);
@@ -272,6 +272,34 @@ fn a_joint_configuration_is_left_by_whoever_leads_next() {
     for peer in [1, 2, 4] {
         assert_eq!(network.group(peer).conf(), Conf::of_voters(&[1, 2, 4]));
     }
+}
+
+/// It alone commits that others vote, and needs their votes from then on: they are learners still, by what they know.
+#[test]
+fn learners_that_were_made_voters_elect_whoever_made_them_so() {
+    let mut network = Network::of(&[1]);
+    for peer in [2, 3] {
+        network.join(peer);
+        network.change(&[ConfChange::AddLearner(peer)]).unwrap();
+        network.ticks(5);
+    }
+    network.propose("all have it");
+    network.ticks(3);
+    let change = [ConfChange::AddVoter(2), ConfChange::AddVoter(3)];
+    network.group(1).propose_conf_change(&change).unwrap();
+    network.cut.insert(1);
+    network.settle();
+    assert!(network.group(1).conf().is_joint());
+    while network.group(1).is_leading() {
+        network.ticks(1);
+    }
+    network.cut.clear();
+    network.ticks(60);
+    for peer in [1, 2, 3] {
+        assert_eq!(network.group(peer).conf(), Conf::of_voters(&[1, 2, 3]));
+    }
+    network.propose("after");
+    assert_eq!(network.applied[&3].last().unwrap(), "after");
 }
 
 #[test]
@@ -302,7 +330,7 @@ fn a_leader_that_finds_itself_removed_stops_leading() {
     group.on_persisted(ready.number).unwrap();
     for message in ready.messages {
         if message.to == 2 {
-            network.group(2).step(&message.data.into()).unwrap();
+            network.group(2).step(&message.data().into()).unwrap();
         }
     }
     network.cut.insert(1);

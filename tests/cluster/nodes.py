@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 from broker.cluster.assembly import CoreSettings, assemble, found, look_for_place, open_meta
@@ -71,6 +72,9 @@ class ClusterNode:
         self.jobs: list[Job] = []
         self.disk_is_slow = False
         """Snapshots wait."""
+        self.reads: list[Callable[[], object]] = []
+        self.reads_wait = False
+        """So do reads of messages."""
         self.broker: Broker | None = None
         self.kernels: list[KernelShard] = []
         self.founded = False
@@ -114,8 +118,11 @@ class ClusterNode:
             self.journal.carry_out()
             self.broker.receive_synced(self.journal.synced)
         self.broker.step(now, now_ms)
-        for read in self.broker.take_wanted_reads():
-            read()
+        self.reads += self.broker.take_wanted_reads()
+        if not self.reads_wait:
+            reads, self.reads = self.reads, []
+            for read in reads:
+                read()
         self._carry_out()
         if cluster.place is Place.FOUNDER:
             if not self.founded and self.broker.back.meta_shard.leading:
@@ -217,6 +224,16 @@ class TestedCluster:
         self.wire.kill(name)
         self.nodes.pop(name).journal.abandon()
         self.disks[name].kill()
+
+    def restart_all(self) -> None:
+        """So that nothing is in memory; returns once it is settled."""
+        names = list(self.nodes)
+        for name in names:
+            self.kill(name)
+        for name in names:
+            self.start(name)
+        self.run(1)
+        self.settle()
 
     def run(self, seconds: float) -> None:
         until = self.wire.now + seconds

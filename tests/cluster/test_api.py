@@ -17,7 +17,7 @@ from broker.cluster.overview import Overview
 from broker.core.topology_commands import PutUser
 from broker.core.users import hash_password
 from broker.model.cluster_figures import ClusterFigures, OperationFigures, ShardFigures
-from broker.model.names import UserName
+from broker.model.names import ShardId, UserName
 from protocols.http.message import Request, Response
 from tests.cluster.nodes import ClusterNode, TestedCluster
 from tests.core.node import Node
@@ -247,7 +247,7 @@ def test_a_node_that_stops_hands_over_all_that_it_leads(cluster: TestedCluster) 
     leader = cluster.leader_of(0)
     assert leader is not None
     begun = cluster.wire.now
-    while leader.cluster.hand_over():
+    while leader.cluster.hand_over(cluster.wire.now):
         cluster.run(0.05)
         assert cluster.wire.now - begun < 2.0
     cluster.run(12)  # the balance of leaders brings none back
@@ -258,7 +258,20 @@ def test_a_node_that_stops_hands_over_all_that_it_leads(cluster: TestedCluster) 
         assert heir is not leader
 
 
+def test_a_node_that_stops_is_asked_to_lead_nothing_as_soon_as_it_says_so(cluster: TestedCluster) -> None:
+    leader = cluster.leader_of(1)
+    assert leader is not None
+    membership = leader.cluster.membership
+    assert membership is not None
+    stopping = next(node for node in cluster.nodes.values() if node is not leader)
+    stopping.cluster.hand_over(cluster.wire.now)
+    cluster.run(0.02)  # far less than an interval of heartbeats
+    assert not membership.receive_lead(ShardId(1), stopping.cluster.identity.peer)
+    other = next(node for node in cluster.nodes.values() if node not in (leader, stopping))
+    assert membership.receive_lead(ShardId(1), other.cluster.identity.peer)
+
+
 def test_who_is_alone_has_nobody_to_hand_over_to() -> None:
     cluster = TestedCluster(1, addresses=())
     cluster.settle()
-    assert cluster.nodes["n1"].cluster.hand_over() == 0
+    assert cluster.nodes["n1"].cluster.hand_over(cluster.wire.now) == 0

@@ -15,12 +15,7 @@ def test_what_was_read_for_a_node_that_is_lost_meanwhile_comes_back(steps: int) 
     cluster = TestedCluster(3)
     cluster.settle()
     cluster.ask(cluster.nodes["n1"].session(), declare("q"), publish("m", tag=1), seconds=1)
-    for name in ("n1", "n2", "n3"):  # so that nothing of it is in memory
-        cluster.kill(name)
-    for name in ("n1", "n2", "n3"):
-        cluster.start(name)
-    cluster.run(1)
-    cluster.settle()
+    cluster.restart_all()
     shard = cluster.shard_of("q")
     leader = cluster.leader_of(shard)
     assert leader is not None

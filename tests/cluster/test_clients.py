@@ -347,6 +347,35 @@ def test_many_retained_messages_come_by_pages_also_from_elsewhere(cluster: Teste
         assert sorted(client.bodies()) == sorted(f"m{number}" for number in range(2500))
 
 
+@pytest.mark.parametrize("knows", [False, True], ids=["at once", "when the node knew"])
+def test_what_a_client_left_at_a_node_that_was_cut_off_does_not_follow_what_it_published_since(
+    formed: TestedCluster, knows: bool
+) -> None:
+    """It was not acknowledged: such a client publishes it again itself, before anything else ([MQTT-4.6.0-1])."""
+    here, there = "n2", "n3"
+    client = durable_at(formed, here, "c")
+    client.publish("first", topic="r/1", retain=True)
+    for name in (there, elsewhere(formed, here, there)):
+        formed.wire.cut(here, name)
+    if knows:
+        formed.run(2)
+    old = published("old", topic="r/1", retain=True)
+    other = published("zero", topic="r/2", qos=0, retain=True)
+    client.session.submit([c.Publish(cs.NO_CHANNEL, old, 2), c.Publish(cs.NO_CHANNEL, other)])
+    formed.run(3)
+    assert not confirmed(client.session.take_replies())
+    client.lose()
+    again = comes_again(formed, there, "c")
+    assert confirmed(again.publish("new", topic="r/1", retain=True)) == [1]
+    formed.wire.heal()
+    formed.run(5)
+    for name in NAMES:
+        watcher = attached_at(formed, name, f"w{name}")
+        watcher.subscribe("r/#")
+        # At QoS 0 nobody does, and it is for the node to bring it or not.
+        assert sorted(watcher.bodies()) == (["new"] if knows else ["new", "zero"])
+
+
 # ---- shared subscriptions
 
 

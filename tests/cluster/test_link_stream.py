@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 from trio.testing import (
     MemoryReceiveStream,
     MemorySendStream,
@@ -21,7 +23,15 @@ from trio.testing import (
 
 from broker.cluster.frame import Frame, encode_frames
 from broker.cluster.frame_kinds import Channel, Kind
-from broker.cluster.link_stream import REASONS, WRITE_SIZE, WRITE_TIMEOUT_S, LinkStream, StreamError, closing_of
+from broker.cluster.link_stream import (
+    REASONS,
+    WRITE_SIZE,
+    WRITE_TIMEOUT_S,
+    LinkStream,
+    StreamError,
+    after,
+    closing_of,
+)
 from broker.cluster.peer_link import PeerLink
 from broker.cluster.peers import Peers
 from broker.cluster.violation import Reason
@@ -197,3 +207,12 @@ def _tls_error() -> ssl.SSLError:
 def test_errors_have_reasons(error: StreamError, expected: Reason) -> None:
     assert closing_of(error).reason is expected
     assert str(closing_of(error)).isprintable()
+
+
+@given(st.lists(st.binary(max_size=5), max_size=5), st.data())
+def test_what_the_system_did_not_take_of_pieces_is_what_comes_after(pieces: list[bytes], data: st.DataObject) -> None:
+    whole = b"".join(pieces)
+    written = data.draw(st.integers(0, len(whole)))
+    left = after(list(pieces), written)
+    assert b"".join(left) == whole[written:]
+    assert all(len(piece) for piece in left[:1]), "the system would take nothing of it, for ever"

@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from broker.core.replicated_shard import Numbered, ReplicatedShard
+from broker.core.numbered import Numbered
+from broker.core.replicated_shard import ReplicatedShard
 from broker.core.session import Session
 from broker.core.shard_commands import Barrier
 from broker.model import commands as c

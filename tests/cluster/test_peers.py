@@ -117,7 +117,7 @@ def test_queues_are_bounded() -> None:
     wire.run(0.5)
     assert not a.peers.full(2)
     # One frame alone goes, however large: else it would never.
-    assert a.peers.send(2, Channel.BULK, [Frame(Kind.APPEND, [0], bytes(40 << 20))])
+    assert a.peers.send(2, Channel.BULK, [Frame(Kind.APPEND, [0], bytes(QUEUE_SIZE_MAX[Channel.BULK]))])
     assert not a.peers.send(2, Channel.BULK, [APPEND])
 
 

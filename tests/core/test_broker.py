@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
 
-from broker.core.topology_commands import CreateVhost, PutPermission
+from broker.core.session import Session
+from broker.core.topology_commands import CreateVhost, PutPermission, PutUser
+from broker.core.users import hash_password
 from broker.model import commands as c
 from broker.model import replies as r
 from broker.model.names import ConsumerTag, DeliveryTag, ExchangeName, QueueName, RoutingKey, UserName, VhostName
@@ -179,6 +182,74 @@ def test_a_vhost_that_is_not_known_waits_while_the_node_may_not_know_of_it(node:
     (refused,) = node.ask(wrong)
     assert isinstance(refused, r.Refuse)
     assert refused.refusal is Refusal.VHOST_NOT_FOUND
+
+
+BY_TOPOLOGY: dict[str, tuple[c.Command, type[r.Reply]]] = {
+    "consume": (consume("new"), r.ConsumerStarted),
+    "get": (c.Get(CHANNEL, QueueName("new"), True), r.GotNothing),
+    "passive declare": (c.DeclareQueue(CHANNEL, QueueSpec(QueueName("new")), passive=True), r.QueueDeclared),
+    "purge": (c.PurgeQueue(CHANNEL, QueueName("new")), r.QueuePurged),
+    "delete": (c.DeleteQueue(CHANNEL, QueueName("new")), r.QueueDeleted),
+    "passive exchange": (
+        c.DeclareExchange(CHANNEL, ExchangeSpec(ExchangeName("new"), "fanout"), passive=True),
+        r.Done,
+    ),
+}
+"""What is told by what the topology has, and how."""
+
+
+@pytest.mark.parametrize("asked", BY_TOPOLOGY)
+def test_nobody_is_told_that_there_is_none_while_the_node_may_not_know_of_it(node: Node, asked: str) -> None:
+    session, other = node.session(), node.session()
+    command, reply = BY_TOPOLOGY[asked]
+    node.broker.isolate(True)
+    assert node.ask(session, command) == []
+    # As others have it, whom this node does not hear.
+    node.ask(other, declare("new"), c.DeclareExchange(CHANNEL, ExchangeSpec(ExchangeName("new"), "fanout")))
+    assert node.ask(session) == []
+    node.broker.isolate(False)
+    assert [type(each) for each in node.ask(session)] == [reply]
+    if asked == "delete":
+        passive = c.DeclareQueue(CHANNEL, QueueSpec(QueueName("new")), passive=True)
+        assert isinstance(node.ask(other, passive)[0], r.Refuse), "it was deleted, and not taken for gone"
+
+
+def test_who_leaves_while_it_waits_for_the_node_to_route_is_remembered_no_longer(node: Node) -> None:
+    node.broker.isolate(True)
+    before = gc_count(Session)
+    for _ in range(20):
+        session = node.session()
+        assert node.ask(session, consume("new")) == []
+        node.broker.close_session(session)
+        del session
+    assert gc_count(Session) - before <= 1
+    node.broker.isolate(False)
+
+
+def gc_count(kind: type) -> int:
+    """How many there are."""
+    gc.collect()
+    return sum(type(each) is kind for each in gc.get_objects())
+
+
+def test_rights_that_are_not_known_wait_while_the_node_may_not_know_of_them(node: Node) -> None:
+    back = node.broker.back
+    for command in (PutUser(UserName("u"), hash_password(b"p", bytes(16)), ()), CreateVhost(VhostName("v"))):
+        back.submit(command)
+    node.ask(node.session())
+    none = PutPermission(UserName("u"), VhostName("/"), "", "", "")
+    back.submit(none)
+    node.ask(node.session())
+    session = node.broker.open_session()
+    login = c.Authenticate(UserName("u"), b"p", True)
+    replies = node.ask(session, login, c.OpenVhost(VhostName("/")), c.OpenChannel(CHANNEL))
+    assert replies == [r.Authenticated(), r.VhostOpened()]
+    node.broker.isolate(True)
+    assert node.ask(session, declare("q")) == []
+    back.submit(PutPermission(UserName("u"), VhostName("/"), ".*", ".*", ".*"))
+    assert node.ask(session) == []
+    node.broker.isolate(False)
+    assert isinstance(node.ask(session)[0], r.QueueDeclared)
 
 
 def test_expired_messages_are_dead_lettered_and_the_others_stay(node: Node, durable: bool) -> None:

@@ -78,6 +78,8 @@ class Cluster:
         self.members = {peer: Member(SimDisk(1 << 30), peer, peers) for peer in peers}
         self.cut: set[int] = set()
         """Peers that nothing reaches and nothing comes from."""
+        self.mute: set[int] = set()
+        """Peers that nothing comes from."""
         self.wire: deque[tuple[int, bytes]] = deque()
 
     def run(self) -> None:
@@ -88,10 +90,10 @@ class Cluster:
             for peer, member in self.members.items():
                 member.sync()
                 member.take_effects()
-                for to, _bulk, data in member.shard.take_messages():
+                for to, _bulk, pieces in member.shard.take_messages():
                     busy = True
-                    if not {peer, to} & self.cut and to in self.members:
-                        self.wire.append((to, data))
+                    if not {peer, to} & self.cut and peer not in self.mute and to in self.members:
+                        self.wire.append((to, b"".join(pieces)))
             while self.wire:
                 to, data = self.wire.popleft()
                 busy = True

@@ -139,16 +139,29 @@ def test_a_node_that_left_a_shard_forgets_it_and_may_come_back() -> None:
     assert newcomer.shard.step_snapshot(message, imported)
     leader.shard.report_snapshot(JOINING, True)
     cluster.tick(20)
-    cluster.cut.add(JOINING)
+    assert not newcomer.shard.let_go(), "it is a member"
+    assert not leader.shard.let_go()
+    cluster.mute.add(JOINING)  # whose answers nobody waits for
     assert leader.shard.propose_conf([("remove", JOINING)])
     cluster.tick(4)
-    newcomer.journal.drop_group(SHARD)
-    assert newcomer.journal.begin_cycle([], force=True)
+    term, applied = newcomer.shard.term, newcomer.shard.applied_index
+    assert newcomer.shard.let_go()
+    assert not newcomer.shard.let_go(), "it is at it"
+    leader.publish("later")
+    cluster.tick(4)
+    assert not newcomer.journal.begin_cycle([newcomer.shard], force=True), "its old state would be news"
+    assert newcomer.shard.applied_index == applied
+    assert newcomer.shard.resume_snapshot(message) is False, "it would be forgotten too"
+    newcomer.shard.forget()
+    newcomer.shard.end_departure()
+    assert (newcomer.shard.applied_index, newcomer.shard.term) == (0, term)
+    assert not newcomer.shard.let_go(), "it never was a member"
+    assert newcomer.journal.begin_cycle([newcomer.shard], force=True)
     newcomer.journal.abandon()
     newcomer.disk.crash(3)
     assert Journal.open_on(newcomer.disk, JOINING, bytes(16), FILE_SIZE).groups() == []
     newcomer.disk.crash(4)
-    cluster.cut.clear()
+    cluster.mute.clear()
     assert leader.shard.propose_conf([("learner", JOINING)])
     newcomer = cluster.members[JOINING] = Member(newcomer.disk, JOINING, [], 9)
     assert newcomer.shard.applied_index == 0

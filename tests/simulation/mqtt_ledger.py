@@ -83,6 +83,8 @@ class MqttLedger:
         self._amqp = amqp
         self.expired_somewhere: Callable[[Message], bool] = lambda message: False
         """In a cluster: one leader's clock may have let it expire, and the next one's not."""
+        self.clean_may_miss = False
+        """In a cluster: who does not hear a clean session's node routes without it; what is sent again comes late."""
         self.messages: dict[int, Message] = {}
         self.lives: list[Life] = []
         self.arrived: set[int] = set()
@@ -141,6 +143,8 @@ class MqttLedger:
             return  # what was sent before it was subscribed to may come when it is sent again, and later
         if self.expired_somewhere(message):
             return  # its turn was passed over
+        if self.clean_may_miss and not life.durable and message.send_count > 1:
+            return
         key = (message.publisher, message.qos)
         if life.places.get(key, -1) >= message.place:
             raise Broken("M3", f"{life.name} got {message.text} after a later one of {message.publisher}")

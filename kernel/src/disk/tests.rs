@@ -1,6 +1,7 @@
 //! One suite that the real disk and the simulated one pass, then what only a simulated one can do.
 
 use super::*;
+use crate::blocks::{Blocks, BLOCK_SIZE};
 use crate::real_disk::RealDisk;
 use crate::sim_disk::{SimDisk, SplitMix, SECTOR_SIZE};
 use std::path::PathBuf;
@@ -39,6 +40,70 @@ fn on_both(law: impl Fn(&dyn Disk)) {
 
 fn fault<T>(result: DiskResult<T>) -> DiskFault {
     result.err().expect("an error").fault
+}
+
+#[test]
+fn blocks_read_back_among_what_is_written_byte_by_byte() {
+    const SIZE: usize = 3 * BLOCK_SIZE + 100;
+    let content: Vec<u8> = (0..SIZE).map(|n| (n % 251) as u8).collect();
+    on_both(|disk| {
+        let file = disk.create("x").unwrap();
+        file.write_at(0, b"what is written over").unwrap();
+        let mut blocks = Blocks::new(2 * BLOCK_SIZE);
+        let mut at = 0;
+        while at < 2 * BLOCK_SIZE {
+            blocks.clear();
+            blocks.fill(&content[at..at + BLOCK_SIZE]);
+            file.write_blocks(at as u64, blocks.whole()).unwrap();
+            at += BLOCK_SIZE;
+        }
+        file.write_at(at as u64, &content[at..]).unwrap();
+        file.sync().unwrap();
+        assert!(file.read_range(0, 2 * SIZE).unwrap() == content);
+        assert_eq!(file.size().unwrap(), SIZE as u64);
+        for (position, size) in [
+            (0, 2 * SIZE),
+            (5000, 3000),
+            (BLOCK_SIZE, BLOCK_SIZE),
+            (SIZE - 1, 1),
+            (SIZE, 1),
+        ] {
+            let expected = &content[position..(position + size).min(SIZE)];
+            let read = file.read_range_once(position as u64, size).unwrap();
+            assert!(read == expected, "{size} bytes at {position}");
+        }
+    });
+}
+
+#[test]
+fn sectors_that_are_written_and_synced_at_once_read_back_after_a_rename() {
+    const SECTOR: usize = 512;
+    on_both(|disk| {
+        let file = disk.create("x").unwrap();
+        file.zero(0, 8 * BLOCK_SIZE as u64).unwrap();
+        file.sync().unwrap();
+        disk.rename("x", "y").unwrap();
+        disk.create("x").unwrap();
+        let mut expected = vec![0; 8 * BLOCK_SIZE];
+        for (position, size) in [
+            (SECTOR, SECTOR),
+            (3 * SECTOR, 20 * SECTOR),
+            (4 * SECTOR, SECTOR),
+        ] {
+            let mut blocks = Blocks::new(size.next_multiple_of(BLOCK_SIZE));
+            let content = vec![position as u8 ^ 0x5A; size];
+            blocks.fill(&content);
+            if !file
+                .write_synced(position as u64, &blocks.all()[..size])
+                .unwrap()
+            {
+                file.write_at(position as u64, &content).unwrap();
+            }
+            expected[position..position + size].copy_from_slice(&content);
+            assert!(file.read_range(0, expected.len()).unwrap() == expected);
+        }
+        assert_eq!(disk.open("x").unwrap().size().unwrap(), 0);
+    });
 }
 
 #[test]

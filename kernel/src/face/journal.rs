@@ -250,15 +250,6 @@ impl PyJournal {
         self.replay(id, through).map(|state| state.hash())
     }
 
-    /// What is submitted until `end_round` goes into one write.
-    fn begin_round(&self) {
-        self.handle().begin_round();
-    }
-
-    fn end_round(&self) {
-        self.handle().end_round();
-    }
-
     /// Starts the threads: one writes and syncs, one takes the steps of what is due in the background.
     fn start_driver(&self) -> PyResult<()> {
         self.handle().start_driver()?;

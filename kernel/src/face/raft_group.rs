@@ -35,7 +35,7 @@ type Entries = Vec<(u64, u64, u8, Py<PyBytes>)>;
 fn messages_of(py: Python<'_>, messages: Vec<PeerMessage>) -> Messages {
     messages
         .into_iter()
-        .map(|message| (message.to, PyBytes::new(py, &message.data).unbind()))
+        .map(|message| (message.to, PyBytes::new(py, &message.data()).unbind()))
         .collect()
 }
 

@@ -136,12 +136,6 @@ impl PyJournal {
             import: Mutex::new(Import::begin(self.store().clone(), group)),
         }
     }
-
-    /// Forgets all of a group but how it voted. Takes as long as the disk does, without the GIL.
-    fn drop_group(&self, py: Python<'_>, group: u32) -> PyResult<()> {
-        py.detach(|| self.store().drop_group(group))
-            .map_err(store_error)
-    }
 }
 
 #[pymethods]

@@ -7,7 +7,7 @@ use super::*;
 use crate::damage::StoreError;
 use crate::disk::DiskFault;
 use crate::group_record::HardState;
-use crate::journal_files::{recycle, SpareFilling};
+use crate::journal_files::{recycle, NextFill, SpareFilling};
 use crate::sim_disk::{SimDisk, SplitMix};
 use std::collections::BTreeMap;
 
@@ -123,7 +123,7 @@ impl World {
     /// One write, if there is one to do.
     fn write(&mut self) {
         if let Some(mut planned) = self.journal.start_write() {
-            let result = planned.write(&self.disk).and_then(|()| planned.sync());
+            let result = planned.carry_out(&self.disk);
             self.journal.finish_write(planned, result);
         }
     }
@@ -495,7 +495,7 @@ fn a_journal_shorter_than_its_checkpoint_says_is_refused() {
 fn spares_are_filled_step_by_step_and_used() {
     let mut world = World::new(5);
     let mut filling = SpareFilling::new(OPTIONS.file_size, 2);
-    while !filling.step(&world.disk).unwrap() {}
+    while filling.step(&world.disk, 0).unwrap() != NextFill::Enough {}
     assert_eq!(world.disk.list().unwrap().len(), 3);
     world.disk.crash(1);
     let (journal, _) = world.reopen().unwrap();
@@ -504,6 +504,34 @@ fn spares_are_filled_step_by_step_and_used() {
     world.finish();
     let (journal, _) = world.reopen().unwrap();
     assert!(world.explained(&journal, world.journal.synced()).is_some());
+}
+
+#[test]
+fn no_spare_is_filled_while_a_full_file_is_to_become_one_unless_there_is_none_meanwhile() {
+    let world = World::new(5);
+    let fill = |coming: usize| {
+        let mut filling = SpareFilling::new(OPTIONS.file_size, 2);
+        while filling.step(&world.disk, coming).unwrap() != NextFill::Enough {}
+        let names = world.disk.list().unwrap();
+        names
+            .iter()
+            .filter(|name| name.starts_with("spare-"))
+            .count()
+    };
+    assert_eq!([fill(2), fill(1), fill(0)], [1, 1, 2]);
+}
+
+#[test]
+fn a_spare_is_filled_at_leisure_only_while_there_is_another() {
+    let world = World::new(5);
+    let mut filling = SpareFilling::new(OPTIONS.file_size, 2);
+    let mut steps = Vec::new();
+    while steps.last() != Some(&NextFill::Enough) {
+        steps.push(filling.step(&world.disk, 0).unwrap());
+    }
+    // The first file: begun, filled, named; then the second.
+    let (now, later) = (NextFill::Now, NextFill::Later);
+    assert_eq!(steps, [now, now, now, now, later, now, NextFill::Enough]);
 }
 
 #[test]

@@ -329,6 +329,20 @@ fn a_watched_eventfd_is_told_once_for_each_change_though_nobody_reads_it() {
 }
 
 #[test]
+fn a_watched_socket_is_told_twice_once_its_peer_has_hung_up() {
+    let mut world = World::new();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let watched = crate::sys::duplicate(ours.as_raw_fd()).unwrap();
+    assert_eq!(world.poller.watch(watched), Ok(-1));
+    theirs.write_all(b"some").unwrap();
+    assert_eq!(world.round(), "-1");
+    theirs.write_all(b"more").unwrap();
+    drop(theirs);
+    assert_eq!(world.round(), "-1 -1");
+    assert_eq!(world.round(), "");
+}
+
+#[test]
 #[should_panic(expected = "token 1 is in use")]
 fn a_token_is_given_once() {
     let mut world = World::new();

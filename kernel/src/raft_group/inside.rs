@@ -144,8 +144,11 @@ impl Group {
             self.leave_joint_conf();
         } else {
             self.silent.clear();
-            if self.may_campaign() && self.raw.tick() {
-                self.campaigns += 1;
+            if self.may_campaign() || !self.raw.raft.promotable() {
+                self.campaigns += u64::from(self.raw.tick());
+            } else {
+                // Its patience with the leader runs out all the same: others may need its vote.
+                self.raw.raft.election_elapsed += 1;
             }
         }
         self.raw.has_ready()
@@ -356,7 +359,7 @@ impl Group {
             if message.get_msg_type() == MessageType::MsgSnapshot {
                 self.snapshots_sent.insert(message.to, 0);
             }
-            outgoing.push(PeerMessage::of(&message));
+            outgoing.push(PeerMessage::of(message));
         }
         outgoing
     }
@@ -410,13 +413,11 @@ impl Group {
     /// A leader that stops its clock sends no heartbeats, so every member must know all that is committed: one that
     /// does not would go on ticking, and stand for election.
     pub(super) fn is_quiet(&self) -> bool {
-        let raft = &self.raw.raft;
-        let log = &raft.raft_log;
-        let last = log.last_index();
-        let settled = log.committed == last && log.applied == last && log.persisted == last;
-        if !settled || !self.held.is_empty() || self.raw.has_ready() {
+        if !self.is_settled() {
             return false;
         }
+        let raft = &self.raw.raft;
+        let last = raft.raft_log.last_index();
         let knows_all = |(peer, progress): (&u64, &Progress)| {
             progress.matched == last && (*peer == raft.id || progress.committed_index == last)
         };
@@ -433,6 +434,20 @@ impl Group {
             StateRole::Follower => raft.leader_id != raft::INVALID_ID,
             StateRole::PreCandidate | StateRole::Candidate => false,
         }
+    }
+
+    /// All that it holds is written, committed and applied, and nothing is to be done.
+    fn is_settled(&self) -> bool {
+        let log = &self.raw.raft.raft_log;
+        let last = log.last_index();
+        let settled = log.committed == last && log.applied == last && log.persisted == last;
+        settled && self.held.is_empty() && !self.raw.has_ready()
+    }
+
+    pub(super) fn was_let_go(&self) -> bool {
+        let conf = self.conf();
+        let follows = self.raw.raft.state == StateRole::Follower;
+        follows && self.is_settled() && !conf.voters.is_empty() && !conf.has(self.raw.raft.id)
     }
 
     /// The crate lets a leader that is no voter any more go on, and panics when it counts its own

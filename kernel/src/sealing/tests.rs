@@ -173,6 +173,49 @@ fn every_queue_reads_back_what_it_wants_and_nothing_is_sealed_twice() {
 }
 
 #[test]
+fn runs_larger_than_what_is_written_at_once_read_back() {
+    let options = SealingOptions {
+        own_size_min: 1 << 20,
+        open_size_max: 3 << 20,
+        segment_size_max: 8 << 20,
+    };
+    let disk = SimDisk::new(1 << 30);
+    let mut sealing = Sealing::new(IDENTITY, options, SegmentNumbers::new(1));
+    let mut all = Vec::new();
+    // A frame that fills no chunk, one that is larger than one, and what lies between them.
+    for (entry, count) in (1..).zip([3, 40_000, 1, 9_000, 9_000, 50_000, 2, 30_000]) {
+        let address = Address { entry, frame: 0 };
+        let selection = Selection::Range { first: 0, count };
+        let want = Want {
+            address,
+            queue: 1 + entry % 2,
+            selection,
+        };
+        let frame = frame(entry, 0, count);
+        sealing
+            .take(GROUP, address, &frame, std::slice::from_ref(&want))
+            .unwrap();
+        sealing.relieve(&disk).unwrap();
+        all.push(want);
+    }
+    while !sealing.finish_step(&disk).unwrap() {}
+    disk.sync_dir().unwrap();
+    let finished = sealing.take_finished();
+    assert!(finished.iter().any(|it| it.size > 2 << 20), "{finished:?}");
+    let world = World {
+        disk,
+        wants: all,
+        segments: Vec::new(),
+    };
+    let open = |it: &Segment| Arc::new(Segment::open(&world.disk, &IDENTITY, it.number).unwrap());
+    let opened: Vec<_> = finished.iter().map(open).collect();
+    for (opened, written) in opened.iter().zip(&finished) {
+        assert_eq!((&opened.runs, opened.size), (&written.runs, written.size));
+    }
+    check(&world, &opened).unwrap();
+}
+
+#[test]
 fn a_big_stream_gets_a_segment_of_its_own() {
     let world = world(1, 400);
     let own = |segment: &&Arc<Segment>| segment.runs.iter().all(|run| run.queue == 4);

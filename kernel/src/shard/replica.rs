@@ -23,10 +23,14 @@ pub type Asked = Result<Option<GroupRecord>, GroupError>;
 pub type Stepped = Result<(bool, Option<GroupRecord>), GroupError>;
 
 const VOLATILE: GroupError = GroupError::Refused("a volatile shard has no group");
+const LEAVING: GroupError = GroupError::Refused("its group has let it go");
 
 impl Shard {
     /// Asks the group something, and takes what it wants done.
     fn ask(&mut self, call: impl FnOnce(&mut RaftGroup) -> Result<(), GroupError>) -> Asked {
+        if self.is_leaving() {
+            return Err(LEAVING);
+        }
         call(self.group.as_mut().ok_or(VOLATILE)?)?;
         Ok(self.take_record())
     }
@@ -43,6 +47,9 @@ impl Shard {
 
     /// Raft's clock. A volatile shard has none.
     pub fn tick(&mut self) -> Option<GroupRecord> {
+        if self.is_leaving() {
+            return None;
+        }
         let ready = self.group.as_mut()?.tick();
         // Refused: it is dead, which `dead` tells.
         ready.ok()?.then(|| self.take_record()).flatten()
@@ -132,12 +139,16 @@ impl Shard {
 
     /// Its clock may stand still: nothing is under way here, and as a leader it knows that of all members too.
     pub fn is_quiet(&self) -> bool {
-        let idle = self.under_way.is_empty()
+        self.is_idle() && self.group.as_ref().is_none_or(RaftGroup::is_quiet)
+    }
+
+    /// Nothing is under way here.
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way.is_empty()
             && !self.has_pending()
             && self.outbox.is_empty()
             && self.writes.is_empty()
-            && self.installing.is_none();
-        idle && self.group.as_ref().is_none_or(RaftGroup::is_quiet)
+            && self.installing.is_none()
     }
 
     /// What it holds and has not applied, to be written again (`carry.rs`). None: nothing, or it is dead.
@@ -243,6 +254,9 @@ impl Shard {
         let position = position(&state);
         if position.index <= self.state.applied_index {
             return Err(GroupError::Refused("a snapshot of what is applied"));
+        }
+        if self.is_leaving() {
+            return Err(LEAVING);
         }
         let group = self.group.as_mut().ok_or(VOLATILE)?;
         group.step_snapshot(message, position, conf)?;

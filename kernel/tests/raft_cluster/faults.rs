@@ -5,7 +5,7 @@ use super::*;
 impl Cluster {
     pub(super) fn send(&mut self, from: u64, messages: Vec<PeerMessage>) {
         for message in messages {
-            let decoded = Message::parse_from_bytes(&message.data).unwrap();
+            let decoded = Message::parse_from_bytes(&message.data()).unwrap();
             let kind = decoded.msg_type;
             let node = self.node(from);
             if kind != MessageType::MsgRequestPreVote
@@ -14,7 +14,7 @@ impl Cluster {
                 node.promised_term = node.promised_term.max(decoded.term);
             }
             self.counts.messages += 1;
-            self.counts.trace = hash_of((self.counts.trace, from, &message.data));
+            self.counts.trace = hash_of((self.counts.trace, from, &message.data()));
             let lost = self.cut.contains(&(from, message.to))
                 || (!self.healed && self.random.percent(self.faults.loss_percent));
             if lost {
@@ -26,7 +26,7 @@ impl Cluster {
                 copies.push(1 + self.random.below(300));
             }
             for delay in copies {
-                let mut data = message.data.clone();
+                let mut data = message.data();
                 if self.random.percent(self.faults.flipped_percent) {
                     let at = self.random.below(data.len() as u64) as usize;
                     data[at] ^= 1 << self.random.below(8);

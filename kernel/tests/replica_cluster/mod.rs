@@ -205,7 +205,7 @@ impl Cluster {
         let effects = shard.take_replica_effects();
         shard.take_effects();
         for message in messages {
-            self.send(peer, message.to, message.data);
+            self.send(peer, message.to, message.data());
         }
         let Some(effects) = effects else {
             return Ok(());

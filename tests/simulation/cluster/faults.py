@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from broker.cluster.frame_kinds import Channel
-from broker.core.topology_commands import MarkLeaving
+from broker.core.topology_commands import MarkLeaving, PutShard
 from broker.model.names import PeerId
 from kernel.disk import SimDisk
 from kernel.journal import Damage
@@ -100,6 +100,7 @@ class Faults:
             raise Broken("I8", f"{machine.name} did not find that it was closed cleanly")
         machine.closed_cleanly = False
         world.start_count += 1
+        world.ledger.come(machine.name, (other.name for other in world.machines if other.process is not None))
         world.note(f"{machine.name} starts, cut: {process.journal.cut}")
 
     def end(self, machine: Machine, how: str, disk: Callable[[SimDisk], None], told: bool = True) -> None:
@@ -449,6 +450,26 @@ class Faults:
         leader.ring()
         return asked
 
+    def move(self) -> bool:
+        """A replica, to a node that has none of its shard: as an operator asks for it, or who evens the load."""
+        leader = self.world.leader_of(0)
+        if leader is None or leader.broker is None or leader.paused or not leader.broker.back.meta_shard.hands_out:
+            return False
+        back = leader.broker.back
+        rows = [row for row in back.topology.shard_rows() if row.shard]
+        members = [row.peer for row in back.topology.nodes() if row.state != "leaving"]
+        row = self.random.choice(rows)
+        comers = [peer for peer in members if peer not in row.replicas]
+        if not comers:
+            return False
+        leaver, comer = self.random.choice(row.replicas), self.random.choice(comers)
+        self.world.note(f"shard {row.shard} is to go from {leaver} to {comer}")
+        back.submit(
+            PutShard(row.shard, row.replicas, tuple(comer if peer == leaver else peer for peer in row.replicas))
+        )
+        leader.ring()
+        return True
+
     def vanish(self) -> bool:
         client = self.random.choice(self.world.clients)
         if client.link is None:
@@ -507,6 +528,7 @@ STRIKES: dict[str, Callable[[Faults], bool]] = {
     "newcomer": Faults.come,
     "leaver": Faults.leave,
     "transfer": Faults.transfer,
+    "move": Faults.move,
     "client vanishes": Faults.vanish,
     "deaf client": Faults.deafen,
 }

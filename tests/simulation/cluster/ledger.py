@@ -7,7 +7,7 @@ A change of leaders alone gives nothing back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 
 from protocols.amqp.methods import Method
 from tests.simulation.client import Channel, Client
@@ -18,6 +18,8 @@ from tests.simulation.wire import Received
 
 SLACK_US = 15_000_000
 """What was on its way when trouble began arrives so late at most."""
+JOIN_US = 1_000_000
+"""Who comes is heard by the others within it, if nothing is between them."""
 SKEWS = 2
 """The leader's clock, and the publisher's node's."""
 
@@ -38,7 +40,9 @@ class ClusterLedger(Ledger):
         self._now_us = now_us
         self._skew_ms = skew_ms
         self._cut: set[frozenset[str]] = set()
-        """Nodes that live and don't hear each other."""
+        """Nodes that live and don't hear each other any more."""
+        self._apart: dict[frozenset[str], int] = {}
+        """Nodes of which one came and doesn't hear the other yet, since when."""
         self._trouble_us: dict[str, int] = {}
         self._seen: dict[int, tuple[int, str]] = {}
         """By copy: when it was delivered last, and by which node."""
@@ -67,18 +71,26 @@ class ClusterLedger(Ledger):
         for name in names:
             self._trouble_us[name] = self._now_us()
 
+    def come(self, name: str, living: Iterable[str]) -> None:
+        """Its process is new."""
+        self._apart.update((frozenset((name, other)), self._now_us()) for other in living if other != name)
+
     def cut(self, one: str, other: str) -> None:
         """The one does not hear the other, which lives."""
         self._cut.add(frozenset((one, other)))
         self.trouble(one, other)
 
     def join(self, one: str, other: str) -> None:
-        if frozenset((one, other)) in self._cut:
-            self._cut.discard(frozenset((one, other)))
+        pair = frozenset((one, other))
+        came_us = self._apart.pop(pair, None)
+        if pair in self._cut or (came_us is not None and self._now_us() - came_us > JOIN_US):
+            self._cut.discard(pair)
             self.trouble(one, other)
 
     def forget(self, name: str) -> None:
         """Its process is gone, and with it what it didn't hear."""
+        for pair in [pair for pair in self._apart if name in pair]:
+            del self._apart[pair]
         gone = [pair for pair in self._cut if name in pair]
         for pair in gone:
             self._cut.discard(pair)
@@ -89,7 +101,7 @@ class ClusterLedger(Ledger):
 
     def was_in_trouble(self, name: str, since_us: int) -> bool:
         return self._trouble_us.get(name, -SLACK_US - 1) >= since_us - SLACK_US or any(
-            name in pair for pair in self._cut
+            name in pair for pair in (*self._cut, *self._apart)
         )
 
     # ---- deliveries

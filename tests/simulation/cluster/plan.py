@@ -36,9 +36,13 @@ FAULT_RATES: dict[str, float] = {
     "deaf client": 0.15,
 }
 """The most that each strikes, per second."""
+REPLICA_COUNT = 3
 STOP_RATE = 0.15
 WITH_STOPS = (1, 2, 4, 6)
 """Four seeds in seven have clean stops, those with these remainders (and faults at all)."""
+MOVE_RATE = 0.3
+WITH_MOVES = 3
+"""Of seeds by their remainder of four with more machines than replicas: replicas are moved, as operators do."""
 FAULT_CHANCE = 0.4
 """That a plan has one of them."""
 WITH_MQTT = (1, 2)
@@ -123,6 +127,8 @@ def draw_cluster_plan(seed: int, random: random.Random, seconds: float) -> Clust
         plan = msgspec.structs.replace(plan, stomp=random.choice([(1, 0), (0, 1), (1, 1), (1, 2)]))
     if seed % 7 in WITH_STOPS and seed % QUIET_SEEDS:
         plan = msgspec.structs.replace(plan, faults={**plan.faults, "stop": STOP_RATE * random.random()})
+    if seed % 4 == WITH_MOVES and seed % QUIET_SEEDS and plan.machine_count + plan.newcomer_count > REPLICA_COUNT:
+        plan = msgspec.structs.replace(plan, faults={**plan.faults, "move": MOVE_RATE * random.random()})
     return plan
 
 

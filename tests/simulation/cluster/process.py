@@ -105,6 +105,8 @@ class Process:
         self.poisoned_at: int | None = None
         self.applied: dict[int, int] = {}
         """By shard: the index of the last entry that was seen applied here."""
+        self.departed = 0
+        """Replicas that it was seen to forget."""
         self.led: dict[int, int] = {}
         """By shard: the term that it was last seen to lead in."""
         self._encoder = PublishEncoder()
@@ -271,6 +273,7 @@ class Process:
             return
         self._begin_jobs()
         self.world.net.pump(self)
+        self.plan_write()
         if cluster.stirring or forwarding.has_words or broker.pending or self.stopping is not None:
             cluster.stirring = False
             self.ring()
@@ -324,6 +327,7 @@ class Process:
                 self._begin_reads(reads)
         else:
             self.world.net.pump(self)
+            self.plan_write()  # what a leader said is written though nobody here waits for it
             self._plan_next(engine, now)
             return
         self._asked = False

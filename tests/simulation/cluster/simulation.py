@@ -83,7 +83,7 @@ class ClusterSimulation:
         self.plan: ClusterPlan = msgspec.structs.replace(draw_cluster_plan(seed, self.random, seconds), **plan)
         self.trace = Trace(echo)
         self.events = Events()
-        self.invariants = Invariants()
+        self.invariants = Invariants(self.leader_of)
         self.net = Net(self.events, self.random, self.plan.pieces)
         self.machines: list[Machine] = []
         self.fault_counts: Counter[str] = Counter()
@@ -102,6 +102,7 @@ class ClusterSimulation:
         self.world.ledger = self.ledger
         if self.plan.clients.mqtt:
             self.world.mqtt = MqttLedger(self.ledger)
+            self.world.mqtt.clean_may_miss = True
             self.world.mqtt.expired_somewhere = self._expired_somewhere
         plan_ = self.plan.clients
         scripts = [publisher] * plan_.publisher_count + [consumer] * plan_.consumer_count

@@ -35,7 +35,7 @@ class Stopping:
 
     def tick(self, now: float) -> None:
         """After the cluster's: somebody else is to lead, and the balance may have brought some back."""
-        left = self._process.cluster.hand_over()
+        left = self._process.cluster.hand_over(now)
         if self.phase is Phase.LEAVING and (not left or now >= self._ends_at):
             self._process.world.note(f"{self._process.name} says goodbye, {left} are led")
             self.phase = Phase.GOODBYE
