@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -65,15 +66,18 @@ def require(missing: str | None) -> None:
 def show(client: Client, behaviour: str, url: str, restart: Callable[[], None]) -> None:
     """Runs one behaviour to its end, restarting the broker where it asks for it."""
     command = [*client.command, behaviour, url]
-    with subprocess.Popen(
-        command, cwd=client.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as running:
-        try:
-            said = converse(running, restart)
-            code = running.wait(SHOW_TIMEOUT_S)
-        finally:
-            running.kill()
-    assert (code, said[-1:]) == (0, ["shown"]), f"{' '.join(command)} ended with {code}:\n" + "\n".join(said)
+    with tempfile.TemporaryFile("w+") as logged:  # a client's threads may log after the last word on its output
+        with subprocess.Popen(
+            command, cwd=client.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=logged, text=True
+        ) as running:
+            try:
+                said = converse(running, restart)
+                code = running.wait(SHOW_TIMEOUT_S)
+            finally:
+                running.kill()
+        logged.seek(0)
+        told = "\n".join([f"{' '.join(command)} ended with {code}:", *said, "and logged:", logged.read()])
+    assert (code, said[-1:]) == (0, ["shown"]), told
 
 
 def converse(running: subprocess.Popen[str], restart: Callable[[], None]) -> list[str]:
