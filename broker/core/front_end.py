@@ -217,6 +217,9 @@ class FrontEnd:
         if self._leaders.get(shard.id) != (peer, word.term):
             return
         shard.attach(FarLeader(peer, word.term, self._due), word.through)
+        for front in self._consumers.values():
+            if front.shard is shard:
+                self._changed[front.consumer.queue_id] = None  # what is other than it was told was not told
         for key in self._beginning:
             if self._consumers[key].shard is shard:
                 self._send(peer, w.Consume(shard.id, word.term, self._consumers[key].spec()))
@@ -348,7 +351,7 @@ class FrontEnd:
         shard = front.shard
         if shard.leading:
             self._back.leave_queue(consumer)
-        elif shard.reachable:
+        elif shard.id in self._leaders:  # who is told of it already, though it has not answered yet
             peer, term = self._leaders[shard.id]
             self._send(peer, w.Cancel(shard.id, term, front.key))
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from broker.core.replicated_shard import ReplicatedShard
 from broker.core.session import Session
 from broker.model import commands as c
 from broker.model import replies as r
 from broker.model.names import ConsumerTag, DeliveryTag, QueueName
-from tests.cluster.nodes import CHANNEL, TestedCluster
+from tests.cluster.nodes import CHANNEL, STEP_S, TestedCluster
 from tests.core.node import consume, declare, delivered, publish
 
 NAMES = ("n1", "n2", "n3")
@@ -201,3 +202,45 @@ def test_an_exclusive_one_is_refused_at_any_node(cluster: TestedCluster) -> None
         )
         assert [type(reply) for reply in said] == [r.Refuse]
         assert delivered(cluster.ask(cluster.nodes[name].session(), consume())) == []
+
+
+def hand_over(cluster: TestedCluster, leader: str, heir: str, name: str) -> None:
+    """Until that node has told the next leader of "q" what it has there, which is on its way: ``heal`` lets it come."""
+    number = cluster.shard_of("q")
+    cluster.wire.cut(name, heir)
+    assert cluster.nodes[leader].kernels[number].transfer_leader(cluster.peers[heir])
+    back = cluster.nodes[name].core.back
+    shard = back.shards[number]
+    assert isinstance(shard, ReplicatedShard)
+    assert back.forwarding is not None
+    while back.forwarding.front.leader(shard) != cluster.peers[heir]:
+        cluster.run(STEP_S)
+    assert not shard.reachable
+
+
+def test_who_leaves_before_the_next_leader_has_answered_is_not_waited_for(cluster: TestedCluster) -> None:
+    publisher, leader = declared(cluster, x_single_active_consumer=True)
+    one, other = others(cluster, leader)
+    first, second = Reader(cluster, one), Reader(cluster, other)
+    cluster.ask(publisher, publish("0"))
+    assert first.take() == ["0"]
+    first.settle()
+    hand_over(cluster, leader, other, one)
+    first.session.close()
+    cluster.run(STEP_S)
+    cluster.wire.heal()
+    cluster.ask(publisher, publish("1"), seconds=1)
+    assert second.take() == ["1"]
+
+
+def test_what_is_settled_before_the_next_leader_has_answered_makes_room_for_more(cluster: TestedCluster) -> None:
+    publisher, leader = declared(cluster)
+    one, other = others(cluster, leader)
+    reader = Reader(cluster, one, credit=2)
+    cluster.ask(publisher, publish(*"123456"))
+    assert reader.take() == ["1", "2"]
+    hand_over(cluster, leader, other, one)
+    cluster.ask(reader.session, c.Settle(CHANNEL, ALL, ALL, c.Outcome.ACCEPTED), seconds=STEP_S)
+    cluster.wire.heal()
+    cluster.run(1)
+    assert reader.take() == ["3", "4"]
