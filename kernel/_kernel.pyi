@@ -1,7 +1,10 @@
 """The native module, as Python sees it.  Each class's rules stand in the Rust file of the same name."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final, TypeAlias, final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar, final
+
+_FrameT = TypeVar("_FrameT")
+_ViolationT = TypeVar("_ViolationT", bound=Exception)
 
 BUILD_PROFILE: Final[str]
 
@@ -116,6 +119,34 @@ class DeliveryRun:
     def properties(self, index: int) -> bytes: ...
     def exchange(self, index: int) -> bytes: ...
     def routing_key(self, index: int) -> bytes: ...
+
+@final
+class FrameDecoder(Generic[_FrameT, _ViolationT]):
+    """Frames between nodes (kernel/src/peer_frame.rs)."""
+
+    def __new__(
+        cls,
+        make: Callable[[int, list[Any], bytes], _FrameT],
+        decode_head: Callable[[bytes], list[Any]],
+        violation: Callable[[str, str], _ViolationT],
+    ) -> FrameDecoder[_FrameT, _ViolationT]:
+        """``make`` a frame of its kind, head and body; ``decode_head`` where it is more than a few numbers, which may
+        raise a ``violation`` of a reason and a detail."""
+    @property
+    def unfinished(self) -> bool: ...
+    def receive_data(self, data: bytes) -> None:
+        """Call it when all frames of the bytes before have been taken."""
+    def take_frames(
+        self, size_max: int, count_max: int, plain_kind: int
+    ) -> tuple[list[_FrameT], bool, _ViolationT | None]:
+        """Up to so many; whether all are of that kind with one number as head, and a body that leaves room for the
+        largest head; what is wrong with the next."""
+
+class _PeerFrame(Protocol):
+    @property
+    def head(self) -> list[Any]: ...
+    @property
+    def body(self) -> bytes: ...
 
 @final
 class Piece:
@@ -1216,8 +1247,8 @@ class Shard:
         """Raft's clock."""
     def step(self, message: bytes) -> bool:
         """A peer's message; False: refused, nothing was done.  One with a snapshot is always refused here."""
-    def take_messages(self) -> list[tuple[int, bool, list[Piece]]]:
-        """(peer, whether it goes by the bulk connection, the message in pieces) that may be sent now."""
+    def tell_synced(self) -> None:
+        """Replica effects tell from now on what is on this leader's disk."""
     @property
     def leading(self) -> bool: ...
     @property
@@ -1287,8 +1318,8 @@ class Shard:
         ]
         | None
     ):
-        """[(peer, incarnation, applied through)], [(context, index)] of reads, (serving, leader, term), restored, and
-        as the first, what is on this leader's disk.
+        """[(peer, incarnation, applied through)] where it serves, [(context, index)] of reads, (serving, leader, term),
+        restored, and as the first, what is on this leader's disk, once somebody asked for it (``tell_synced``).
 
         The third: as it is now, if it changed.  The fourth: a snapshot took the place of the state, and what
         ``take_effects`` tells is later.
@@ -1349,8 +1380,26 @@ def any_urgent(shards: Sequence[Shard]) -> bool:
 def wanting_shards(shards: Sequence[Shard]) -> list[int]:
     """Which of them would give something by ``take_wanted_reads``."""
 
-def speaking_shards(shards: Sequence[Shard]) -> list[int]:
-    """Which of them have messages for ``take_messages``."""
+def any_due(shards: Sequence[Shard]) -> bool:
+    """Whether a step would take something in of one of them, or propose something at once."""
+
+def receive_synced(shards: Sequence[Shard], write: int) -> None:
+    """The journal's writes through this one are on disk: those that were not left are told.
+
+    Raises RaftDead.
+    """
+
+def step_frames(shards: dict[int, Shard], frames: Sequence[_PeerFrame]) -> tuple[bool, list[tuple[int, str]]]:
+    """Gives groups what peers say to them.  Whether a step would make something of it, and notes: the frame's place,
+    and that its group is "unknown"; that it was "refused", so nothing was done; that it "asked" for votes; that the
+    replica here "ceased" to serve by it.
+
+    Raises RaftDead.
+    """
+
+def take_frames(shards: Sequence[Shard]) -> list[tuple[int, int, bool, int, list[bytes | Piece]]]:
+    """What their groups have to say, as frames: (which of them, the peer, whether it goes by the bulk connection,
+    bytes, pieces)."""
 
 def quiet_marks(shards: Sequence[Shard]) -> list[int]:
     """Of each: 0 if it is not ``quiet``, else a number that is another one once something was applied."""

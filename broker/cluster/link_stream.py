@@ -104,8 +104,9 @@ def set_options(stream: trio.SocketStream) -> None:
 class Watcher(Protocol):
     """Who looks after descriptors in rounds, so that no task need be woken for what they bring."""
 
-    def watch(self, fd: int, receive_readable: Callable[[], None]) -> int:
-        """Its token; told each time that more can be read, and at once if anything can; twice once the peer hung up."""
+    def watch(self, fd: int, receive_readable: Callable[[], bool]) -> int:
+        """Its token; told each time that more can be read, and at once if anything can; twice once the peer hung up.
+        It says whether more is likely to follow soon."""
 
     def watch_again(self, token: int) -> None:
         """It was not read to its end."""
@@ -185,42 +186,49 @@ class LinkStream:
                     return
             if self._reading.cancelled_caught:
                 continue
-            if not self._take(bytes(data)):
+            if not data:
+                self._end()
                 return
+            self._take(bytes(data))
             size = READ_SIZE_MAX if len(data) == size else READ_SIZE_MIN
 
     def _take(self, data: bytes) -> bool:
-        """False: that was all."""
-        if not data:
-            self._close(Closing(Reason.HUNG_UP))
-            self._serving.cancel()
-            return False
-        self._peers.receive_data(self._link, data, trio.current_time())
+        """Whether that was more than heartbeats."""
+        told = self._peers.receive_data(self._link, data, trio.current_time())
         self._served(False)
-        return True
+        return told
 
-    def _receive_readable(self) -> None:
-        """As much as there is, or as a round may take."""
+    def _end(self) -> None:
+        """The peer hung up."""
+        self._close(Closing(Reason.HUNG_UP))
+        self._serving.cancel()
+
+    def _receive_readable(self) -> bool:
+        """As much as there is, or as a round may take.  Whether that was more than heartbeats."""
         assert self._fd is not None
         assert self._token is not None
         assert self._watcher is not None
         taken = 0
+        told = False
         while self._link.closing is None:
             try:
                 data = os.read(self._fd, READ_SIZE_MAX)
             except BlockingIOError:
-                return
+                break
             except OSError as error:
                 self._break(error)
-                return
-            if not self._take(data):
-                return
+                break
+            if not data:
+                self._end()
+                break
+            told |= self._take(data)
             taken += len(data)
             if len(data) < READ_SIZE_MAX:
-                return  # that was all; of an end that follows the watcher tells again
+                break  # that was all; of an end that follows the watcher tells again
             if taken >= ROUND_SIZE_MAX:
                 self._watcher.watch_again(self._token)
-                return
+                break
+        return told
 
     def _unwatch(self) -> None:
         if self._token is not None and self._watcher is not None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
 
 from broker.cluster.frame import Frame, FrameDecoder, encode_frames
-from broker.cluster.frame_kinds import CHANNEL_SIZE_MAX, HANDSHAKE_SIZE_MAX, Channel, Role, check_frame
+from broker.cluster.frame_kinds import CHANNEL_SIZE_MAX, HANDSHAKE_SIZE_MAX, Channel, Kind, Role, check_frame
 from broker.cluster.hello import Handshake, PeerInfo
 from broker.cluster.violation import Closing, LinkViolation, Reason
 from kernel import Piece
@@ -20,13 +21,26 @@ HANDSHAKE_TIMEOUT_S = 5.0
 STALL_TIMEOUT_S = 10.0
 """For the next bytes of a frame that has begun."""
 DIALER = Role.DIALER
-_OTHERS = {role: role.other for role in Role}
+NO_KIND = 0
+RAFT_KINDS: dict[Channel, int] = {Channel.CONSENSUS: Kind.RAFT, Channel.BULK: Kind.APPEND}
+"""Most of what comes on these, and the largest: of one that is plain nothing is left to be checked."""
 
 
 class PeerLink:
     """One end of it.  ``address``: what was dialed; None: it was accepted."""
 
-    __slots__ = ("_decoder", "_handshake", "_output", "address", "closing", "deadline", "queued_size", "was_ready")
+    __slots__ = (
+        "_decoder",
+        "_handshake",
+        "_output",
+        "_plain_kind",
+        "_size_max",
+        "address",
+        "closing",
+        "deadline",
+        "queued_size",
+        "was_ready",
+    )
 
     def __init__(self, handshake: Handshake, address: str | None, now: float) -> None:
         self._handshake = handshake
@@ -38,6 +52,8 @@ class PeerLink:
         """Both have proved who they are; it stays so when the link is closing."""
         self.queued_size = 0
         """Bytes of output that the socket hasn't taken."""
+        self._size_max = HANDSHAKE_SIZE_MAX
+        self._plain_kind = NO_KIND
         self.deadline = now + HANDSHAKE_TIMEOUT_S
         """When to call ``receive_timeout``."""
         self._send(handshake.start())
@@ -78,13 +94,13 @@ class PeerLink:
         if self.closing is None and now >= self.deadline:
             self.close(Closing(Reason.STALLED if self.was_ready else Reason.HELLO_TIMEOUT))
 
-    def send(self, *pieces: bytes | Piece) -> None:
-        """Queues frames that are encoded already."""
+    def send(self, pieces: Iterable[bytes | Piece], size: int) -> None:
+        """Queues frames that are encoded already; ``size``: of all pieces."""
         assert self.was_ready
         assert self.closing is None
         assert self._handshake.role is DIALER, "a node sends on what it dialed"
         self._output.extend(pieces)
-        self.queued_size += sum(map(len, pieces))
+        self.queued_size += size
 
     def close(self, closing: Closing) -> None:
         """The first reason stays."""
@@ -112,26 +128,32 @@ class PeerLink:
         return bool(self._output)
 
     def _receive_frames(self, frames: list[Frame]) -> None:
-        take_frame = self._decoder.take_frame
         while not self.was_ready:
-            frame = take_frame(HANDSHAKE_SIZE_MAX)
+            frame = self._decoder.take_frame(HANDSHAKE_SIZE_MAX)
             if frame is None:
                 return
             self._send(self._handshake.receive_frame(frame))
             self.was_ready = self._handshake.done
-        handshake = self._handshake
-        size_max, channel, sender = self._size_max(), handshake.channel, _OTHERS[handshake.role]
-        while (frame := take_frame(size_max)) is not None:
-            check_frame(frame, channel, sender)
-            frames.append(frame)
+            if self.was_ready:
+                self._allow()
+        taken, plain, violation = self._decoder.take_frames(self._size_max, self._plain_kind)
+        if plain:
+            frames += taken
+        else:
+            channel, sender = self._handshake.channel, self._handshake.role.other
+            for frame in taken:
+                check_frame(frame, channel, sender)
+                frames.append(frame)
+        if violation is not None:
+            raise violation
 
-    def _size_max(self) -> int:
-        """Of a frame, once it is ready."""
-        if self._handshake.role is DIALER:
-            # Nobody sends anything to a dialer after WELCOME, so there is nothing to take memory for.
-            return HANDSHAKE_SIZE_MAX
-        assert self.channel is not None
-        return CHANNEL_SIZE_MAX[self.channel]
+    def _allow(self) -> None:
+        """What may come once it is ready.  Nobody sends anything to a dialer after WELCOME, so there is nothing to take
+        memory for."""
+        if self._handshake.role is not DIALER:
+            assert self.channel is not None
+            self._size_max = CHANNEL_SIZE_MAX[self.channel]
+            self._plain_kind = RAFT_KINDS.get(self.channel, NO_KIND)
 
     def _send(self, frames: list[Frame]) -> None:
         if frames:

@@ -22,6 +22,7 @@ from broker.cluster.hello import FRESH, Handshake, PeerInfo, Terms
 from broker.cluster.peer import HEARTBEAT_INTERVAL_S, SILENCE_S_MAX, SUSPICION_S, Peer, PeerFigures
 from broker.cluster.peer_link import PeerLink
 from broker.cluster.violation import Closing, LinkViolation, Reason
+from kernel import Piece
 
 CONSENSUS, FORWARD, HEARTBEAT = Channel.CONSENSUS, Channel.FORWARD, Kind.HEARTBEAT
 """To look one up in its class costs ten times as much, for each message."""
@@ -102,14 +103,20 @@ class Peers:
 
         True says only that they are queued: they are lost if the link is closed.
         """
+        if self._dialed(peer, channel) is None:
+            return False
+        pieces = encode_pieces(frames)
+        return self.send_pieces(peer, channel, pieces, sum(map(len, pieces)))
+
+    def send_pieces(self, peer: int, channel: Channel, pieces: Sequence[bytes | Piece], size: int) -> bool:
+        """The same of frames that are encoded already; ``size``: of all pieces."""
         link = self._dialed(peer, channel)
         if link is None:
             return False
-        pieces = encode_pieces(frames)
-        over = link.queued_size + sum(map(len, pieces)) > QUEUE_SIZE_MAX[channel]
+        over = link.queued_size + size > QUEUE_SIZE_MAX[channel]
         if over and link.queued_size and channel is not FORWARD:
             return False
-        link.send(*pieces)
+        link.send(pieces, size)
         self._ready[link] = None
         return True
 
@@ -185,17 +192,17 @@ class Peers:
         """A connection from somebody is there."""
         return self._open(Role.ACCEPTOR, None, None, now)
 
-    def receive_data(self, link: PeerLink, data: bytes, now: float) -> None:
-        """Bytes from a link; ends of stream are ``closed``."""
+    def receive_data(self, link: PeerLink, data: bytes, now: float) -> bool:
+        """Bytes from a link; ends of stream are ``closed``.  Whether the receiver was given more than heartbeats."""
         was_ready = link.was_ready
         frames = link.receive_data(data, now)
         if not was_ready and link.ready:
             self._register(link, now)
             was_ready = True
         # A link that became ready and broke in one read never was there.
-        if frames and was_ready:
-            self._deliver(link, frames, now)
+        told = bool(frames) and was_ready and self._deliver(link, frames, now)
         self._serve(link, now)
+        return told
 
     def receive_written(self, link: PeerLink, size: int) -> bool:
         """So many bytes of its output are written.  Whether forward to that node is no longer ``full``."""
@@ -335,7 +342,8 @@ class Peers:
             if not peer.links:
                 del self._peers[number]
 
-    def _deliver(self, link: PeerLink, frames: list[Frame], now: float) -> None:
+    def _deliver(self, link: PeerLink, frames: list[Frame], now: float) -> bool:
+        """Whether there were others than heartbeats."""
         info, channel = link.info, link.channel
         assert info is not None
         assert channel is not None
@@ -351,6 +359,7 @@ class Peers:
                 self._receiver.receive_frames(info, channel, rest)
             except LinkViolation as violation:
                 self._close(link, violation.closing, now)
+        return bool(rest)
 
     def _serve(self, link: PeerLink, now: float) -> None:
         """After anything that may have made output or closed it."""

@@ -16,9 +16,11 @@ from broker.cluster.peers import Peers
 from broker.cluster.snapshots import Snapshots
 from broker.core.replicated_shard import ReplicatedShard
 from broker.model.names import ShardId
-from kernel import quiet_marks, speaking_shards
+from kernel import quiet_marks, step_frames, take_frames
 from kernel.journal import Import as StoreImport
 
+BULK, CONSENSUS, APPEND = Channel.BULK, Channel.CONSENSUS, Kind.APPEND
+"""To look one up in its class costs ten times as much, for each message."""
 ELECTION_TIMEOUT_S = 0.5
 """After which a group without its leader elects another; up to twice that, drawn."""
 ELECTION_TICKS = 10
@@ -27,11 +29,9 @@ ELECTION_TICKS = 10
 
 AWAKE_TICKS = 20
 """A group does not rest for so long after a node came to whom it is to be told who leads, or asked for votes."""
-VOTE_REQUESTS = (b"\x08\x05", b"\x08\x11")
-"""How the messages begin that ask for votes, and whether there would be some: raft's Message as protobuf has its type
-first, MsgRequestVote or MsgRequestPreVote."""
 LEADERS_WORDS = (b"\x08\x08", b"\x08\x03")
-"""The same of what only a leader says: MsgHeartbeat and MsgAppend."""
+"""How the messages begin that only a leader says: raft's Message as protobuf has its type first, MsgHeartbeat or
+MsgAppend."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -59,10 +59,13 @@ class Replication:
         self._shards = shards
         self._by_id = {shard.id: shard for shard in shards}
         self._kernels = [shard.kernel for shard in shards]
+        self._kernels_by_id = {int(shard.id): shard.kernel for shard in shards}
         self._peers = peers
         self.snapshots = Snapshots(self._by_id, peers, begin_import)
         self._own_peer = own_peer
         self._standings: dict[ShardId, Standing] = {}
+        self._unheard: set[ShardId] = set()
+        """Those of them whose leader's node was not heard of then."""
         self._live: Mapping[int, int] = {}
         self.ceased: Callable[[ReplicatedShard], None] = lambda shard: None
         """Told at once of a shard whose replica here leads no more."""
@@ -91,6 +94,7 @@ class Replication:
     def receive_standing(self, shard: ReplicatedShard, leader: int, term: int) -> None:
         incarnation = self._live.get(leader, 0)
         self._standings[shard.id] = Standing(leader, term, incarnation)
+        (self._unheard.discard if incarnation or not leader else self._unheard.add)(shard.id)
         self._rested = None
         if leader == self._own_peer:
             self._awake[shard.id] = AWAKE_TICKS  # who was asked for votes is awake, and listens for its leader
@@ -138,40 +142,42 @@ class Replication:
         standing = self.standing(shard)
         if standing.leader == peer and not standing.incarnation and peer in self._live:
             self._standings[shard] = msgspec.structs.replace(standing, incarnation=self._live[peer])
+            self._unheard.discard(shard)
             self._rested = None
 
-    def receive(self, peer: int, frame: Frame) -> bool:
-        """A peer's message to a group.  Whether anything came of it: most acknowledgements change nothing."""
-        (group,) = frame.head
-        shard = self._by_id.get(group)
+    def receive(self, peer: int, frames: Sequence[Frame]) -> bool:
+        """A peer's messages to groups.  Whether anything came of them: most acknowledgements change nothing."""
+        due, notes = step_frames(self._kernels_by_id, frames)
+        if self._unheard:
+            for frame in frames:
+                if frame.body[:2] in LEADERS_WORDS:
+                    self._receive_leader(frame.head[0], peer)
+        for place, note in notes:
+            due |= self._receive_note(frames[place], note)
+        return due
+
+    def _receive_note(self, frame: Frame, note: str) -> bool:
+        """What is to be seen to of a message; whether a step would make something of it."""
+        shard = self._by_id.get(frame.head[0])
         if shard is None:
             self.refused_count += 1
-            return False
-        begin = frame.body[:2]
-        if begin in VOTE_REQUESTS:
+        elif note == "asked":
             # Somebody misses a leader whose node is heard.  Who rests would believe in that for ever, and refuse.
             self._awake[shard.id] = AWAKE_TICKS
             self._rested = None
-        if shard.kernel.step(frame.body):
+        elif note == "ceased":
             self._look(shard)
-            if begin in LEADERS_WORDS:
-                self._receive_leader(shard.id, peer)
-            return shard.kernel.due
-        if frame.kind != Kind.APPEND or not self.snapshots.receive_offer(shard, frame.body):
+        elif frame.kind == APPEND and self.snapshots.receive_offer(shard, frame.body):
+            return True
+        else:
             self.refused_count += 1
-            return False
-        return True
+        return False
 
     def flush(self) -> None:
         """Sends what the groups have to say."""
-        for number in speaking_shards(self._kernels):
-            shard = self._shards[number]
-            by_link: dict[tuple[int, Channel], list[Frame]] = {}
-            for to, bulk, pieces in shard.kernel.take_messages():
-                channel, kind = (Channel.BULK, Kind.APPEND) if bulk else (Channel.CONSENSUS, Kind.RAFT)
-                by_link.setdefault((to, channel), []).append(Frame(kind, [shard.id], b"", pieces))
-            for (to, channel), frames in by_link.items():
-                if not self._peers.send(to, channel, frames):
-                    shard.kernel.report_unreachable(to)
-                    if channel is Channel.BULK:
-                        shard.kernel.report_snapshot(to, False)  # an offer may be among what was not sent
+        for number, to, bulk, size, pieces in take_frames(self._kernels):
+            if not self._peers.send_pieces(to, BULK if bulk else CONSENSUS, pieces, size):
+                kernel = self._kernels[number]
+                kernel.report_unreachable(to)
+                if bulk:
+                    kernel.report_snapshot(to, False)  # an offer may be among what was not sent

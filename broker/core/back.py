@@ -38,7 +38,7 @@ from broker.core.volatile_shards import volatile_shard_id
 from broker.model.commands import Outcome as Settled
 from broker.model.names import NODE_SHIFT, QueueId, SessionId, ShardId, VhostName
 from broker.model.queue_settings import ConfirmLevel
-from kernel import MessageRun, any_urgent, busy_shards, under_way_size, wanting_shards
+from kernel import MessageRun, any_due, any_urgent, busy_shards, receive_synced, under_way_size, wanting_shards
 
 if TYPE_CHECKING:
     from broker.core.forwarding import Forwarding
@@ -567,7 +567,10 @@ class Back:
 
     def has_work(self) -> bool:
         """A step would do something at once."""
-        return any_urgent(self._kernels) or any(shard.dirty and shard.hands_out for shard in self.shards)
+        for shard in self.shards:
+            if shard.dirty and shard.hands_out:
+                return True
+        return any_due(self._kernels)
 
     def take_wanted_reads(self) -> list[tuple[Shard, list[int]]]:
         """Entries that shards want in memory again; whoever reads them calls for a step after."""
@@ -575,9 +578,7 @@ class Back:
         return [(self.shards[number], self.shards[number].kernel.take_wanted_reads()) for number in wanting]
 
     def receive_synced(self, write: int) -> None:
-        for shard in self.shards:
-            if shard.logged:
-                shard.receive_synced(write)
+        receive_synced(self._logged_kernels, write)
 
     def flush_at(self) -> float | None:
         """When settles that nobody waits for are due to be proposed."""

@@ -202,8 +202,9 @@ class LeaderEnd:
             return
         numbered = tuple(numbered)
         for _, command in numbered:
-            if type(command) is PublishRun:
-                guest.early |= command.early
+            if type(command) is PublishRun and command.early:
+                guest.early = True
+                shard.kernel.tell_synced()
         if not shard.logged:
             self._open_queues(shard, numbered)
         if not shard.take_in(sender, numbered, guest.release):

@@ -62,7 +62,6 @@ class ReplicatedShard(Shard):
         self._number = 0
         self._window: deque[Numbered] = deque()
         self._link: LeaderLink | None = None
-        self._left = False
         self._here = False
         """Its leader is here and has heard all that was said."""
         self._early: deque[tuple[int, Completion]] = deque()
@@ -175,6 +174,7 @@ class ReplicatedShard(Shard):
 
     def when_synced(self, number: int, completion: Completion) -> None:
         self._early.append((number, completion))
+        self.kernel.tell_synced()
         if type(completion) is Publication:
             self._rejecting[number] = completion
 
@@ -231,12 +231,7 @@ class ReplicatedShard(Shard):
 
     def leave(self, why: str) -> None:
         """Its replica here takes part in nothing any more."""
-        self._left = True
         self.kernel.leave(why)
-
-    def receive_synced(self, write: int) -> None:
-        if not self._left:
-            super().receive_synced(write)
 
     def forget_give_backs(self) -> None:
         """A give-back is not logged: who leads next hands out whatever nobody claims, so it needn't be said again; and

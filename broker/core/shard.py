@@ -211,7 +211,3 @@ class Shard:
         if not self.logged:
             # What was not delivered at once ages: it must not pin the reads it came in.
             self._unpinned = self.kernel.unpin(self._unpinned)
-
-    def receive_synced(self, write: int) -> None:
-        """The journal's writes through this one are on disk."""
-        self.kernel.receive_synced(write)

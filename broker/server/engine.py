@@ -30,6 +30,8 @@ from protocols.adapter import Frame
 log = structlog.get_logger()
 
 LOOK_INTERVAL_S = 10.0
+LATE_S = 0.001
+"""By which deadlines may pass unseen while those who watch are brought one thing after the other."""
 STEPS_MAX = 8
 """Of the core, in one round: what an adapter asks for when it is answered (a login, then the vhost, then the session)
 need not wait for the next one."""
@@ -84,12 +86,17 @@ class Engine(Generic[SessionT]):
         self._writing: list[tuple[int, int]] = []
         self._synced = 0
         """What the core was told of.  It is told in the first round of what ended before there were rounds."""
+        self._look_late_at = -math.inf
         self._memory_short = False
         self._journal_spoke = True
-        self._watched: dict[int, Callable[[], None]] = {}
+        self._alarmed = False
+        """The journal's alarm is another one than the core saw last."""
+        self._watched: dict[int, Callable[[], bool]] = {}
         self._watched_again: dict[int, None] = {}
         self._watched_only = False
         """Nothing came in this round but for those who watch."""
+        self._stirred = False
+        """One of them was brought something that more is likely to follow."""
 
     # ---- between rounds
 
@@ -110,8 +117,9 @@ class Engine(Generic[SessionT]):
         self.ring()
         return connection
 
-    def watch(self, fd: int, receive_readable: Callable[[], None]) -> int:
-        """Has it told, within a round, each time that more can be read from ``fd``; at once if anything can.
+    def watch(self, fd: int, receive_readable: Callable[[], bool]) -> int:
+        """Has it told, within a round, each time that more can be read from ``fd``; at once if anything can.  It says
+        whether more is likely to follow soon.
 
         The poller's token for it.
         """
@@ -131,9 +139,10 @@ class Engine(Generic[SessionT]):
         del self._watched[token]
         self.poller.unwatch(token)
 
-    def receive_journal(self) -> None:
+    def receive_journal(self) -> bool:
         """The journal has something to say."""
         self._journal_spoke = True
+        return True
 
     def receive_frames(self, token: int, frames: list[Frame] | None) -> None:
         """What a stream gave, as the poller's rounds have it: frames, or None for its end."""
@@ -173,12 +182,15 @@ class Engine(Generic[SessionT]):
     # ---- a round
 
     def round(self, now: float) -> bool:
-        """Does all there is to do.  False: only who watches was told something, and has seen to it."""
+        """Does all there is to do.  False: nothing came that more is likely to follow soon."""
         asked, self.due = self.due, False
         self.core.begin_round(now)
         touched = self._receive(now)
+        self._receive_synced()
+        # What those who watch rang for is for this round, but for what they left unread.
+        asked, self.due = asked or self.due, bool(self._watched_again)
         if self._watched_only and not (asked or touched or self._has_more(now)):
-            return False
+            return self._stirred
         self._receive_timeouts(touched, now)
         if now >= self.look_at or (self.connections and self.look_at == math.inf):
             self._look_at_inputs(now)
@@ -196,16 +208,32 @@ class Engine(Generic[SessionT]):
         """When the core wants a step although nothing came."""
         return self.core.next_deadline(now, self._now_ms())
 
+    def _receive_synced(self) -> None:
+        core = self.core
+        synced = self.syncs.synced
+        if synced != self._synced:
+            self._synced = synced
+            core.receive_synced(synced)
+        if self._journal_spoke or self.poller is None:
+            self._journal_spoke = False
+            alarm = DISK_ALARMS[self.syncs.pressure]
+            self._alarmed = self._alarmed or alarm != core.disk_alarm
+            core.disk_alarm = alarm
+
     def _has_more(self, now: float) -> bool:
         """Something is due beside what was received."""
+        if self._writing or self._alarmed or self.core.pending:
+            return True
+        if now < self._look_late_at:
+            return False
+        self._look_late_at = now + LATE_S
         core_deadline = self.core_deadline(now)
         looks = now >= self.look_at or (self.connections and self.look_at == math.inf)
-        late = self.deadlines.next <= now or (core_deadline is not None and core_deadline <= now)
-        spoke = self._journal_spoke or self.syncs.synced != self._synced
-        return bool(self.due or looks or late or spoke or self._writing or self.core.pending)
+        return bool(looks or self.deadlines.next <= now or (core_deadline is not None and core_deadline <= now))
 
     def _receive(self, now: float) -> dict[Connection[SessionT], None]:
         """Hands adapters what came, whom it also gives back."""
+        self._stirred = False
         touched: dict[Connection[SessionT], None] = dict.fromkeys(self._opened)
         self._opened.clear()
         received, self._inbox = self._inbox, []
@@ -217,8 +245,7 @@ class Engine(Generic[SessionT]):
             unblocked = self.poller.take_unblocked()
             for token, left in unblocked:
                 self.receive_written(token, left, now)
-            watched = self._watched
-            self._watched_only = not unblocked and all(token in watched for token, _ in received)
+            self._watched_only = not unblocked
         self._hand_out(received, touched, now)
         if self._opened and self.poller is not None:
             # Who connects mostly speaks at once: what was said to those just accepted is there already.
@@ -234,8 +261,10 @@ class Engine(Generic[SessionT]):
         for token, frames in received:
             connection = connections.get(token)
             if token in self._watched:
-                self._watched[token]()
-            elif connection is None:
+                self._stirred |= self._watched[token]()
+                continue
+            self._watched_only = False
+            if connection is None:
                 continue  # ended in this round, or watched no more
             elif frames is None:
                 self._end(connection, now)
@@ -296,13 +325,7 @@ class Engine(Generic[SessionT]):
 
     def _step(self, now: float) -> None:
         core = self.core
-        synced = self.syncs.synced
-        if synced != self._synced:
-            self._synced = synced
-            core.receive_synced(synced)
-        if self._journal_spoke or self.poller is None:
-            self._journal_spoke = False
-            core.disk_alarm = DISK_ALARMS[self.syncs.pressure]
+        self._alarmed = False
         now_ms = self._now_ms()
         for _ in range(STEPS_MAX):
             core.step(now, now_ms)

@@ -126,10 +126,11 @@ class Listener(Generic[SessionT]):
                 with contextlib.suppress(OSError):
                     self._listening.shutdown(socket.SHUT_RDWR)
 
-    def _receive_readable(self) -> None:
+    def _receive_readable(self) -> bool:
         """Who comes while others wait is accepted after them."""
         if self._open and not self._left.is_set():
             self._accept()
+        return False
 
     def _accept(self) -> None:
         pause_s = self._accept_all()

@@ -41,6 +41,7 @@ pub mod message_run;
 pub mod mqtt;
 pub mod name_pattern;
 pub mod output;
+pub mod peer_frame;
 pub mod pending_wave;
 pub mod poller;
 pub mod queue_leader;

@@ -39,6 +39,14 @@ pub fn decode(data: &Bytes) -> Result<Message, &'static str> {
     Ok(message)
 }
 
+/// Whether a message asks for votes, or whether there would be some, by how it begins: protobuf's first field is its type.
+pub fn asks_for_votes(message: &[u8]) -> bool {
+    const TYPE: u8 = 1 << 3;
+    let asks = [MessageType::MsgRequestVote, MessageType::MsgRequestPreVote];
+    asks.iter()
+        .any(|kind| message.starts_with(&[TYPE, *kind as u8]))
+}
+
 /// Refuses what the crate does not stand.
 pub fn check(standing: Standing, message: &Message) -> Result<(), &'static str> {
     check_address(standing, message)?;

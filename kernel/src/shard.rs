@@ -47,9 +47,9 @@ pub struct Effects {
 /// What only a replica's host wants to know beside that.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ReplicaEffects {
-    /// Each sender's commands that were applied, through this number.
+    /// Each sender's commands that were applied while it serves, through this number.
     pub applied: BTreeMap<Sender, u64>,
-    /// Each sender's commands that are on this leader's disk, through this number.
+    /// Each sender's commands that are on this leader's disk, through this number, once somebody asked (`tell_synced`).
     pub synced: BTreeMap<Sender, u64>,
     pub reads: Vec<Read>,
     /// As it is now, if it changed.
@@ -67,12 +67,14 @@ pub struct Standing {
     pub term: u64,
 }
 
-/// Whether a replica is to be forgotten.
+/// Whether its host parts with a replica, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Departure {
     None,
     /// Its group has let it go, and the store is about to forget it: it takes nothing in.
     Begun,
+    /// Its node has left it, and it is dead.
+    Left,
 }
 
 /// A wave proposed and not applied yet.
@@ -127,8 +129,8 @@ pub struct Shard {
     outbox: Vec<PeerMessage>,
     replica_effects: Option<ReplicaEffects>,
     told: Standing,
-    /// Entries through here are among what was told as synced.
-    synced_index: u64,
+    /// Entries through here are among what was told as synced; None: nobody asked yet.
+    synced_index: Option<u64>,
     /// A snapshot's state while its message is stepped.
     arriving: Option<ShardState>,
     /// A snapshot through here replaced the state and is not durable yet.
@@ -184,7 +186,7 @@ impl Shard {
             outbox: Vec::new(),
             replica_effects: None,
             told: Standing::default(),
-            synced_index: 0,
+            synced_index: None,
             arriving: None,
             installing: None,
             departure: Departure::None,
@@ -226,6 +228,11 @@ impl Shard {
     /// Something was gathered that is not proposed, or happened that nobody was told of.
     pub fn is_busy(&self) -> bool {
         self.has_effects || self.has_pending() || self.replica_effects.is_some()
+    }
+
+    /// A step would make something of it now.
+    pub fn is_due(&self) -> bool {
+        self.has_effects || self.replica_effects.is_some() || self.is_urgent()
     }
 
     pub fn has_pending(&self) -> bool {

@@ -10,7 +10,6 @@ from typing import Any
 
 import cbor2
 import google_crc32c
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +25,6 @@ from broker.cluster.frame import (
     encode_pieces,
 )
 from broker.cluster.violation import LinkViolation, Reason
-from kernel import Piece
 
 SIZE_MAX = FRAME_OVERHEAD_MAX + (1 << 20)
 PLAIN = st.recursive(
@@ -76,18 +74,11 @@ def test_how_the_bytes_are_cut_does_not_matter(frames: list[Frame], data: st.Dat
     assert not decoder.unfinished
 
 
-@given(st.lists(st.tuples(SMALL | LARGE, st.lists(st.sampled_from([b"", b"more", b"m" * PIECE_SIZE_MIN])))))
-def test_what_a_body_goes_on_with_comes_as_one_with_it_and_is_not_copied_if_it_is_large(
-    drawn: list[tuple[Frame, list[bytes]]],
-) -> None:
-    frames = [msgspec.structs.replace(frame, more=more) for frame, more in drawn]
+@given(FRAMES)
+def test_large_bodies_are_sent_as_they_are(frames: list[Frame]) -> None:
     pieces = encode_pieces(frames)
-    whole = [msgspec.structs.replace(frame, body=b"".join((frame.body, *more))) for frame, more in drawn]
-    assert take(FrameDecoder(), b"".join(pieces)) == whole
-    parts: list[bytes | Piece] = []
-    for frame in frames:
-        parts += (frame.body, *frame.more)
-    large = [part for part in parts if len(part) >= PIECE_SIZE_MIN]
+    assert take(FrameDecoder(), b"".join(pieces)) == frames
+    large = [frame.body for frame in frames if len(frame.body) >= PIECE_SIZE_MIN]
     assert [id(piece) for piece in pieces if id(piece) in set(map(id, large))] == list(map(id, large))
     assert len(pieces) <= 2 * len(large) + 1
 

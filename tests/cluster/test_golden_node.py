@@ -15,6 +15,7 @@ from broker.cluster.frame_kinds import CHANNEL_SIZE_MAX, Kind
 from broker.cluster.words import WordCodec
 from broker.core.topology import Topology
 from kernel import Shard as KernelShard
+from kernel import take_frames
 from kernel.disk import SimDisk
 from kernel.journal import Journal
 from tests.cluster.make_golden_node import CACHE_SIZE, GOLDEN, open_all, states
@@ -75,7 +76,7 @@ def test_what_a_follower_was_sent_is_followed(golden: Path) -> None:
             assert kernel.step(frame.body)
             journal.carry_out()
             kernel.receive_synced(journal.synced)
-            kernel.take_messages()
+            take_frames([kernel])
     assert kinds >= {Kind.RAFT, Kind.APPEND, Kind.WORD}
     followed = expected(golden)["followed"]
     assert states(kernels[1:]) == followed[1:]

@@ -167,7 +167,7 @@ def test_output_is_taken_by_size_and_counted_until_it_is_written() -> None:
     one, _ = ready_pair(Channel.BULK)
     assert one.queued_size == 0
     for size in (10, 20, 1000, 5):
-        one.send(bytes(size))
+        one.send([bytes(size)], size)
     assert one.queued_size == 1035
     assert [len(piece) for piece in one.take_output(100)] == [10, 20]
     assert [len(piece) for piece in one.take_output(100)] == [1000], "one larger piece goes alone"
@@ -187,7 +187,7 @@ def test_the_first_reason_stays() -> None:
     assert one.was_ready
     assert not one.ready
     with pytest.raises(AssertionError):
-        one.send(b"late")
+        one.send([b"late"], 4)
     with pytest.raises(AssertionError):
-        other.send(b"an acceptor does not send")
+        other.send([b"an acceptor does not send"], 25)
     assert other.role is Role.ACCEPTOR

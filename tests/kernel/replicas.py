@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from kernel import FLAG_PERSISTENT, MessageRun, Route, Shard
+from broker.cluster.frame import FrameDecoder
+from broker.cluster.frame_kinds import Kind
+from kernel import FLAG_PERSISTENT, MessageRun, Route, Shard, take_frames
 from kernel.disk import SimDisk
 from kernel.journal import Journal
 
@@ -71,6 +73,21 @@ class Member:
             self.shard.read(wanted)
 
 
+def messages_of(shard: Shard) -> list[tuple[int, bool, bytes]]:
+    """(peer, whether it goes by the bulk connection, message), out of the frames that it makes of them."""
+    messages: list[tuple[int, bool, bytes]] = []
+    for place, to, bulk, size, pieces in take_frames([shard]):
+        data = b"".join(pieces)
+        assert (place, size) == (0, len(data))
+        decoder = FrameDecoder()
+        decoder.receive_data(data)
+        while (frame := decoder.take_frame(len(data))) is not None:
+            assert (frame.kind, frame.head) == (Kind.APPEND if bulk else Kind.RAFT, [shard.id])
+            messages.append((to, bulk, frame.body))
+        assert not decoder.unfinished
+    return messages
+
+
 class Cluster:
     """Members, and the messages between them."""
 
@@ -90,10 +107,10 @@ class Cluster:
             for peer, member in self.members.items():
                 member.sync()
                 member.take_effects()
-                for to, _bulk, pieces in member.shard.take_messages():
+                for to, _bulk, message in messages_of(member.shard):
                     busy = True
                     if not {peer, to} & self.cut and peer not in self.mute and to in self.members:
-                        self.wire.append((to, b"".join(pieces)))
+                        self.wire.append((to, message))
             while self.wire:
                 to, data = self.wire.popleft()
                 busy = True

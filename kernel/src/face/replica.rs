@@ -9,7 +9,6 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use crate::face::journal::store_error;
-use crate::face::piece::PyPiece;
 use crate::face::shard::PyShard;
 use crate::raft_conf::ConfChange;
 use crate::raft_ready::{ReceivedSnapshot, Role};
@@ -77,15 +76,9 @@ impl PyShard {
         self.ask(|shard| shard.step(&message))
     }
 
-    /// [(peer, whether it goes by the bulk connection, the message in pieces)] that may be sent now.
-    fn take_messages(&self) -> Vec<(u64, bool, Vec<PyPiece>)> {
-        let messages = self.lock().take_messages().into_iter();
-        messages
-            .map(|message| {
-                let pieces = message.pieces.into_iter().map(PyPiece::new);
-                (message.to, message.bulk, pieces.collect())
-            })
-            .collect()
+    /// Replica effects tell from now on what is on this leader's disk.
+    fn tell_synced(&self) {
+        self.lock().tell_synced();
     }
 
     #[getter]

@@ -510,7 +510,7 @@ impl PyShard {
     }
 
     /// The journal's writes through this one are on disk.
-    fn receive_synced(&self, write: u64) -> PyResult<()> {
+    pub fn receive_synced(&self, write: u64) -> PyResult<()> {
         let mut shard = self.lock();
         let record = shard.receive_synced(write);
         self.write(&mut shard, record)
@@ -546,54 +546,7 @@ impl PyShard {
     }
 }
 
-/// Which of a node's shards want to be looked at: one call for all of them in each round.
-#[pyfunction]
-fn busy_shards(shards: Vec<PyRef<'_, PyShard>>) -> Vec<usize> {
-    let busy = shards.iter().enumerate();
-    busy.filter(|(_, shard)| shard.lock().is_busy())
-        .map(|(number, _)| number)
-        .collect()
-}
-
-#[pyfunction]
-fn any_urgent(shards: Vec<PyRef<'_, PyShard>>) -> bool {
-    shards.iter().any(|shard| shard.lock().is_urgent())
-}
-
-#[pyfunction]
-fn wanting_shards(shards: Vec<PyRef<'_, PyShard>>) -> Vec<usize> {
-    let numbered = shards.iter().enumerate();
-    let wanting = numbered.filter(|(_, shard)| shard.lock().wants_reads());
-    wanting.map(|(number, _)| number).collect()
-}
-
-/// Which of them have messages for `take_messages`.
-#[pyfunction]
-fn speaking_shards(shards: Vec<PyRef<'_, PyShard>>) -> Vec<usize> {
-    let numbered = shards.iter().enumerate();
-    let speaking = numbered.filter(|(_, shard)| shard.lock().has_messages());
-    speaking.map(|(number, _)| number).collect()
-}
-
-/// Of each: 0 if its clock goes on, else a number that is another one once its log is.
-#[pyfunction]
-fn quiet_marks(shards: Vec<PyRef<'_, PyShard>>) -> Vec<u64> {
-    let mark = |shard: &Shard| u64::from(shard.is_quiet()) * (shard.state().applied_index + 1);
-    shards.iter().map(|shard| mark(&shard.lock())).collect()
-}
-
-#[pyfunction]
-fn under_way_size(shards: Vec<PyRef<'_, PyShard>>) -> usize {
-    shards.iter().map(|s| s.lock().under_way_size()).sum()
-}
-
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_function(wrap_pyfunction!(busy_shards, m)?)?;
-    m.add_function(wrap_pyfunction!(any_urgent, m)?)?;
-    m.add_function(wrap_pyfunction!(wanting_shards, m)?)?;
-    m.add_function(wrap_pyfunction!(speaking_shards, m)?)?;
-    m.add_function(wrap_pyfunction!(quiet_marks, m)?)?;
-    m.add_function(wrap_pyfunction!(under_way_size, m)?)?;
     m.add("RaftDead", m.py().get_type::<RaftDead>())?;
     m.add_class::<PyShard>()?;
     Ok(())

@@ -24,7 +24,9 @@ impl Shard {
 
     /// It goes on as it was.
     pub fn stay(&mut self) {
-        self.departure = Departure::None;
+        if self.is_leaving() {
+            self.departure = Departure::None;
+        }
     }
 
     /// Of the one that begins in its place: it joins no group by itself.

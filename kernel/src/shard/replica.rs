@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{Effects, ReplicaEffects, Shard, Standing};
+use super::{Departure, Effects, ReplicaEffects, Shard, Standing};
 use crate::frame_cache::FrameCache;
 use crate::group_record::GroupRecord;
 use crate::pending_wave::PendingWave;
@@ -171,7 +171,17 @@ impl Shard {
     /// Has part in nothing any more, and serves nobody: what it wrote last may be gone.
     pub fn leave(&mut self, why: &str) {
         self.outbox.clear();
+        self.departure = Departure::Left;
         self.fail(why.to_owned());
+    }
+
+    /// From now on it tells which senders' commands are on this leader's disk.
+    pub fn tell_synced(&mut self) {
+        self.synced_index.get_or_insert(0);
+    }
+
+    pub fn has_left(&self) -> bool {
+        self.departure == Departure::Left
     }
 
     pub(super) fn fail(&mut self, what: String) {

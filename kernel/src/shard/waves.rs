@@ -201,10 +201,10 @@ impl Shard {
 
     /// A replica tells who asks for no more than that it is on the leader's disk.
     fn note_synced(&mut self, persisted: u64) {
-        if !self.is_replica {
+        let Some(told) = self.synced_index.filter(|_| self.is_replica) else {
             return;
-        }
-        let told = std::mem::replace(&mut self.synced_index, persisted);
+        };
+        self.synced_index = Some(persisted);
         let fresh = self
             .under_way
             .iter()
@@ -251,12 +251,11 @@ impl Shard {
         }
     }
 
-    fn apply(&mut self, index: u64, term: u64, wave: Wave) {
+    fn apply(&mut self, index: u64, term: u64, mut wave: Wave) {
         let applied = self.state.apply(index, term, &wave, &mut self.changes);
         let wanted: u64 = applied.appended.iter().map(|(_, _, count)| count).sum();
         if wave.frames.iter().any(|frame| frame.messages.is_some()) {
-            let frames = wave
-                .frames
+            let frames = std::mem::take(&mut wave.frames)
                 .into_iter()
                 .map(|frame| frame.messages)
                 .collect();
@@ -276,12 +275,19 @@ impl Shard {
                 leader.end_settling(range.first, range.last);
             }
         }
-        self.note(applied);
-        self.has_effects = true;
         for sender in &wave.forgotten_senders {
             self.accepted.remove(sender);
         }
-        self.note_replica(|effects| effects.applied.extend(wave.senders.iter().copied()));
+        self.note_released(&applied);
+        if self.is_nobodys_business(&wave, &applied) {
+            self.cache.evict(self.cache_budget);
+            return;
+        }
+        self.note(applied);
+        self.has_effects = true;
+        if self.is_serving() {
+            self.note_replica(|effects| effects.applied.extend(wave.senders.iter().copied()));
+        }
         self.effects.applied.extend(wave.senders);
         let time_ms = wave.time_ms;
         self.effects
@@ -291,6 +297,23 @@ impl Shard {
             .changed_queues
             .extend(wave.marks.iter().map(|(queue, _)| *queue));
         self.cache.evict(self.cache_budget);
+    }
+
+    /// Messages came and went in a replica that doesn't serve: it hands nothing out and answers nobody, and once it
+    /// serves all its queues are looked at.
+    fn is_nobodys_business(&self, wave: &Wave, applied: &Applied) -> bool {
+        let moved = !wave.routes.is_empty() || !wave.settled.is_empty();
+        let told = !wave.commands.is_empty() || !applied.dropped_queues.is_empty();
+        self.is_replica && !self.is_serving() && moved && !told
+    }
+
+    fn note_released(&mut self, applied: &Applied) {
+        for released in &applied.released {
+            self.cache.release(released);
+            if released.entry <= self.sealed_through {
+                self.released += u64::from(released.count);
+            }
+        }
     }
 
     /// The leader's memory follows what was applied.
@@ -303,12 +326,6 @@ impl Shard {
                 leader.held = leader.held.saturating_sub(*count);
             }
             self.effects.changed_queues.insert(*queue);
-        }
-        for released in &applied.released {
-            self.cache.release(released);
-            if released.entry <= self.sealed_through {
-                self.released += u64::from(released.count);
-            }
         }
         for queue in applied.dropped_queues {
             self.queues.remove(&queue);

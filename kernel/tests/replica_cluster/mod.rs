@@ -221,14 +221,20 @@ impl Cluster {
                 }
             }
         }
-        if let Some(front) = self.fronts.get_mut(&peer) {
-            if let Some(through) = effects.applied.get(&front.sender) {
-                let told = front.receive_applied(*through);
-                self.counts.acknowledged += told.len() as u64;
-                self.acknowledged.extend(told);
-            }
+        let fronts: Vec<u64> = self.fronts.keys().copied().collect();
+        for front in fronts {
+            let through = effects.applied.get(&self.fronts[&front].sender);
+            self.tell(front, through.copied().unwrap_or(0));
         }
         self.check_state(peer)
+    }
+
+    /// A replica that serves has applied what a front said through this number.
+    fn tell(&mut self, front: u64, through: u64) {
+        let front = self.fronts.get_mut(&front).unwrap();
+        let told = front.receive_applied(through);
+        self.counts.acknowledged += told.len() as u64;
+        self.acknowledged.extend(told);
     }
 
     fn send(&mut self, from: u64, to: u64, data: Vec<u8>) {
@@ -307,6 +313,9 @@ impl Cluster {
 
     /// A front says to a serving replica what that has not taken in.
     fn forward(&mut self, from: u64, peer: u64) {
+        let sender = self.fronts[&from].sender;
+        let applied = self.node(peer).shard().applied_through(sender);
+        self.tell(from, applied);
         let node = self.nodes.get_mut(&peer).unwrap();
         let front = self.fronts.get_mut(&from).unwrap();
         let shard = node.shard();
