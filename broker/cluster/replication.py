@@ -94,7 +94,10 @@ class Replication:
     def receive_standing(self, shard: ReplicatedShard, leader: int, term: int) -> None:
         incarnation = self._live.get(leader, 0)
         self._standings[shard.id] = Standing(leader, term, incarnation)
-        (self._unheard.discard if incarnation or not leader else self._unheard.add)(shard.id)
+        if incarnation or leader in (0, self._own_peer):
+            self._unheard.discard(shard.id)
+        else:
+            self._unheard.add(shard.id)
         self._rested = None
         if leader == self._own_peer:
             self._awake[shard.id] = AWAKE_TICKS  # who was asked for votes is awake, and listens for its leader
