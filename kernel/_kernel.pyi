@@ -1383,16 +1383,20 @@ def wanting_shards(shards: Sequence[Shard]) -> list[int]:
 def any_due(shards: Sequence[Shard]) -> bool:
     """Whether a step would take something in of one of them, or propose something at once."""
 
-def receive_synced(shards: Sequence[Shard], write: int) -> None:
-    """The journal's writes through this one are on disk: those that were not left are told.
+def receive_synced(shards: Sequence[Shard], write: int) -> int | None:
+    """The journal's writes through this one are on disk: those that were not left are told.  Which of them ceased to
+    serve by it, if one did; the others are then still to be told.
 
     Raises RaftDead.
     """
 
-def step_frames(shards: dict[int, Shard], frames: Sequence[_PeerFrame]) -> tuple[bool, list[tuple[int, str]]]:
-    """Gives groups what peers say to them.  Whether a step would make something of it, and notes: the frame's place,
-    and that its group is "unknown"; that it was "refused", so nothing was done; that it "asked" for votes; that the
-    replica here "ceased" to serve by it.
+def step_frames(
+    shards: dict[int, Shard], frames: Sequence[_PeerFrame], first: int
+) -> tuple[bool, list[tuple[int, str]], int]:
+    """Gives groups what peers say to them, from the frame at ``first`` on.  Whether a step would make something of it;
+    notes: the frame's place, and that its group is "unknown"; that it was "refused", so nothing was done; that it
+    "asked" for votes; that the replica here "ceased" to serve by it; and where to go on: who ceased is seen to before
+    others are told anything.
 
     Raises RaftDead.
     """

@@ -150,13 +150,16 @@ class Replication:
 
     def receive(self, peer: int, frames: Sequence[Frame]) -> bool:
         """A peer's messages to groups.  Whether anything came of them: most acknowledgements change nothing."""
-        due, notes = step_frames(self._kernels_by_id, frames)
+        due, begin = False, 0
+        while begin < len(frames):
+            stepped, notes, begin = step_frames(self._kernels_by_id, frames, begin)
+            due |= stepped
+            for place, note in notes:
+                due |= self._receive_note(frames[place], note)
         if self._unheard:
             for frame in frames:
                 if frame.body[:2] in LEADERS_WORDS:
                     self._receive_leader(frame.head[0], peer)
-        for place, note in notes:
-            due |= self._receive_note(frames[place], note)
         return due
 
     def _receive_note(self, frame: Frame, note: str) -> bool:

@@ -88,7 +88,8 @@ class Back:
         self.volatile = volatile
         self.shards = [meta, *logged, volatile]
         self._kernels = [shard.kernel for shard in self.shards]
-        self._logged_kernels = [shard.kernel for shard in self.shards if shard.logged]
+        self._logged = [shard for shard in self.shards if shard.logged]
+        self._logged_kernels = [shard.kernel for shard in self._logged]
         self._replicas = [shard for shard in self.shards if isinstance(shard, ReplicatedShard)]
         self.topology = topology
         origin = meta.sender if isinstance(meta, ReplicatedShard) else None
@@ -567,10 +568,7 @@ class Back:
 
     def has_work(self) -> bool:
         """A step would do something at once."""
-        for shard in self.shards:
-            if shard.dirty and shard.hands_out:
-                return True
-        return any_due(self._kernels)
+        return any_due(self._kernels) or any(shard.dirty and shard.hands_out for shard in self.shards)
 
     def take_wanted_reads(self) -> list[tuple[Shard, list[int]]]:
         """Entries that shards want in memory again; whoever reads them calls for a step after."""
@@ -578,7 +576,8 @@ class Back:
         return [(self.shards[number], self.shards[number].kernel.take_wanted_reads()) for number in wanting]
 
     def receive_synced(self, write: int) -> None:
-        receive_synced(self._logged_kernels, write)
+        while (number := receive_synced(self._logged_kernels, write)) is not None and self.forwarding is not None:
+            self.forwarding.receive_ceased(self._logged[number])
 
     def flush_at(self) -> float | None:
         """When settles that nobody waits for are due to be proposed."""

@@ -14,6 +14,7 @@ from broker.core.leader_end import LeaderEnd, Send
 from broker.core.naming import Naming
 from broker.core.outcomes import Applied
 from broker.core.replicated_shard import ReplicatedShard
+from broker.core.shard import Shard
 from broker.core.taking_over import TakingOver
 from broker.core.visibility import Visibility
 from broker.core.volatile_shards import VOLATILE_SHARD_BASE, FarVolatileShard
@@ -157,6 +158,11 @@ class Forwarding:
         self.front.lead_here(shard)
         for peer in self.live:
             self._send(peer, w.Leading(shard.id, term))
+
+    def receive_ceased(self, shard: Shard) -> None:
+        """Its replica here serves no more; before anything is said to others that may be led here no more either."""
+        if isinstance(shard, ReplicatedShard) and shard.leading:
+            self.end_leading(shard)
 
     def end_leading(self, shard: ReplicatedShard) -> None:
         shard.end_leading()

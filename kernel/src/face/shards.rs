@@ -32,12 +32,21 @@ fn any_due(shards: Vec<PyRef<'_, PyShard>>) -> bool {
     shards.iter().any(|shard| shard.lock().is_due())
 }
 
-/// The journal's writes through this one are on disk: those that were not left are told.
+/// The journal's writes through this one are on disk: those that were not left are told. Which of them ceased to serve by
+/// it, if one did; the others are then still to be told.
 #[pyfunction]
-fn receive_synced(shards: Vec<PyRef<'_, PyShard>>, write: u64) -> PyResult<()> {
-    let left = |shard: &&PyRef<'_, PyShard>| shard.lock().has_left();
-    let mut told = shards.iter().filter(|shard| !left(shard));
-    told.try_for_each(|shard| shard.receive_synced(write))
+fn receive_synced(shards: Vec<PyRef<'_, PyShard>>, write: u64) -> PyResult<Option<usize>> {
+    for (number, shard) in shards.iter().enumerate() {
+        if shard.lock().has_left() {
+            continue;
+        }
+        let served = shard.lock().is_serving();
+        shard.receive_synced(write)?;
+        if served && !shard.lock().is_serving() {
+            return Ok(Some(number));
+        }
+    }
+    Ok(None)
 }
 
 #[pyfunction]
@@ -73,17 +82,19 @@ fn take_frames<'py>(
 /// What is to be seen to of a frame that was stepped, or was not: its place, and which it is.
 type PyNotes = Vec<(usize, &'static str)>;
 
-/// Gives groups what peers say to them. Whether a step of the core would make something of it, and notes: "unknown"
-/// group; "refused", so nothing was done; "asked" for votes; a replica here "ceased" to serve by it.
+/// Gives groups what peers say to them, from one of the frames on. Whether a step of the core would make something of it;
+/// notes: "unknown" group; "refused", so nothing was done; "asked" for votes; a replica here "ceased" to serve by it; and
+/// where to go on: who ceased is seen to before others are told anything.
 #[pyfunction]
 fn step_frames(
     shards: &Bound<'_, PyDict>,
     frames: Vec<Bound<'_, PyAny>>,
-) -> PyResult<(bool, PyNotes)> {
+    first: usize,
+) -> PyResult<(bool, PyNotes, usize)> {
     let py = shards.py();
     let mut due = false;
     let mut notes = Vec::new();
-    for (place, frame) in frames.iter().enumerate() {
+    for (place, frame) in frames.iter().enumerate().skip(first) {
         let group = frame.getattr(intern!(py, "head"))?.get_item(0)?;
         let Some(shard) = shards.get_item(group)? else {
             notes.push((place, "unknown"));
@@ -101,12 +112,13 @@ fn step_frames(
             notes.push((place, "asked"));
         }
         let shard = shard.lock();
+        due |= shard.is_busy() || shard.has_messages();
         if served && !shard.is_serving() {
             notes.push((place, "ceased"));
+            return Ok((due, notes, place + 1));
         }
-        due |= shard.is_busy() || shard.has_messages();
     }
-    Ok((due, notes))
+    Ok((due, notes, frames.len()))
 }
 
 /// What is small is bytes, which cost less than what keeps others' memory.
