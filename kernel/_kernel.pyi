@@ -137,9 +137,9 @@ class FrameDecoder(Generic[_FrameT, _ViolationT]):
     def receive_data(self, data: bytes) -> None:
         """Call it when all frames of the bytes before have been taken."""
     def take_frames(
-        self, size_max: int, count_max: int, plain_kind: int
+        self, size_max: int, count_max: int | None, plain_kind: int
     ) -> tuple[list[_FrameT], bool, _ViolationT | None]:
-        """Up to so many; whether all are of that kind with one number as head, and a body that leaves room for the
+        """Up to so many, or all; whether all are of that kind with one number as head, and a body that leaves room for the
         largest head; what is wrong with the next."""
 
 class _PeerFrame(Protocol):
@@ -1245,8 +1245,6 @@ class Shard:
         """The journal's writes through this one are on disk."""
     def tick(self) -> None:
         """Raft's clock."""
-    def step(self, message: bytes) -> bool:
-        """A peer's message; False: refused, nothing was done.  One with a snapshot is always refused here."""
     def tell_synced(self) -> None:
         """Replica effects tell from now on what is on this leader's disk."""
     @property
@@ -1256,9 +1254,6 @@ class Shard:
         """A peer; 0: none is known."""
     @property
     def term(self) -> int: ...
-    @property
-    def due(self) -> bool:
-        """There is something to take in or to send."""
     @property
     def quiet(self) -> bool:
         """Its clock may stand still.
@@ -1394,9 +1389,9 @@ def step_frames(
     shards: dict[int, Shard], frames: Sequence[_PeerFrame], first: int
 ) -> tuple[bool, list[tuple[int, str]], int]:
     """Gives groups what peers say to them, from the frame at ``first`` on.  Whether a step would make something of it;
-    notes: the frame's place, and that its group is "unknown"; that it was "refused", so nothing was done; that it
-    "asked" for votes; that the replica here "ceased" to serve by it; and where to go on: who ceased is seen to before
-    others are told anything.
+    notes: the frame's place, and that its group is "unknown"; that it was "refused", so nothing was done, as one with
+    a snapshot always is; that it "asked" for votes; that the replica here "ceased" to serve by it; and where to go on:
+    who ceased is seen to before others are told anything.
 
     Raises RaftDead.
     """

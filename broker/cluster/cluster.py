@@ -17,7 +17,7 @@ import structlog
 from broker.cluster.departures import Departures
 from broker.cluster.formation import Formation, Step
 from broker.cluster.frame import Frame
-from broker.cluster.frame_kinds import Channel, Kind
+from broker.cluster.frame_kinds import APPEND, CONSENSUS, FORWARD, Channel, Kind
 from broker.cluster.hello import FRESH, VERSION_MAX, Identity, PeerInfo
 from broker.cluster.lease import Lease
 from broker.cluster.member_words import Join, Joined, Lead, Refusing, ShardStatus
@@ -39,8 +39,6 @@ from kernel.journal import Import as StoreImport
 log = structlog.get_logger()
 
 
-APPEND, CONSENSUS, FORWARD = Kind.APPEND, Channel.CONSENSUS, Channel.FORWARD
-"""To look one up in its class costs ten times as much, for each message."""
 STOPPING, SHORT = "stopping", "no space"
 """In a heartbeat's payload."""
 RENEW_S = 5.0
@@ -156,7 +154,7 @@ class Cluster:
         self.departures = Departures(shards[1:], self._is_wanted, self._begin_job, self.replication.receive_forgotten)
         self.replication.snapshots.failed = self._receive_read_failure
         self.replication.receive_live(self.forwarding.live)
-        self.replication.ceased = self.forwarding.end_leading
+        self.replication.ceased = self.forwarding.receive_ceased
         broker.back.replica_changed = self._receive_replica_effects
         broker.after_step = self._flush
         broker.after_sync = lambda: self._flush(self._now)

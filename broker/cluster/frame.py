@@ -29,8 +29,6 @@ PREFIX_SIZE = 3
 """Kind and head's length."""
 FRAME_OVERHEAD_MAX = PREFIX_SIZE + HEAD_SIZE_MAX
 """Of a frame's length, beside its body."""
-FRAME_COUNT_MAX = 1 << 32
-"""Taken at once: all."""
 PIECE_SIZE_MIN = 16_384
 """Smaller bodies are put together with what comes before and after them."""
 
@@ -108,7 +106,7 @@ class FrameDecoder:
     def take_frames(self, size_max: int, plain_kind: int) -> tuple[list[Frame], bool, LinkViolation | None]:
         """All that are there; whether they are plain: of that kind, with one number as head and a body that leaves room
         for the largest head; and what is wrong with the next."""
-        return self._decoder.take_frames(size_max, FRAME_COUNT_MAX, plain_kind)
+        return self._decoder.take_frames(size_max, None, plain_kind)
 
 
 def _violation(reason: str, detail: str) -> LinkViolation:

@@ -55,6 +55,11 @@ class Kind(enum.IntEnum):
     WORD = 48
 
 
+CONSENSUS, BULK, FORWARD = Channel
+APPEND, HEARTBEAT = Kind.APPEND, Kind.HEARTBEAT
+"""To look one up in its class costs ten times as much, for each message."""
+
+
 class KindRule(msgspec.Struct, frozen=True):
     """What holds for a kind of frame."""
 

@@ -17,15 +17,13 @@ import msgspec
 
 from broker.cluster.dials import Dials
 from broker.cluster.frame import Frame, encode_pieces
-from broker.cluster.frame_kinds import Channel, Kind, Role
+from broker.cluster.frame_kinds import CONSENSUS, FORWARD, HEARTBEAT, Channel, Kind, Role
 from broker.cluster.hello import FRESH, Handshake, PeerInfo, Terms
 from broker.cluster.peer import HEARTBEAT_INTERVAL_S, SILENCE_S_MAX, SUSPICION_S, Peer, PeerFigures
 from broker.cluster.peer_link import PeerLink
 from broker.cluster.violation import Closing, LinkViolation, Reason
 from kernel import Piece
 
-CONSENSUS, FORWARD, HEARTBEAT = Channel.CONSENSUS, Channel.FORWARD, Kind.HEARTBEAT
-"""To look one up in its class costs ten times as much, for each message."""
 QUEUE_SIZE_MAX: dict[Channel, int] = {Channel.CONSENSUS: 8 << 20, Channel.BULK: 128 << 20, Channel.FORWARD: 16 << 20}
 """Bytes that wait for the socket; consensus and bulk are sent no more, forward is ``full``.
 

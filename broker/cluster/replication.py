@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from broker.cluster.frame import Frame
-from broker.cluster.frame_kinds import Channel, Kind
+from broker.cluster.frame_kinds import APPEND, BULK, CONSENSUS
 from broker.cluster.peers import Peers
 from broker.cluster.snapshots import Snapshots
 from broker.core.replicated_shard import ReplicatedShard
@@ -19,8 +19,6 @@ from broker.model.names import ShardId
 from kernel import quiet_marks, step_frames, take_frames
 from kernel.journal import Import as StoreImport
 
-BULK, CONSENSUS, APPEND = Channel.BULK, Channel.CONSENSUS, Kind.APPEND
-"""To look one up in its class costs ten times as much, for each message."""
 ELECTION_TIMEOUT_S = 0.5
 """After which a group without its leader elects another; up to twice that, drawn."""
 ELECTION_TICKS = 10
@@ -68,7 +66,7 @@ class Replication:
         """Those of them whose leader's node was not heard of then."""
         self._live: Mapping[int, int] = {}
         self.ceased: Callable[[ReplicatedShard], None] = lambda shard: None
-        """Told at once of a shard whose replica here leads no more."""
+        """Told at once of a shard whose replica here serves no more."""
         self._awake_ticks = 0
         """Of all that are led here."""
         self._awake: dict[ShardId, int] = {}
@@ -118,13 +116,10 @@ class Replication:
             if not self._rests(shard):
                 ticked = True
                 shard.kernel.tick()
-                self._look(shard)
+                if shard.leading and not shard.kernel.serving:
+                    self.ceased(shard)
         self._rested = None if ticked else (marks, dict(self._live))
         return ticked
-
-    def _look(self, shard: ReplicatedShard) -> None:
-        if shard.leading and not shard.kernel.serving:
-            self.ceased(shard)
 
     def _rests(self, shard: ReplicatedShard) -> bool:
         if shard.id in self._awake or not shard.kernel.quiet:
@@ -172,7 +167,7 @@ class Replication:
             self._awake[shard.id] = AWAKE_TICKS
             self._rested = None
         elif note == "ceased":
-            self._look(shard)
+            self.ceased(shard)
         elif frame.kind == APPEND and self.snapshots.receive_offer(shard, frame.body):
             return True
         else:

@@ -88,11 +88,16 @@ class Snapshots:
     """One node's, both ways."""
 
     def __init__(
-        self, shards: Mapping[ShardId, ReplicatedShard], peers: Peers, begin_import: Callable[[int], StoreImport]
+        self,
+        shards: Mapping[ShardId, ReplicatedShard],
+        peers: Peers,
+        begin_import: Callable[[int], StoreImport],
+        ahead_count_max: int = AHEAD_COUNT_MAX,
     ) -> None:
         self._shards = shards
         self._peers = peers
         self._begin_import = begin_import
+        self._ahead_count_max = ahead_count_max
         self._numbers = itertools.count(1)
         self._exports: dict[int, Export] = {}
         self._wanting: dict[ShardId, int] = {}
@@ -270,7 +275,7 @@ class Snapshots:
         fetch.working = True
         chunk, fetch.chunk = fetch.chunk, b""
         self.jobs.append(Job(lambda: self._take_in(fetch, chunk), lambda error: self._receive_taken(fetch, error)))
-        if len(self._fetches) <= AHEAD_COUNT_MAX:
+        if len(self._fetches) <= self._ahead_count_max:
             self._ask_on(fetch)
 
     def _take_in(self, fetch: Fetch, chunk: bytes) -> Exception | None:

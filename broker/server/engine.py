@@ -89,8 +89,6 @@ class Engine(Generic[SessionT]):
         self._look_late_at = -math.inf
         self._memory_short = False
         self._journal_spoke = True
-        self._alarmed = False
-        """The journal's alarm is another one than the core saw last."""
         self._watched: dict[int, Callable[[], bool]] = {}
         self._watched_again: dict[int, None] = {}
         self._watched_only = False
@@ -187,7 +185,7 @@ class Engine(Generic[SessionT]):
         self.core.begin_round(now)
         touched = self._receive(now)
         self._receive_synced()
-        # What those who watch rang for is for this round, but for what they left unread.
+        # What was rung for up to here is for this round, but for what watchers left unread.
         asked, self.due = asked or self.due, bool(self._watched_again)
         if self._watched_only and not (asked or touched or self._has_more(now)):
             return self._stirred
@@ -217,12 +215,12 @@ class Engine(Generic[SessionT]):
         if self._journal_spoke or self.poller is None:
             self._journal_spoke = False
             alarm = DISK_ALARMS[self.syncs.pressure]
-            self._alarmed = self._alarmed or alarm != core.disk_alarm
+            self.due |= alarm != core.disk_alarm
             core.disk_alarm = alarm
 
     def _has_more(self, now: float) -> bool:
         """Something is due beside what was received."""
-        if self._writing or self._alarmed or self.core.pending:
+        if self._writing or self.core.pending:
             return True
         if now < self._look_late_at:
             return False
@@ -325,7 +323,6 @@ class Engine(Generic[SessionT]):
 
     def _step(self, now: float) -> None:
         core = self.core
-        self._alarmed = False
         now_ms = self._now_ms()
         for _ in range(STEPS_MAX):
             core.step(now, now_ms)

@@ -8,13 +8,12 @@
 
 use bytes::Bytes;
 
-use crate::raft_ready::PeerMessage;
+use crate::file_header::u32_at;
+use crate::raft_ready::{PeerMessage, PIECE_SIZE_MIN};
 
 /// The kinds of `broker/cluster/frame_kinds.py` that a group's messages go as.
 const RAFT: u8 = 17;
 const APPEND: u8 = 32;
-/// Smaller pieces are put together with what comes before and after them.
-const PIECE_SIZE_MIN: usize = 16 << 10;
 /// CBOR's array of one, and how the numbers of its major type 0 begin.
 const ARRAY_OF_ONE: u8 = 0x81;
 const TINY_MAX: u32 = 23;
@@ -215,10 +214,6 @@ impl FrameDecoder {
             self.pieces.push(part);
         }
     }
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
 fn check_length(outer: &[u8], size_max: usize) -> Result<(), FrameFault> {

@@ -20,8 +20,8 @@ pub struct PeerMessage {
     pub pieces: Vec<Bytes>,
 }
 
-/// An entry from which on its data is a piece of its own.
-const PIECE_SIZE_MIN: usize = 16 << 10;
+/// From which on data is a piece of its own; what is smaller goes together with what is around it.
+pub(crate) const PIECE_SIZE_MIN: usize = 16 << 10;
 /// Protobuf's numbers of a message's entries, and of an entry's data.
 const ENTRIES: u32 = 7;
 const DATA: u32 = 4;

@@ -20,6 +20,7 @@ from kernel.disk import SimDisk
 from kernel.journal import Journal
 from tests.cluster.make_golden_node import CACHE_SIZE, GOLDEN, open_all, states
 from tests.cluster.nodes import STORE
+from tests.kernel.replicas import stepped
 from tests.store.make_golden import FILE_SIZE
 
 ARCHIVES = sorted(GOLDEN.glob("node-*.tar.xz"))
@@ -73,7 +74,7 @@ def test_what_a_follower_was_sent_is_followed(golden: Path) -> None:
         kinds.add(frame.kind)
         if frame.kind in (Kind.RAFT, Kind.APPEND):
             kernel = kernels[frame.head[0]]
-            assert kernel.step(frame.body)
+            assert stepped(kernel, frame.body)
             journal.carry_out()
             kernel.receive_synced(journal.synced)
             take_frames([kernel])

@@ -6,10 +6,9 @@ import errno
 
 import pytest
 
-from broker.cluster import snapshots
 from broker.cluster.frame import Frame
 from broker.cluster.frame_kinds import Kind
-from broker.cluster.snapshots import DONE, Snapshots
+from broker.cluster.snapshots import AHEAD_COUNT_MAX, DONE, Snapshots
 from broker.core.replicated_shard import ReplicatedShard
 from broker.model.names import ShardId
 from tests.cluster.wire import Wire
@@ -20,13 +19,14 @@ from tests.kernel.replicas import SHARD, Member
 class Offered:
     """A member that a leader offers a snapshot."""
 
-    def __init__(self, leader: Member, member: Member) -> None:
+    def __init__(self, leader: Member, member: Member, ahead_count_max: int = AHEAD_COUNT_MAX) -> None:
         self._wire = Wire()
         self._there, here = self._wire.add("leader", leader.peer), self._wire.add("member", JOINING)
         self._wire.meet()
         self._wire.run(1.0)
         self._shard = ReplicatedShard(member.shard, (JOINING, 2), ShardId(SHARD))
-        self.snapshots = Snapshots({self._shard.id: self._shard}, here.peers, member.journal.begin_import)
+        shards = {self._shard.id: self._shard}
+        self.snapshots = Snapshots(shards, here.peers, member.journal.begin_import, ahead_count_max)
 
     def answers(self, message: bytes) -> list[list[object]]:
         """All that the leader was told by now."""
@@ -65,14 +65,13 @@ def test_what_is_here_already_is_not_fetched_again() -> None:
 
 @pytest.mark.parametrize("ahead", [0, 1])
 def test_the_next_chunk_is_asked_for_when_one_is_taken_in_or_before_if_few_come_at_a_time(
-    ahead: int, monkeypatch: pytest.MonkeyPatch
+    ahead: int,
 ) -> None:
-    monkeypatch.setattr(snapshots, "AHEAD_COUNT_MAX", ahead)
     cluster, leader, message = joining()
     export = next(iter(cluster.exports.values()))
     whole = export.read()
     pieces = [whole[:100], whole[100:300], whole[300:], b""]
-    offered = Offered(leader, cluster.members[JOINING])
+    offered = Offered(leader, cluster.members[JOINING], ahead)
     offsets: list[object] = [0]
     assert [head[2] for head in offered.answers(message)] == offsets
     at = 0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from broker.cluster.frame import FrameDecoder
+from broker.cluster.frame import Frame, FrameDecoder
 from broker.cluster.frame_kinds import Kind
-from kernel import FLAG_PERSISTENT, MessageRun, Route, Shard, take_frames
+from kernel import FLAG_PERSISTENT, MessageRun, Route, Shard, step_frames, take_frames
 from kernel.disk import SimDisk
 from kernel.journal import Journal
 
@@ -88,6 +88,12 @@ def messages_of(shard: Shard) -> list[tuple[int, bool, bytes]]:
     return messages
 
 
+def stepped(shard: Shard, message: bytes) -> bool:
+    """Gives it a peer's message; False: it refused."""
+    _, notes, _ = step_frames({shard.id: shard}, [Frame(Kind.RAFT, [shard.id], message)], 0)
+    return (0, "refused") not in notes
+
+
 class Cluster:
     """Members, and the messages between them."""
 
@@ -117,7 +123,7 @@ class Cluster:
                 self.deliver(to, data)
 
     def deliver(self, to: int, data: bytes) -> None:
-        assert self.members[to].shard.step(data) or Shard.snapshot_in(data)
+        assert stepped(self.members[to].shard, data) or Shard.snapshot_in(data)
 
     def tick(self, times: int = 1) -> None:
         for _ in range(times):

@@ -7,7 +7,7 @@ import pytest
 from kernel import Shard
 from kernel.journal import Journal, SnapshotRefused
 from tests.kernel.carrier import JOINING, carried, chunks, joining
-from tests.kernel.replicas import FILE_SIZE, SHARD, Member
+from tests.kernel.replicas import FILE_SIZE, SHARD, Member, stepped
 
 
 def wanted() -> list[str]:
@@ -19,7 +19,7 @@ def test_a_newcomer_comes_to_the_state_of_the_others_and_can_lead() -> None:
     cluster, leader, message = joining()
     newcomer = cluster.members[JOINING]
     imported = carried(cluster, message)
-    assert not newcomer.shard.step(message), "only with its import"
+    assert not stepped(newcomer.shard, message), "only with its import"
     with pytest.raises(ValueError, match="not finished"):
         newcomer.shard.step_snapshot(message, imported)
     imported.finish()

@@ -52,12 +52,12 @@ impl PyFrameDecoder {
         &self,
         py: Python<'py>,
         size_max: usize,
-        count_max: usize,
+        count_max: Option<usize>,
         plain_kind: u8,
     ) -> PyResult<PyTaken<'py>> {
         let frames = PyList::empty(py);
         let mut plain = true;
-        while frames.len() < count_max {
+        while count_max.is_none_or(|count| frames.len() < count) {
             let raw = match self.lock().take_frame(size_max) {
                 Ok(None) => break,
                 Ok(Some(raw)) => raw,

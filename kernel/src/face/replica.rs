@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use crate::face::journal::store_error;
@@ -69,13 +68,6 @@ fn role_name(role: Role) -> &'static str {
 
 #[pymethods]
 impl PyShard {
-    /// A peer's message; false: refused, nothing was done. One with a snapshot is always refused here.
-    fn step(&self, message: PyBackedBytes) -> PyResult<bool> {
-        // Its entries stay slices of it.
-        let message = Bytes::from_owner(message);
-        self.ask(|shard| shard.step(&message))
-    }
-
     /// Replica effects tell from now on what is on this leader's disk.
     fn tell_synced(&self) {
         self.lock().tell_synced();
@@ -94,12 +86,6 @@ impl PyShard {
     #[getter]
     fn term(&self) -> u64 {
         self.lock().standing().term
-    }
-
-    #[getter]
-    fn due(&self) -> bool {
-        let shard = self.lock();
-        shard.is_busy() || shard.has_messages()
     }
 
     #[getter]
