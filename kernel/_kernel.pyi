@@ -139,8 +139,8 @@ class FrameDecoder(Generic[_FrameT, _ViolationT]):
     def take_frames(
         self, size_max: int, count_max: int | None, plain_kind: int
     ) -> tuple[list[_FrameT], bool, _ViolationT | None]:
-        """Up to so many, or all; whether all are of that kind with one number as head, and a body that leaves room for the
-        largest head; what is wrong with the next."""
+        """Up to so many, or all; whether all are of that kind with one number as head, and a body that leaves room for
+        the largest head; what is wrong with the next."""
 
 class _PeerFrame(Protocol):
     @property
