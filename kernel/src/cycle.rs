@@ -386,7 +386,8 @@ impl Cycle {
             store.journal.with(|journal| journal.retire(through))
         });
         let file_size = store.options.journal.file_size;
-        recycle(disk, &retired, file_size, store.spares_max())?;
+        let spares_max = store.spares_max();
+        recycle(disk, &store.spare_files, &retired, file_size, spares_max)?;
         let segments = self.dropped.iter().chain(&strays);
         let segments = segments.map(|number| segment_name(*number));
         let blocks_files = old_blocks.iter().map(|mark| blocks_name(mark.number));

@@ -14,7 +14,7 @@ use crate::disk::{Disk, DiskError, DiskFile, DiskResult};
 use crate::file_header::{Identity, HEADER_SIZE, REMEDY_COPY};
 use crate::group_record::{GroupRecord, LogEntry};
 use crate::journal_close::CloseMark;
-use crate::journal_files::{claim, journal_name, JournalFile};
+use crate::journal_files::{claim, journal_name, JournalFile, SpareFiles};
 use crate::journal_format::{self, EncodedWrite, WRITE_ALIGN, WRITE_HEADER_SIZE};
 use crate::journal_index::{GroupLog, JournalIndex, Location};
 use crate::journal_recovery::{recover, rewrite_tail, Cut, Expected, FoundWrite};
@@ -69,6 +69,7 @@ pub struct PlannedWrite {
     size: u64,
     place: Place,
     encoded: Option<EncodedWrite>,
+    spare_files: Arc<SpareFiles>,
     identity: Identity,
     file_size: u64,
 }
@@ -103,7 +104,15 @@ impl PlannedWrite {
 
     fn prepare(&mut self, disk: &dyn Disk) -> DiskResult<(&EncodedWrite, &JournalFile)> {
         if let Place::New { number } = self.place {
-            let file = claim(disk, &self.identity, number, self.size, self.file_size)?;
+            let spare_files = &self.spare_files;
+            let file = claim(
+                disk,
+                spare_files,
+                &self.identity,
+                number,
+                self.size,
+                self.file_size,
+            )?;
             self.place = Place::At(file);
         }
         let Place::At(file) = &self.place else {
@@ -175,6 +184,7 @@ pub struct Journal {
     submitted: u64,
     synced: u64,
     files: BTreeMap<u64, JournalFile>,
+    spare_files: Arc<SpareFiles>,
     /// Number of the file that takes the writes.
     current: u64,
     next_write: u64,
@@ -196,7 +206,8 @@ impl Journal {
         identity: Identity,
         options: JournalOptions,
     ) -> DiskResult<Self> {
-        let first = claim(disk, &identity, 1, 0, options.file_size)?;
+        let none = SpareFiles::default();
+        let first = claim(disk, &none, &identity, 1, 0, options.file_size)?;
         Ok(Self::with(identity, options, vec![first], 1))
     }
 
@@ -272,6 +283,7 @@ impl Journal {
             synced: 0,
             files: files.into_iter().map(|file| (file.number, file)).collect(),
             current,
+            spare_files: Arc::default(),
             next_write,
             in_flight: false,
             retry: None,
@@ -351,6 +363,7 @@ impl Journal {
             size: padded(size),
             place,
             encoded: None,
+            spare_files: self.spare_files.clone(),
             identity: self.identity,
             file_size: self.options.file_size,
         })
@@ -462,6 +475,11 @@ impl Journal {
             .keys()
             .next()
             .is_some_and(|first| *first < self.current)
+    }
+
+    /// What it takes its next files from.
+    pub fn spare_files(&self) -> &Arc<SpareFiles> {
+        &self.spare_files
     }
 
     /// Number of the file that takes the writes.

@@ -5,7 +5,7 @@
 //! done: `journal-N` holds writes, `spare-N` and `filling` hold nothing. A spare becomes journal N
 //! by getting its header first and its name after, each synced: no journal file ever lacks one.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::damage::StoreResult;
 use crate::disk::{Disk, DiskFault, DiskFile, DiskResult};
@@ -37,14 +37,29 @@ pub struct JournalFile {
     pub capacity: u64,
 }
 
+/// The spare files of a journal. Its own thread takes them and the store's adds some: each has its turn, as between a
+/// look at the names and what is done by them nobody may take a file or give one the same name.
+#[derive(Default)]
+pub struct SpareFiles {
+    turn: Mutex<()>,
+}
+
+impl SpareFiles {
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Makes journal file `number`, with room for a write of `needed` bytes, durable with its name.
 pub fn claim(
     disk: &dyn Disk,
+    spare_files: &SpareFiles,
     identity: &Identity,
     number: u64,
     needed: u64,
     file_size: u64,
 ) -> DiskResult<JournalFile> {
+    let _turn = spare_files.turn();
     let needed = HEADER_SIZE + needed;
     let (name, file, capacity) = match find_spare(disk, needed)? {
         Some(spare) => spare,
@@ -111,12 +126,14 @@ fn free_spare_name(disk: &dyn Disk) -> DiskResult<String> {
 /// else their room is given back.
 pub fn recycle(
     disk: &dyn Disk,
+    spare_files: &SpareFiles,
     numbers: &[u64],
     file_size: u64,
     spares_max: usize,
 ) -> DiskResult<()> {
     for number in numbers {
         let name = journal_name(*number);
+        let _turn = spare_files.turn();
         if spares(disk)?.len() < spares_max {
             let spare = free_spare_name(disk)?;
             disk.rename(&name, &spare)?;
@@ -145,14 +162,16 @@ pub enum NextFill {
 
 /// Fills a spare ahead of need, a step at a time.
 pub struct SpareFilling {
+    spare_files: Arc<SpareFiles>,
     file_size: u64,
     spares_wanted: usize,
     file: Option<(Arc<dyn DiskFile>, u64)>,
 }
 
 impl SpareFilling {
-    pub fn new(file_size: u64, spares_wanted: usize) -> Self {
+    pub fn new(spare_files: Arc<SpareFiles>, file_size: u64, spares_wanted: usize) -> Self {
         Self {
+            spare_files,
             file_size,
             spares_wanted,
             file: None,
@@ -177,6 +196,7 @@ impl SpareFilling {
             file.sync()?;
             return Ok(next);
         }
+        let _turn = self.spare_files.turn();
         disk.rename(FILLING, &free_spare_name(disk)?)?;
         disk.sync_dir()?;
         self.file = None;
@@ -185,6 +205,7 @@ impl SpareFilling {
 
     /// Of full size.
     fn spare_count(&self, disk: &dyn Disk) -> DiskResult<usize> {
+        let _turn = self.spare_files.turn();
         let mut count = 0;
         for number in spares(disk)? {
             let size = disk.open(&numbered_name(SPARE, number))?.size()?;
@@ -218,3 +239,6 @@ impl SpareFilling {
 pub fn journal_numbers(disk: &dyn Disk) -> StoreResult<Vec<u64>> {
     numbered_files(disk, JOURNAL)
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ use crate::file_header::{Identity, REMEDY_COPY};
 use crate::frozen::FrozenGroup;
 use crate::journal::{JournalOptions, JournalState, Replay};
 use crate::journal_driver::JournalHandle;
-use crate::journal_files::{journal_name, NextFill, SpareFilling};
+use crate::journal_files::{journal_name, NextFill, SpareFiles, SpareFilling};
 use crate::manifest::Manifest;
 use crate::record_batch::{decode, Retained};
 use crate::sealing::SealingOptions;
@@ -132,6 +132,7 @@ pub struct Store {
     /// There are as many as queues, so only cycles' steps touch them, and rounds never wait for that.
     live: Mutex<Live>,
     pub(crate) space: Space,
+    pub(crate) spare_files: Arc<SpareFiles>,
     /// Sealed records let go of since the last cycle began.
     released: AtomicU64,
     pub(crate) carried: Carried,
@@ -170,6 +171,7 @@ impl Store {
         };
         Self {
             space: Space::new(options.reserve_size, options.free_space_min),
+            spare_files: journal.with(|journal| journal.spare_files().clone()),
             disk,
             identity,
             options,
@@ -480,7 +482,10 @@ impl Store {
         let mut filling = inside
             .filling
             .take()
-            .unwrap_or_else(|| SpareFilling::new(options.file_size, options.spare_count));
+            .unwrap_or_else(|| {
+                let spare_files = self.spare_files.clone();
+                SpareFilling::new(spare_files, options.file_size, options.spare_count)
+            });
         drop(inside);
         let next = filling.step(&*self.disk, coming)?;
         let mut inside = self.inside();

@@ -14,7 +14,7 @@ use crate::group_record::HardState;
 use crate::identity_file;
 use crate::journal::{Journal, Replay};
 use crate::journal_driver::JournalHandle;
-use crate::journal_files::{journal_numbers, recycle};
+use crate::journal_files::{journal_numbers, recycle, SpareFiles};
 use crate::journal_recovery::Expected;
 use crate::manifest::{manifest_name, Manifest};
 use crate::segment::{segment_name, Segment, SegmentSet, SEGMENT};
@@ -217,6 +217,7 @@ fn clean(
     let journal = &options.journal;
     recycle(
         disk,
+        &SpareFiles::default(),
         &replay.obsolete,
         journal.file_size,
         journal.spare_count + 2,

@@ -453,7 +453,8 @@ fn retired_files_come_back_as_journal_files_and_their_old_writes_do_not() {
             };
             let expected = world.journal.expected_after(through);
             let retired = world.journal.retire(through);
-            recycle(&world.disk, &retired, OPTIONS.file_size, 3).unwrap();
+            let spare_files = world.journal.spare_files();
+            recycle(&world.disk, spare_files, &retired, OPTIONS.file_size, 3).unwrap();
             world.run(1);
             world.finish();
             let held = Model::read(&world.journal);
@@ -475,7 +476,8 @@ fn a_journal_shorter_than_its_checkpoint_says_is_refused() {
     let through = world.journal.full_files()[0];
     let mut expected = world.journal.expected_after(through);
     let retired = world.journal.retire(through);
-    recycle(&world.disk, &retired, OPTIONS.file_size, 1).unwrap();
+    let spare_files = world.journal.spare_files();
+    recycle(&world.disk, spare_files, &retired, OPTIONS.file_size, 1).unwrap();
     let open = |expected| Journal::open(&world.disk, IDENTITY, OPTIONS, expected).map(|_| ());
     open(expected).unwrap();
     expected.written_through += 1;
@@ -494,7 +496,7 @@ fn a_journal_shorter_than_its_checkpoint_says_is_refused() {
 #[test]
 fn spares_are_filled_step_by_step_and_used() {
     let mut world = World::new(5);
-    let mut filling = SpareFilling::new(OPTIONS.file_size, 2);
+    let mut filling = SpareFilling::new(Arc::default(), OPTIONS.file_size, 2);
     while filling.step(&world.disk, 0).unwrap() != NextFill::Enough {}
     assert_eq!(world.disk.list().unwrap().len(), 3);
     world.disk.crash(1);
@@ -510,7 +512,7 @@ fn spares_are_filled_step_by_step_and_used() {
 fn no_spare_is_filled_while_a_full_file_is_to_become_one_unless_there_is_none_meanwhile() {
     let world = World::new(5);
     let fill = |coming: usize| {
-        let mut filling = SpareFilling::new(OPTIONS.file_size, 2);
+        let mut filling = SpareFilling::new(Arc::default(), OPTIONS.file_size, 2);
         while filling.step(&world.disk, coming).unwrap() != NextFill::Enough {}
         let names = world.disk.list().unwrap();
         names
@@ -524,7 +526,7 @@ fn no_spare_is_filled_while_a_full_file_is_to_become_one_unless_there_is_none_me
 #[test]
 fn a_spare_is_filled_at_leisure_only_while_there_is_another() {
     let world = World::new(5);
-    let mut filling = SpareFilling::new(OPTIONS.file_size, 2);
+    let mut filling = SpareFilling::new(Arc::default(), OPTIONS.file_size, 2);
     let mut steps = Vec::new();
     while steps.last() != Some(&NextFill::Enough) {
         steps.push(filling.step(&world.disk, 0).unwrap());
