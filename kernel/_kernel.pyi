@@ -1456,8 +1456,11 @@ class Poller:
         """Takes ``fd`` over.  OSError where the system has no room for it; it is closed then."""
     def remove(self, token: int) -> None:
         """Closes it, whatever is left to be written."""
-    def watch(self, fd: int) -> int:
-        """Each change of ``fd`` to readable (an eventfd's need not be read) comes with the token returned: -1, ..."""
+    def watch(self, fd: int, writes: bool = False) -> int:
+        """Each change of ``fd`` to readable (an eventfd's need not be read) comes with the token returned: -1, ...
+
+        With ``writes`` each to writable too, after it did not take all of a write.
+        """
     def unwatch(self, token: int) -> None:
         """Reports no more of it; what is told already may still name it."""
     def accept(self, token: int) -> tuple[int, str, int]:

@@ -26,7 +26,7 @@ WRITE_SIZE = 262_144
 PIECES_MAX = 64
 """Given to the system in one call; more are put together.  It takes 1,024 at most (IOV_MAX)."""
 WRITE_TIMEOUT_S = 10.0
-"""For the peer to take that much."""
+"""For the peer to take that much.  Where a watcher writes it is looked at so often."""
 CLOSE_TIMEOUT_S = 1.0
 """For the last words of a link that is closing."""
 USER_TIMEOUT_MS = 5000
@@ -104,9 +104,10 @@ def set_options(stream: trio.SocketStream) -> None:
 class Watcher(Protocol):
     """Who looks after descriptors in rounds, so that no task need be woken for what they bring."""
 
-    def watch(self, fd: int, receive_readable: Callable[[], bool]) -> int:
+    def watch(self, fd: int, receive_ready: Callable[[], bool], writes: bool) -> int:
         """Its token; told each time that more can be read, and at once if anything can; twice once the peer hung up.
-        It says whether more is likely to follow soon."""
+        With ``writes`` also each time that it takes more, after it did not take all.  It says whether more is likely to
+        follow soon."""
 
     def watch_again(self, token: int) -> None:
         """It was not read to its end."""
@@ -117,8 +118,8 @@ class Watcher(Protocol):
 class LinkStream:
     """Moves one link's bytes until either end closes.
 
-    With a watcher, a plain TCP connection is read when that says so, and written to at once: a task's wake costs
-    10 us and its turn, which a commit would wait for four times.
+    With a watcher, a plain TCP connection is read and written when that says so, and written to at once before: a task's
+    wake costs 10 us and its turn, which a commit would wait for four times.  A task only sees that it gets on.
     """
 
     def __init__(
@@ -142,16 +143,24 @@ class LinkStream:
         self._reading: trio.CancelScope | None = None
         self._serving = trio.CancelScope()
         self._left: list[bytes | Piece | memoryview] = []
-        """Taken from the link and not written."""
+        """Taken from the link and not written; the watcher tells when the connection takes more."""
+        self._written = 0
+        """Bytes that the connection took without a task."""
         self._writing = False
         """The task is at it."""
+        self._looking = trio.CancelScope()
+        """The task sees that what is left gets on."""
 
     def wake(self) -> None:
         """There is output, or the link is closing."""
-        if self._token is not None and not self._writing and self._link.closing is None:
-            self._write_now()
-        if self._left or self._token is None or self._link.closing is not None:
-            self._output.set()
+        if self._link.closing is not None:
+            self._looking.cancel()
+        elif self._token is not None and not self._writing:
+            if not self._left:
+                self._write_now()
+            if not self._left:
+                return
+        self._output.set()
 
     def read_by(self, watcher: Watcher) -> None:
         """From now on; what is being waited for is not lost."""
@@ -175,7 +184,7 @@ class LinkStream:
         size = READ_SIZE_MIN
         while self._link.closing is None:
             if self._watcher is not None and self._fd is not None:
-                self._token = self._watcher.watch(self._fd, self._receive_readable)
+                self._token = self._watcher.watch(self._fd, self._receive_ready, writes=True)
                 self._receive_readable()
                 return
             with trio.CancelScope() as self._reading:
@@ -202,6 +211,12 @@ class LinkStream:
         """The peer hung up."""
         self._close(Closing(Reason.HUNG_UP))
         self._serving.cancel()
+
+    def _receive_ready(self) -> bool:
+        """The connection brings something, or takes more."""
+        if self._left and self._link.closing is None:
+            self._write_now()
+        return self._receive_readable()
 
     def _receive_readable(self) -> bool:
         """As much as there is, or as a round may take.  Whether that was more than heartbeats."""
@@ -249,6 +264,7 @@ class LinkStream:
                 self._break(error)
                 return
             self._left = after(self._left, written)
+            self._written += written
             if self._peers.receive_written(self._link, written):
                 self._served(True)
             if self._left:
@@ -256,17 +272,12 @@ class LinkStream:
 
     async def _write_all(self) -> None:
         while True:
-            while self._left or (output := self._link.take_output(WRITE_SIZE)):
-                data = b"".join(self._left or output)
-                self._left = []
-                self._writing = True
+            while self._left or self._link.has_output:
                 try:
-                    in_time = await self._write(data)
+                    in_time = await (self._write_some() if self._token is None else self._look_after())
                 except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
                     self._break(error)
                     return
-                finally:
-                    self._writing = False
                 if not in_time:
                     self._close(Closing(Reason.WRITE_TIMEOUT))
                     self._serving.cancel()
@@ -278,6 +289,36 @@ class LinkStream:
                 return
             await self._output.wait()
             self._output = trio.Event()
+
+    async def _look_after(self) -> bool:
+        """Whether the watcher has got on with what is left, after a while."""
+        if self._link.closing is not None:
+            return await self._write_last()
+        before = self._written
+        with trio.move_on_after(WRITE_TIMEOUT_S) as self._looking:
+            self._write_now()
+            if self._left:
+                await trio.sleep_forever()
+        is_closing = self._link.closing is not None
+        return is_closing or not self._left or self._written - before >= WRITE_SIZE
+
+    async def _write_last(self) -> bool:
+        """Whether the peer took the last words in time; the watcher tells nothing more."""
+        assert self._fd is not None
+        with trio.move_on_after(CLOSE_TIMEOUT_S):
+            self._write_now()
+            while self._left:
+                await trio.lowlevel.wait_writable(self._fd)
+                self._write_now()
+        return not self._left
+
+    async def _write_some(self) -> bool:
+        """Whether the peer took it in time."""
+        self._writing = True
+        try:
+            return await self._write(b"".join(self._link.take_output(WRITE_SIZE)))
+        finally:
+            self._writing = False
 
     async def _write(self, data: bytes) -> bool:
         """Whether the peer took all of it, a piece at a time."""

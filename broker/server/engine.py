@@ -115,15 +115,15 @@ class Engine(Generic[SessionT]):
         self.ring()
         return connection
 
-    def watch(self, fd: int, receive_readable: Callable[[], bool]) -> int:
-        """Has it told, within a round, each time that more can be read from ``fd``; at once if anything can.  It says
-        whether more is likely to follow soon.
+    def watch(self, fd: int, receive_ready: Callable[[], bool], writes: bool = False) -> int:
+        """Has it told, within a round, each time that more can be read from ``fd``, and with ``writes`` each time that it
+        takes more after it did not take all; at once if anything can.  It says whether more is likely to follow soon.
 
         The poller's token for it.
         """
         assert self.poller is not None
-        token = self.poller.watch(fd)
-        self._watched[token] = receive_readable
+        token = self.poller.watch(fd, writes)
+        self._watched[token] = receive_ready
         return token
 
     def watch_again(self, token: int) -> None:

@@ -7,8 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::checkpoint::{blocks_name, BlockKey, BlocksWriter};
 use crate::damage::{Damage, StoreResult};
 use crate::disk::{Disk, DiskFault, DiskResult};
@@ -175,7 +173,7 @@ impl Cycle {
         pinned.chain([self.frozen[&group].state()])
     }
 
-    /// Counts anew how much is wanted of the runs whose queues changed.
+    /// Counts anew how much is wanted of the runs whose queues let go of messages.
     fn recount(&self, live: &mut Live) {
         for segment in self.segments.iter() {
             for (run, number) in segment.runs.iter().zip(0..) {
@@ -184,8 +182,8 @@ impl Cycle {
                 };
                 let replaced = self.segments.was_replaced(segment.number, run.group);
                 let all = self.unpinned.contains(&run.group);
-                let changed = |queue: &u64| all || changes.queues.contains(queue);
-                if replaced || !(changed(&run.queue) || run.guests.iter().any(changed)) {
+                let shrunk = |queue: &u64| all || changes.shrunk.contains(queue);
+                if replaced || !(shrunk(&run.queue) || run.guests.iter().any(shrunk)) {
                     continue;
                 }
                 let queues: Vec<u64> = run.guests.iter().copied().chain([run.queue]).collect();
@@ -286,10 +284,9 @@ impl Cycle {
                 let frame = wave.frames.get(address.frame as usize);
                 let frame = frame.ok_or_else(|| damaged("a frame is missing".to_owned()))?;
                 let start = frame.start as usize;
-                let frame = entry.data.slice(start..start + frame.size as usize);
-                self.sealing
-                    .take(group, address, &frame, wants)
-                    .map_err(damaged)?;
+                let frame = &entry.data[start..start + frame.size as usize];
+                let taken = self.sealing.take(group, address, frame, wants);
+                taken.map_err(damaged)?;
             }
         }
         Ok(())
@@ -307,8 +304,7 @@ impl Cycle {
             if wanted.is_empty() {
                 continue;
             }
-            let frame = Bytes::copy_from_slice(frame);
-            let taken = self.sealing.take(run.group, piece.address, &frame, wanted);
+            let taken = self.sealing.take(run.group, piece.address, frame, wanted);
             taken.map_err(|what| Damage::new(&name, run.position, what, REMEDY_COPY))?;
         }
         Ok(())

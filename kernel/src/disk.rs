@@ -107,6 +107,13 @@ pub trait DiskFile: Send + Sync {
     fn size(&self) -> DiskResult<u64>;
     /// Fills `buffer` as far as the file goes; returns how much of it.
     fn read_at(&self, position: u64, buffer: &mut [u8]) -> DiskResult<usize>;
+    /// `size` bytes from `position`, fewer where the file ends.
+    fn read_range(&self, position: u64, size: usize) -> DiskResult<Vec<u8>> {
+        let mut buffer = vec![0; size];
+        let read = self.read_at(position, &mut buffer)?;
+        buffer.truncate(read);
+        Ok(buffer)
+    }
     /// Writes all parts in a row; after an error any part of them may be in the file.
     fn writev_at(&self, position: u64, parts: &[IoSlice<'_>]) -> DiskResult<()>;
     /// Writes whole blocks at a block's position, where it can be done past the memory in which the system keeps files:
@@ -141,15 +148,7 @@ impl dyn DiskFile + '_ {
         self.writev_at(position, &[IoSlice::new(data)])
     }
 
-    /// `size` bytes from `position`, fewer where the file ends.
-    pub fn read_range(&self, position: u64, size: usize) -> DiskResult<Vec<u8>> {
-        let mut buffer = vec![0; size];
-        let read = self.read_at(position, &mut buffer)?;
-        buffer.truncate(read);
-        Ok(buffer)
-    }
-
-    /// The same of what is read once, and is not to stay in the system's memory for it.
+    /// `read_range` of what is read once, and is not to stay in the system's memory for it.
     pub fn read_range_once(&self, position: u64, size: usize) -> DiskResult<Bytes> {
         let before = position as usize % BLOCK_SIZE;
         let mut blocks = Blocks::new((before + size).next_multiple_of(BLOCK_SIZE));

@@ -40,7 +40,7 @@ pub enum Received {
     Frames(Vec<Frame>),
     /// End of stream, or broken. Told once; the connection waits to be removed.
     End,
-    /// A watched descriptor has become readable.
+    /// A watched descriptor has become readable, or writable.
     Watched,
 }
 
@@ -151,18 +151,15 @@ impl Poller {
         // Closing takes it out of the epoll: nobody else holds the descriptor.
     }
 
-    /// Reports each change of `fd` to readable by the token that is returned. It may be an eventfd that
-    /// nobody reads. Where the peer has hung up it is reported twice: who reads until there is less than
+    /// Reports each change of `fd` to readable by the token that is returned, and with `writes` each to writable after
+    /// it did not take all of a write. It may be an eventfd that nobody reads. Where the peer has hung up it is reported twice: who reads until there is less than
     /// it asked for needs a second look to see the end.
-    pub fn watch(&mut self, fd: OwnedFd) -> Result<i64> {
+    pub fn watch(&mut self, fd: OwnedFd, writes: bool) -> Result<i64> {
         self.watch_count += 1;
         let token = -self.watch_count;
-        epoll::add(
-            &self.epoll,
-            &fd,
-            data_of(token),
-            EventFlags::IN | EventFlags::RDHUP | EventFlags::ET,
-        )?;
+        let mut changes = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+        changes.set(EventFlags::OUT, writes);
+        epoll::add(&self.epoll, &fd, data_of(token), changes)?;
         self.watched.insert(token, fd);
         Ok(token)
     }

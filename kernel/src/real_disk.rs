@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::{self, Advice, AtFlags, FallocateFlags, FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
@@ -164,6 +165,21 @@ impl DiskFile for RealFile {
     fn size(&self) -> DiskResult<u64> {
         let stat = retry(|| fs::fstat(&self.file)).map_err(|errno| self.error(errno, "stat"))?;
         Ok(stat.st_size as u64)
+    }
+
+    /// Into memory that nobody filled with zeros first.
+    fn read_range(&self, position: u64, size: usize) -> DiskResult<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(size);
+        while bytes.len() < size {
+            let at = position + bytes.len() as u64;
+            let read = retry(|| rustix::io::pread(&self.file, spare_capacity(&mut bytes), at))
+                .map_err(|errno| self.error(errno, "read"))?;
+            if read == 0 {
+                break;
+            }
+        }
+        bytes.truncate(size);
+        Ok(bytes)
     }
 
     fn read_at(&self, position: u64, buffer: &mut [u8]) -> DiskResult<usize> {

@@ -20,9 +20,15 @@
 //! others are left out ([`retain`]). Compressed batches and foreign records (other origins) come with
 //! the protocols that bring them.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::message_run::{Entry, Key, MessageRun, Origin, Span, KEY_COUNT_MAX};
+
+mod parts;
+
+pub use parts::{FrameParts, Part};
 
 /// Where [`encode`] put things: spans count from the start of `out`.
 #[derive(Clone, Debug)]
@@ -186,28 +192,10 @@ pub fn decode_retained(buffer: &Bytes, at: usize, size: usize) -> Result<Retaine
     let opened = open(&frame)?;
     let mut entries = Vec::with_capacity(opened.record_count);
     let mut numbers = Vec::with_capacity(opened.record_count);
-    let mut reader = opened.records;
-    while !reader.is_empty() {
-        let record = read_record(&mut reader, opened.dictionary.len())?;
-        if numbers.last().is_some_and(|&last| last >= record.number) {
-            return Err("record numbers do not ascend".into());
-        }
+    read_records(&opened, |_, record| {
         entries.push(record.entry);
         numbers.push(record.number);
-    }
-    if entries.len() != opened.record_count || entries.is_empty() {
-        return Err(format!(
-            "{} records where the batch's header says {}",
-            entries.len(),
-            opened.record_count
-        ));
-    }
-    if numbers
-        .last()
-        .is_some_and(|&last| last > opened.last_number)
-    {
-        return Err("a record is numbered past the batch's last".into());
-    }
+    })?;
     let run = MessageRun {
         origin: opened.origin,
         dictionary: opened.dictionary,
@@ -219,43 +207,20 @@ pub fn decode_retained(buffer: &Bytes, at: usize, size: usize) -> Result<Retaine
 
 /// The frame again with only the records numbered in `ranges` (each first, past last; ascending); numbers, times and dictionary stay.
 /// None if no record is left.
-pub fn retain(frame: &[u8], ranges: &[std::ops::Range<u32>]) -> Result<Option<Vec<u8>>, String> {
-    let opened = open(frame)?;
-    let batch_at = opened.batch_at;
-    let records_at = batch_at + HEADER_SIZE;
-    let mut out = Vec::with_capacity(frame.len());
-    out.extend_from_slice(&frame[..records_at]);
-    let mut ranges = ranges.iter().peekable();
-    let mut reader = opened.records;
-    let mut count = 0;
-    while !reader.is_empty() {
-        let start = reader.at;
-        let number = read_record(&mut reader, opened.dictionary.len())?.number;
-        while ranges.next_if(|range| range.end <= number).is_some() {}
-        if ranges.peek().is_some_and(|range| range.start <= number) {
-            out.extend_from_slice(&frame[start..reader.at]);
-            count += 1;
-        }
-    }
-    if count == 0 {
-        return Ok(None);
-    }
-    seal(
-        &mut out[batch_at..],
-        opened.time_ms,
-        opened.last_number,
-        count,
-    );
-    Ok(Some(out))
+pub fn retain(frame: &[u8], ranges: &[Range<u32>]) -> Result<Option<Vec<u8>>, String> {
+    let mut parts = FrameParts::new(frame, open(frame)?)?;
+    let part = parts.part(ranges)?;
+    Ok((part.record_count > 0).then(|| {
+        let mut out = Vec::with_capacity(part.size);
+        parts.append(&part, &mut out);
+        out
+    }))
 }
 
 /// The numbers of a frame's records, ascending; cheap if none is missing.
-pub fn record_numbers(frame: &Bytes) -> Result<Vec<u32>, String> {
-    let opened = open(frame)?;
-    if opened.record_count == opened.last_number as usize + 1 {
-        return Ok((0..=opened.last_number).collect());
-    }
-    Ok(decode_retained(frame, 0, frame.len())?.numbers)
+pub fn record_numbers(frame: &[u8]) -> Result<Vec<u32>, String> {
+    let parts = FrameParts::new(frame, open(frame)?)?;
+    Ok(parts.numbers().to_vec())
 }
 
 /// When the frame was written (the leader's wall time, ms).
@@ -263,7 +228,7 @@ pub fn time_ms(frame: &[u8]) -> Result<i64, String> {
     Ok(open(frame)?.time_ms)
 }
 
-/// A frame whose checksum is right.
+/// A frame's dictionary and its batch's header.
 struct Opened<'a> {
     origin: Origin,
     dictionary: Vec<Key>,
@@ -274,7 +239,22 @@ struct Opened<'a> {
     records: Reader<'a>,
 }
 
+/// A frame whose checksums are right.
 fn open(frame: &[u8]) -> Result<Opened<'_>, String> {
+    let opened = open_summed(frame)?;
+    let batch = &frame[opened.batch_at..];
+    if field(batch, CRC_AT) != crc32c::crc32c(&batch[ATTRIBUTES_AT..]) {
+        return Err("checksum of the record batch is wrong".into());
+    }
+    Ok(opened)
+}
+
+fn field(batch: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([batch[at], batch[at + 1], batch[at + 2], batch[at + 3]])
+}
+
+/// The same of one that was summed as a part of something else: its records are not summed again.
+fn open_summed(frame: &[u8]) -> Result<Opened<'_>, String> {
     let mut reader = Reader { frame, at: 0 };
     let [number] = reader.array()?;
     let origin = Origin::of(number).ok_or_else(|| format!("unknown origin {number}"))?;
@@ -297,21 +277,15 @@ fn open(frame: &[u8]) -> Result<Opened<'_>, String> {
     }
     let batch_at = reader.at;
     let header: [u8; HEADER_SIZE] = reader.array()?;
-    let field = |at: usize| {
-        u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
-    };
     // The checksum covers none of these; of our own batches base offset and leader epoch are 0.
     if header[MAGIC_AT] != MAGIC || header[..8] != [0; 8] || header[LENGTH_END..MAGIC_AT] != [0; 4]
     {
         return Err("not the header of a record batch".into());
     }
-    if field(8) as usize != frame.len() - batch_at - LENGTH_END {
+    if field(&header, 8) as usize != frame.len() - batch_at - LENGTH_END {
         return Err("record batch is not as long as it says".into());
     }
-    if field(CRC_AT) != crc32c::crc32c(&frame[batch_at + ATTRIBUTES_AT..]) {
-        return Err("checksum of the record batch is wrong".into());
-    }
-    let record_count = field(57) as usize;
+    let record_count = field(&header, 57) as usize;
     if record_count > (frame.len() - reader.at) / RECORD_SIZE_MIN {
         return Err("more records than there is room for".into());
     }
@@ -319,8 +293,8 @@ fn open(frame: &[u8]) -> Result<Opened<'_>, String> {
         origin,
         dictionary,
         batch_at,
-        last_number: field(23),
-        time_ms: i64::from(field(27)) << 32 | i64::from(field(31)),
+        last_number: field(&header, 23),
+        time_ms: i64::from(field(&header, 27)) << 32 | i64::from(field(&header, 31)),
         record_count,
         records: reader,
     })
@@ -329,6 +303,32 @@ fn open(frame: &[u8]) -> Result<Opened<'_>, String> {
 struct Record {
     number: u32,
     entry: Entry,
+}
+
+/// Shows where each record begins, and the record; an error says what is wrong with them.
+fn read_records(opened: &Opened, mut see: impl FnMut(usize, Record)) -> Result<(), String> {
+    let mut reader = opened.records;
+    let (mut count, mut last) = (0, None);
+    while !reader.is_empty() {
+        let start = reader.at;
+        let record = read_record(&mut reader, opened.dictionary.len())?;
+        if last.is_some_and(|last| last >= record.number) {
+            return Err("record numbers do not ascend".into());
+        }
+        last = Some(record.number);
+        count += 1;
+        see(start, record);
+    }
+    if count != opened.record_count || count == 0 {
+        return Err(format!(
+            "{count} records where the batch's header says {}",
+            opened.record_count
+        ));
+    }
+    if last.is_some_and(|last| last > opened.last_number) {
+        return Err("a record is numbered past the batch's last".into());
+    }
+    Ok(())
 }
 
 fn read_record(reader: &mut Reader, key_count: usize) -> Result<Record, String> {

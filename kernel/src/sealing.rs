@@ -7,13 +7,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use bytes::Bytes;
-
 use crate::blocks::Blocks;
 use crate::disk::{Disk, DiskResult};
 use crate::file_header::Identity;
 use crate::frozen::Want;
-use crate::record_batch::{record_numbers, retain};
+use crate::record_batch::FrameParts;
 use crate::segment::Segment;
 use crate::segment_format::Address;
 use crate::segment_numbers::{LentNumbers, SegmentNumbers};
@@ -88,17 +86,18 @@ impl Sealing {
         self.written
     }
 
-    /// Takes what is wanted of a frame. `wants` are those of its address, by queue. An error says what
-    /// is wrong with the frame.
+    /// Takes what is wanted of a frame that is part of something whose checksum is right. `wants` are those of its
+    /// address, by queue. An error says what is wrong with the frame.
     pub fn take(
         &mut self,
         group: u32,
         address: Address,
-        frame: &Bytes,
+        frame: &[u8],
         wants: &[Want],
     ) -> Result<(), String> {
-        let numbers = record_numbers(frame)?;
-        let owners = share_out(&numbers, wants);
+        let mut parts = FrameParts::of_summed(frame)?;
+        let owners = share_out(parts.numbers(), wants);
+        let total = parts.numbers().len() as u32;
         for (queue, records, guests) in owners {
             let owner = (group, queue);
             let late = |run: &OpenRun| !run.takes(address);
@@ -110,14 +109,15 @@ impl Sealing {
                 .entry(owner)
                 .or_insert_with(|| OpenRun::new(group, queue));
             let before = run.size();
-            let count = records
-                .iter()
-                .map(|range| range.end - range.start)
-                .sum::<u32>();
-            if count as usize == numbers.len() {
-                run.push(address, count, frame);
-            } else if let Some(part) = retain(frame, &records)? {
-                run.push(address, count, &part);
+            if records == [0..total] {
+                run.push(address, total, frame.len(), |out| {
+                    out.extend_from_slice(frame);
+                });
+            } else {
+                let part = parts.part(&records)?;
+                run.push(address, part.record_count, part.size, |out| {
+                    parts.append(&part, out);
+                });
             }
             run.add_guests(&guests);
             self.open_size += run.size() - before;

@@ -151,16 +151,16 @@ pub fn guest_count(bytes: &[u8]) -> Option<usize> {
     (head[..4] == RUN_MAGIC).then(|| u32_at(head, 12) as usize)
 }
 
-/// Appends a piece without its checksum, which needs its place: see [`seal_piece`].
-pub fn encode_piece(address: Address, record_count: u32, frame: &[u8], out: &mut Vec<u8>) {
+/// Appends what comes before a piece's frame, without the checksum, which needs its place: see [`seal_piece`].
+/// `size`: bytes of the frame.
+pub fn encode_piece_header(address: Address, record_count: u32, size: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(&PIECE_MAGIC);
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&address.entry.to_le_bytes());
     out.extend_from_slice(&address.frame.to_le_bytes());
     out.extend_from_slice(&[0; 2]);
     out.extend_from_slice(&record_count.to_le_bytes());
-    out.extend_from_slice(&(frame.len() as u32).to_le_bytes());
-    out.extend_from_slice(frame);
+    out.extend_from_slice(&size.to_le_bytes());
 }
 
 /// Puts in the checksum of the piece that starts `bytes` and will lie at `position`; returns its size.

@@ -9,7 +9,7 @@ use crate::disk::{Disk, DiskFault, DiskFile, DiskResult};
 use crate::file_header::{self, FileKind, Identity, HEADER_SIZE};
 use crate::segment::{note_piece, segment_name, Segment};
 use crate::segment_format::{
-    encode_footer, encode_piece, encode_run_header, run_header_size, seal_piece, Address, Run,
+    encode_footer, encode_piece_header, encode_run_header, run_header_size, seal_piece, Address, Run,
     PIECE_HEADER_SIZE,
 };
 
@@ -56,14 +56,22 @@ impl OpenRun {
         self.size == 0 || self.run.last < address
     }
 
-    /// Adds a frame, or what is wanted of it; addresses ascend.
-    pub fn push(&mut self, address: Address, record_count: u32, frame: &[u8]) {
+    /// Adds a frame of `size` bytes, or what is wanted of one, as `write_frame` appends it; addresses ascend.
+    pub fn push(
+        &mut self,
+        address: Address,
+        record_count: u32,
+        size: usize,
+        write_frame: impl FnOnce(&mut Vec<u8>),
+    ) {
         assert!(self.takes(address), "{address:?} comes too late");
         note_piece(&mut self.run, self.size as u32, address, record_count);
-        let chunk = self.chunk(PIECE_HEADER_SIZE + frame.len());
+        let chunk = self.chunk(PIECE_HEADER_SIZE + size);
+        encode_piece_header(address, record_count, size as u32, chunk);
         let before = chunk.len();
-        encode_piece(address, record_count, frame, chunk);
-        self.size += chunk.len() - before;
+        write_frame(chunk);
+        assert_eq!(chunk.len() - before, size, "a frame is as long as was said");
+        self.size += PIECE_HEADER_SIZE + size;
         self.run.piece_count += 1;
     }
 

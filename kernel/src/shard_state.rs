@@ -16,6 +16,8 @@ use crate::wave::{Sender, Wave};
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
     pub queues: BTreeSet<u64>,
+    /// Those of them that let go of messages.
+    pub shrunk: BTreeSet<u64>,
     pub rows: BTreeSet<Vec<u8>>,
 }
 
@@ -98,6 +100,7 @@ impl ShardState {
                 state.settle(0, last, &mut applied.released);
                 applied.dropped_queues.push(*queue);
                 changes.queues.insert(*queue);
+                changes.shrunk.insert(*queue);
             }
         }
         applied
@@ -137,6 +140,7 @@ impl ShardState {
                 let count = state.settle(range.first, range.last, &mut applied.released);
                 applied.settled.push((range.queue, count));
                 changes.queues.insert(range.queue);
+                changes.shrunk.insert(range.queue);
             }
         }
         for range in &wave.returned {

@@ -20,7 +20,7 @@ use crate::journal_files::journal_name;
 use crate::queue_state::QueueState;
 use crate::raft_log::Position;
 use crate::raft_ready::SnapshotMark;
-use crate::record_batch::{record_numbers, retain};
+use crate::record_batch::FrameParts;
 use crate::segment::{is_gone, SegmentReader, SegmentSet};
 use crate::segment_format::Address;
 use crate::shard_state::ShardState;
@@ -184,24 +184,20 @@ impl Export {
         wanted: &[Range<u32>],
     ) -> StoreResult<u64> {
         let damage = |what: String| self.damage(address.entry, &what);
-        let numbers = record_numbers(piece).map_err(damage)?;
-        let is_wanted = |number: &&u32| {
-            let after = wanted.partition_point(|range| range.end <= **number);
-            wanted
-                .get(after)
-                .is_some_and(|range| range.start <= **number)
-        };
-        let count = numbers.iter().filter(is_wanted).count();
+        let mut parts = FrameParts::of_summed(piece).map_err(damage)?;
+        let part = parts.part(wanted).map_err(damage)?;
+        let count = part.record_count as usize;
         if count == 0 {
             return Ok(0);
         }
-        let part = if count == numbers.len() {
+        let content = if count == parts.numbers().len() {
             piece.clone()
         } else {
-            let part = retain(piece, wanted).map_err(damage)?;
-            Bytes::from(part.unwrap_or_default())
+            let mut content = Vec::with_capacity(part.size);
+            parts.append(&part, &mut content);
+            content.into()
         };
-        let written = self.writer.frame(address, count as u64, part);
+        let written = self.writer.frame(address, count as u64, content);
         written.map_err(|what| self.too_large(&what))?;
         Ok(count as u64)
     }

@@ -109,6 +109,8 @@ pub(crate) struct Inside {
     filling: Option<SpareFilling>,
     /// The journal file that was written when spares were last looked after.
     filled_for: u64,
+    /// The journal's next write when the last step of filling was taken.
+    filled_at: u64,
     failure: Option<StoreError>,
     /// No cycle is asked for before this write: the last one found nothing to do.
     futile_until: u64,
@@ -164,6 +166,7 @@ impl Store {
             finished: None,
             filling: None,
             filled_for: 0,
+            filled_at: 0,
             failure: None,
             futile_until: 0,
             steps: 0,
@@ -469,11 +472,13 @@ impl Store {
         self.fill_spares()
     }
 
-    /// Fills spare journal files, a step at a time, after the journal rolled. True: the next one is due at once.
+    /// Fills spare journal files, a step at a time, after the journal rolled. True: the next one is due at once, as it
+    /// also is while nothing is written that would wait behind it.
     fn fill_spares(&self) -> StoreResult<bool> {
-        let (current, coming) = self
-            .journal
-            .with(|journal| (journal.current_file(), journal.full_files().len()));
+        let (current, coming, next_write) = self.journal.with(|journal| {
+            let coming = journal.full_files().len();
+            (journal.current_file(), coming, journal.next_write())
+        });
         let mut inside = self.inside();
         if inside.filled_for == current || self.space.is_low() {
             return Ok(false);
@@ -494,7 +499,8 @@ impl Store {
         } else {
             inside.filling = Some(filling);
         }
-        Ok(next == NextFill::Now)
+        let idle = std::mem::replace(&mut inside.filled_at, next_write) == next_write;
+        Ok(next == NextFill::Now || (next == NextFill::Later && idle))
     }
 
     /// Leaves the mark of a clean close, if all is synced, and gives the directory back.
@@ -561,6 +567,7 @@ impl Inside {
     pub(crate) fn give_back(&mut self, group: u32, mut changes: Changes) {
         let kept = self.changes.entry(group).or_default();
         kept.queues.append(&mut changes.queues);
+        kept.shrunk.append(&mut changes.shrunk);
         kept.rows.append(&mut changes.rows);
     }
 

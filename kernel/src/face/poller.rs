@@ -87,9 +87,10 @@ impl PyPoller {
         self.lock().remove(token);
     }
 
-    fn watch(&self, fd: RawFd) -> PyResult<i64> {
+    #[pyo3(signature = (fd, writes = false))]
+    fn watch(&self, fd: RawFd, writes: bool) -> PyResult<i64> {
         let fd = sys::duplicate(fd).map_err(os_error)?;
-        self.lock().watch(fd).map_err(os_error)
+        self.lock().watch(fd, writes).map_err(os_error)
     }
 
     fn unwatch(&self, token: i64) {

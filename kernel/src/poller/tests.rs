@@ -316,7 +316,7 @@ fn a_watched_eventfd_is_told_once_for_each_change_though_nobody_reads_it() {
     assert_eq!(
         world
             .poller
-            .watch(crate::sys::duplicate(signal.as_raw_fd()).unwrap()),
+            .watch(crate::sys::duplicate(signal.as_raw_fd()).unwrap(), false),
         Ok(-1)
     );
     assert_eq!(world.round(), "");
@@ -333,7 +333,7 @@ fn a_watched_socket_is_told_twice_once_its_peer_has_hung_up() {
     let mut world = World::new();
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let watched = crate::sys::duplicate(ours.as_raw_fd()).unwrap();
-    assert_eq!(world.poller.watch(watched), Ok(-1));
+    assert_eq!(world.poller.watch(watched, false), Ok(-1));
     theirs.write_all(b"some").unwrap();
     assert_eq!(world.round(), "-1");
     theirs.write_all(b"more").unwrap();
@@ -372,7 +372,7 @@ fn a_watched_listener_s_connections_are_accepted_with_their_addresses() {
     let listener = std::net::TcpListener::bind("[::]:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let token = poller.watch(listener.into()).unwrap();
+    let token = poller.watch(listener.into(), false).unwrap();
     assert_eq!(poller.accept(token).unwrap_err(), Errno::AGAIN);
     let peer = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     let (fd, address) = poller.accept(token).unwrap();

@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::*;
 use crate::damage::{StoreError, StoreResult};
 use crate::message_run::{Facts, Origin, NO_EXPIRATION};
