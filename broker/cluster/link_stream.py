@@ -118,8 +118,8 @@ class Watcher(Protocol):
 class LinkStream:
     """Moves one link's bytes until either end closes.
 
-    With a watcher, a plain TCP connection is read and written when that says so, and written to at once before: a task's
-    wake costs 10 us and its turn, which a commit would wait for four times.  A task only sees that it gets on.
+    With a watcher, a plain TCP connection is written to at once, and read and written when that says so: a task's wake
+    costs 10 us and its turn, which a commit would wait for four times.  A task only sees that it gets on.
     """
 
     def __init__(

@@ -116,8 +116,9 @@ class Engine(Generic[SessionT]):
         return connection
 
     def watch(self, fd: int, receive_ready: Callable[[], bool], writes: bool = False) -> int:
-        """Has it told, within a round, each time that more can be read from ``fd``, and with ``writes`` each time that it
-        takes more after it did not take all; at once if anything can.  It says whether more is likely to follow soon.
+        """Has it told, within a round, each time that more can be read from ``fd``, and with ``writes`` each time that
+        more can be written after not all could; at once if anything can.  It says whether more is likely to follow
+        soon.
 
         The poller's token for it.
         """

@@ -9,8 +9,8 @@ use crate::disk::{Disk, DiskFault, DiskFile, DiskResult};
 use crate::file_header::{self, FileKind, Identity, HEADER_SIZE};
 use crate::segment::{note_piece, segment_name, Segment};
 use crate::segment_format::{
-    encode_footer, encode_piece_header, encode_run_header, run_header_size, seal_piece, Address, Run,
-    PIECE_HEADER_SIZE,
+    encode_footer, encode_piece_header, encode_run_header, run_header_size, seal_piece, Address,
+    Run, PIECE_HEADER_SIZE,
 };
 
 /// A run in memory, growing.

@@ -484,13 +484,10 @@ impl Store {
             return Ok(false);
         }
         let options = self.options.journal;
-        let mut filling = inside
-            .filling
-            .take()
-            .unwrap_or_else(|| {
-                let spare_files = self.spare_files.clone();
-                SpareFilling::new(spare_files, options.file_size, options.spare_count)
-            });
+        let mut filling = inside.filling.take().unwrap_or_else(|| {
+            let spare_files = self.spare_files.clone();
+            SpareFilling::new(spare_files, options.file_size, options.spare_count)
+        });
         drop(inside);
         let next = filling.step(&*self.disk, coming)?;
         let mut inside = self.inside();

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from random import Random
 from typing import Any
 
 import pytest
@@ -27,55 +26,12 @@ from broker.cluster.link_stream import (
     REASONS,
     WRITE_SIZE,
     WRITE_TIMEOUT_S,
-    LinkStream,
     StreamError,
     after,
     closing_of,
 )
-from broker.cluster.peer_link import PeerLink
-from broker.cluster.peers import Peers
 from broker.cluster.violation import Reason
-from tests.cluster.handshakes import terms
-from tests.cluster.wire import Heard
-
-AnyStream = trio.StapledStream[Any, Any]
-
-
-class End:
-    """A node with one link."""
-
-    def __init__(self, name: str) -> None:
-        self.heard = Heard()
-        self.random = Random(name)
-        self.peers = Peers(
-            terms(name), self.heard, self.random, lambda: self.random.randbytes(32), list, trio.current_time()
-        )
-        self.peers.set_addresses(["b.example:7400"], trio.current_time())
-        self.rooms = 0
-
-    def stream(self, link: PeerLink, stream: trio.abc.Stream) -> LinkStream:
-        self.link = link
-        self.carried = LinkStream(link, stream, self.peers, self.served)
-        return self.carried
-
-    def served(self, room: bool) -> None:
-        self.rooms += room
-        if self.peers.take_ready():
-            self.carried.wake()
-
-
-def dialing(stream: trio.abc.Stream, channel: Channel = Channel.BULK) -> tuple[End, LinkStream]:
-    end = End("a")
-    return end, end.stream(end.peers.dialed("b.example:7400", channel, trio.current_time()), stream)
-
-
-def accepting(stream: trio.abc.Stream) -> tuple[End, LinkStream]:
-    end = End("b")
-    return end, end.stream(end.peers.accepted(trio.current_time()), stream)
-
-
-def reason(end: End) -> Reason | None:
-    return end.link.closing.reason if end.link.closing else None
+from tests.cluster.link_ends import accepting, dialing, reason
 
 
 @pytest.mark.parametrize("pair", [memory_stream_pair, lockstep_stream_pair])
