@@ -98,7 +98,7 @@ fn records(index: u64, data: &Bytes) -> Vec<GroupRecord> {
 fn open_filled(directory: &Path, spares: usize) -> (Arc<RealDisk>, Arc<JournalHandle>) {
     let disk = fresh(directory);
     let options = JournalOptions::default();
-    let mut filling = SpareFilling::new(options.file_size, spares);
+    let mut filling = SpareFilling::new(Arc::default(), options.file_size, spares);
     while filling.step(&*disk, 0).unwrap() != NextFill::Enough {}
     let journal = Journal::create(&*disk, IDENTITY, options).unwrap();
     let handle = Arc::new(JournalHandle::new(disk.clone(), journal).unwrap());

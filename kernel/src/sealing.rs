@@ -98,6 +98,7 @@ impl Sealing {
         let mut parts = FrameParts::of_summed(frame)?;
         let owners = share_out(parts.numbers(), wants);
         let total = parts.numbers().len() as u32;
+        let all = 0..total;
         for (queue, records, guests) in owners {
             let owner = (group, queue);
             let late = |run: &OpenRun| !run.takes(address);
@@ -109,7 +110,7 @@ impl Sealing {
                 .entry(owner)
                 .or_insert_with(|| OpenRun::new(group, queue));
             let before = run.size();
-            if records == [0..total] {
+            if records == std::slice::from_ref(&all) {
                 run.push(address, total, frame.len(), |out| {
                     out.extend_from_slice(frame);
                 });

@@ -280,6 +280,11 @@ impl SegmentSet {
         self.segments.get(&number)
     }
 
+    /// The groups that have runs.
+    pub fn groups(&self) -> impl Iterator<Item = u32> + '_ {
+        self.groups.keys().copied()
+    }
+
     /// Ascending by number.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Segment>> {
         self.segments.values()

@@ -153,6 +153,9 @@ impl Store {
         let segments = Arc::new(segments);
         let numbers = SegmentNumbers::new(manifest.next_segment);
         let live = all_live(&segments);
+        let pins = ExportPins::default();
+        // It is not known what was let go of before.
+        pins.give_back(segments.groups().collect());
         let reader = SegmentReader::new(disk.clone(), identity, segments.clone());
         let inside = Inside {
             live_total: live.values().sum(),
@@ -182,7 +185,7 @@ impl Store {
             reader: Mutex::new(reader),
             stepping: Mutex::new(()),
             numbers,
-            pins: ExportPins::default(),
+            pins,
             inside: Mutex::new(inside),
             live: Mutex::new(live),
             released: AtomicU64::new(0),

@@ -278,6 +278,21 @@ impl World {
         self.store.take_finished_cycle().unwrap();
     }
 
+    /// What the store takes to be wanted of each run is what is.
+    fn check_live(&self) {
+        let segments = self.store.inside().segments.clone();
+        let live = self.store.live();
+        for segment in segments.iter() {
+            for (run, number) in segment.runs.iter().zip(0..) {
+                let queues: Vec<u64> = run.guests.iter().copied().chain([run.queue]).collect();
+                let state = &self.shards[run.group as usize].state;
+                let count = live_count([state], &queues, run.first, run.last);
+                let known = live[&(segment.number, number)];
+                assert_eq!(known, count.min(run.record_count), "{segment:?}");
+            }
+        }
+    }
+
     pub(crate) fn check_messages(&self) {
         for (group, shard) in self.shards.iter().enumerate() {
             check_messages(&self.store, group as u32, &shard.state);
@@ -407,6 +422,7 @@ fn cycles_retire_the_journal_and_drop_and_rewrite_segments() {
             total.retired_files += finished.retired_files;
             total.sealed_size += finished.sealed_size;
             total.dropped_segments += finished.dropped_segments;
+            world.check_live();
         }
         assert!(world.store.sizes().0 < 4 * options().journal.file_size);
     }
@@ -420,6 +436,12 @@ fn cycles_retire_the_journal_and_drop_and_rewrite_segments() {
         world.store.sizes().1 / count > 6 << 10,
         "{count} small segments"
     );
+    // What was let go of before is found again after a restart.
+    world.cycle();
+    world.disk.crash(7);
+    world.reopen(7);
+    world.cycle();
+    world.check_live();
 }
 
 #[test]

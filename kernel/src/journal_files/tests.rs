@@ -3,7 +3,9 @@
 use std::sync::mpsc;
 
 use super::*;
+use crate::group_record::{GroupRecord, HardState};
 use crate::sim_disk::SimDisk;
+use crate::store::{Store, StoreOptions};
 
 const IDENTITY: Identity = Identity {
     store: *b"a store of tests",
@@ -47,4 +49,30 @@ fn a_file_that_is_taken_is_nobody_else_s_whatever_the_other_thread_does() {
             full.send(number).unwrap();
         }
     });
+}
+
+fn write_something(store: &Store) {
+    let record = GroupRecord {
+        group: 0,
+        hard_state: Some(HardState::default()),
+        entries: Vec::new(),
+    };
+    store.journal().submit(vec![record]);
+    store.journal().carry_out();
+}
+
+#[test]
+fn spares_are_filled_without_a_pause_while_nothing_is_written() {
+    let disk = SimDisk::new(1 << 30);
+    let mut options = StoreOptions::of_file_size(4 << 20);
+    options.journal.spare_count = 3;
+    let (store, _, _) = Store::open(Arc::new(disk.clone()), IDENTITY, options).unwrap();
+    let mut pauses = 0;
+    while spares(&disk).unwrap().len() < 2 {
+        write_something(&store);
+        pauses += usize::from(!store.step().unwrap());
+    }
+    assert!(pauses >= 3, "{pauses} for a second spare of four steps");
+    while store.step().unwrap() {}
+    assert_eq!(spares(&disk).unwrap().len(), 3);
 }
