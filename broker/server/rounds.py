@@ -22,7 +22,8 @@ from broker.server.sync_wait import SyncWait
 from kernel.poller import Poller
 
 TURN_S = 0.002
-"""Rounds in a row, until other tasks (new connections, the admin API) get their turn."""
+"""Until other tasks (new connections, the admin API) get their turn, when there is nothing to do for a moment; twice as
+long while rounds follow each other."""
 LINGER_US = 1000
 """How long the thread waits at the poller itself before it goes to sleep in trio, if it had something to do a moment
 ago: a wake costs a third less so (docs/decisions/0008).  Other tasks get their turn so much later at most."""
@@ -134,35 +135,45 @@ class Rounds(Generic[SessionT]):
                 await trio.lowlevel.checkpoint()
             else:
                 await self._sleep()
-        elif (
-            self._engine.due
-            or self._poller.pending
-            or self._poller.wait(0)
-            or self._wait_for_sync(self._poller)
-            or self._linger(self._poller)
-        ):
-            if self._clock() >= self._turn_ends_at:
-                await trio.lowlevel.checkpoint()
-                self._turn_ends_at = self._clock() + TURN_S
-        else:
+        elif self._engine.due or self._poller.pending or self._poller.wait(0):
+            if self._clock() >= self._turn_ends_at + TURN_S:
+                await self._take_turn()
+        elif not await self._wait_at(self._poller):
             await self._sleep()
             now = self._clock()
             self._turn_ends_at = now + TURN_S
             self._linger_until = now + LINGER_AFTER_S
 
+    async def _take_turn(self) -> None:
+        """Lets other tasks have theirs."""
+        await trio.lowlevel.checkpoint()
+        self._turn_ends_at = self._clock() + TURN_S
+
+    async def _wait_at(self, poller: Poller) -> bool:
+        """Waits for the next little thing without trio, if it is likely to come soon; whether a round is due.  Other
+        tasks have their turn first: what comes next would wait for them."""
+        now = self._clock()
+        if self._spare_cpu is None or not (self._sync_wait.in_flight or now < self._linger_until):
+            return False
+        if now >= self._turn_ends_at:
+            await self._take_turn()
+            if self._engine.due:
+                return True
+            now = self._clock()
+        return self._wait_for_sync(poller, self._spare_cpu, now) or self._linger(poller)
+
     def _linger(self, poller: Poller) -> bool:
-        """Waits for the next little thing without trio, as long as they come one after the other."""
-        if self._spare_cpu is None or self._clock() >= self._linger_until:
+        now = self._clock()
+        if now >= self._linger_until:
             return False
         hit = poller.wait(LINGER_US)
         self._linger_until = self._clock() + LINGER_AFTER_S if hit else 0.0
         return hit
 
-    def _wait_for_sync(self, poller: Poller) -> bool:
-        if self._spare_cpu is None or not self._sync_wait.in_flight:
+    def _wait_for_sync(self, poller: Poller, spare_cpu: SpareCpu, now: float) -> bool:
+        if not self._sync_wait.in_flight:
             return False
-        now = self._clock()
-        self._sync_wait.spare_cpu = self._spare_cpu.update(now)
+        self._sync_wait.spare_cpu = spare_cpu.update(now)
         plan = self._sync_wait.plan(now)
         if plan is None:
             return False
