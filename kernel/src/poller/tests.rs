@@ -343,6 +343,24 @@ fn a_watched_socket_is_told_twice_once_its_peer_has_hung_up() {
 }
 
 #[test]
+fn a_watched_socket_is_told_when_it_takes_more_of_what_it_did_not_take() {
+    let mut world = World::new();
+    let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let watched = crate::sys::duplicate(ours.as_raw_fd()).unwrap();
+    assert_eq!(world.poller.watch(watched, true), Ok(-1));
+    assert_eq!(world.round(), "-1", "it takes something to begin with");
+    let mut written = 0;
+    while let Ok(size) = ours.write(&[0; 4096]) {
+        written += size;
+    }
+    assert_eq!(world.round(), "");
+    theirs.read_exact(&mut vec![0; written]).unwrap();
+    assert_eq!(world.round(), "-1");
+    assert_eq!(world.round(), "");
+}
+
+#[test]
 #[should_panic(expected = "token 1 is in use")]
 fn a_token_is_given_once() {
     let mut world = World::new();
