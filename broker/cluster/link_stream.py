@@ -146,6 +146,8 @@ class LinkStream:
         """Taken from the link and not written; the watcher tells when the connection takes more."""
         self._written = 0
         """Bytes that the connection took without a task."""
+        self._drained = False
+        """It took all there was, since the task last looked."""
         self._writing = False
         """The task is at it."""
         self._looking = trio.CancelScope()
@@ -269,6 +271,7 @@ class LinkStream:
                 self._served(True)
             if self._left:
                 return
+        self._drained = True
 
     async def _write_all(self) -> None:
         while True:
@@ -294,13 +297,14 @@ class LinkStream:
         """Whether the watcher has got on with what is left, after a while."""
         if self._link.closing is not None:
             return await self._write_last()
+        self._drained = False
         before = self._written
         with trio.move_on_after(WRITE_TIMEOUT_S) as self._looking:
             self._write_now()
             if self._left:
                 await trio.sleep_forever()
         is_closing = self._link.closing is not None
-        return is_closing or not self._left or self._written - before >= WRITE_SIZE
+        return is_closing or self._drained or self._written - before >= WRITE_SIZE
 
     async def _write_last(self) -> bool:
         """Whether the peer took the last words in time; the watcher tells nothing more."""

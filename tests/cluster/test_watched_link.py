@@ -149,6 +149,25 @@ async def test_who_takes_some_now_and_then_is_not(
         assert trio.current_time() - began > WRITE_TIMEOUT_S
 
 
+async def test_who_took_all_in_the_meantime_is_not(
+    sockets: tuple[socket.socket, socket.socket], autojump_clock: MockClock
+) -> None:
+    size = WRITE_SIZE // 2 - 100  # two of them don't fit in the socket, and are less than what has to be taken
+    pair_of = [Frame(Kind.APPEND, [number], bytes(size)) for number in range(2)]
+    async with connected(sockets) as pair:
+        pair.send(pair_of)
+        assert pair.end.link.queued_size > 0
+        await trio.sleep(WRITE_TIMEOUT_S - 1)
+        while pair.end.link.queued_size:
+            pair.read()
+            pair.watcher.tell()
+        pair.read()
+        pair.send(pair_of)
+        assert pair.end.link.queued_size > 0, "not taken for a second"
+        await trio.sleep(2)
+        assert reason(pair.end) is None
+
+
 @pytest.mark.parametrize("reads", [True, False])
 async def test_last_words_have_a_moment_to_leave(
     reads: bool, sockets: tuple[socket.socket, socket.socket], autojump_clock: MockClock
