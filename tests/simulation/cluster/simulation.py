@@ -459,9 +459,10 @@ class ClusterSimulation:
         least, quiet_since, seen = math.inf, self.events.now_us, self.seen_count
         while self.events.now_us < stuck_at:
             self.events.run_until(self.events.now_us + LOOK_US)
-            if self.seen_count != seen:
-                quiet_since, seen = self.events.now_us, self.seen_count
             left = self.left_over()
+            if left or self.seen_count != seen:
+                # What was the last to be handed out, to one who acknowledges nothing, is still on its way.
+                quiet_since, seen = self.events.now_us, self.seen_count
             count = sum(map(sum, left.values()))
             if count < least and all(map(self.is_settled, range(1, self.plan.shard_count + 1))):
                 least, stuck_at = count, self.events.now_us + PROGRESS_US
