@@ -56,7 +56,9 @@ def test_trucks_speak_and_obey_and_the_worker_averages(demo: DemoProcess) -> Non
                 client.publish("fleet/truck-07/command", "set 5", qos=1)
             found[topic.removeprefix("fleet/truck-07/")] = text
     finally:
+        client.disconnect()
         client.loop_stop()
+        client.on_connect = client.on_message = None  # its sockets go with it, as soon as the test ends
     assert found["echo"] == "set to 5.0 °C"
     assert abs(float(found["temperature"]) - float(found["average"])) < 10.0
 
