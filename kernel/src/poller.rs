@@ -151,9 +151,10 @@ impl Poller {
         // Closing takes it out of the epoll: nobody else holds the descriptor.
     }
 
-    /// Reports each change of `fd` to readable by the token that is returned, and with `writes` each to writable after
-    /// it did not take all of a write. It may be an eventfd that nobody reads. Where the peer has hung up it is reported twice: who reads until there is less than
-    /// it asked for needs a second look to see the end.
+    /// Reports each change of `fd` to readable by the token that is returned, and with `writes` each to
+    /// writable after it did not take all of a write. It may be an eventfd that nobody reads. Where the
+    /// peer has hung up it is reported twice: who reads until there is less than it asked for needs a
+    /// second look to see the end.
     pub fn watch(&mut self, fd: OwnedFd, writes: bool) -> Result<i64> {
         self.watch_count += 1;
         let token = -self.watch_count;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 import pytest
 import trio
@@ -15,6 +16,8 @@ from broker.cluster.frame_kinds import Channel, Kind
 from broker.cluster.link_stream import CLOSE_TIMEOUT_S, WRITE_SIZE, WRITE_TIMEOUT_S
 from broker.cluster.violation import Reason
 from tests.cluster.link_ends import accepting, dialing, reason
+
+Sockets: TypeAlias = tuple[socket.socket, socket.socket]
 
 FRAMES = [Frame(Kind.APPEND, [number], bytes(WRITE_SIZE)) for number in range(8)]
 
@@ -80,7 +83,7 @@ class Pair:
 
 
 @pytest.fixture
-def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
+def sockets() -> Iterator[Sockets]:
     ours, theirs = socket.socketpair()
     for end in (ours, theirs):
         end.setblocking(False)
@@ -89,7 +92,7 @@ def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 @asynccontextmanager
-async def connected(sockets: tuple[socket.socket, socket.socket]) -> AsyncIterator[Pair]:
+async def connected(sockets: Sockets) -> AsyncIterator[Pair]:
     """Until the block ends."""
     ours, theirs = sockets
     pair = Pair(trio.SocketStream(trio.socket.from_stdlib_socket(ours)), theirs)
@@ -101,7 +104,7 @@ async def connected(sockets: tuple[socket.socket, socket.socket]) -> AsyncIterat
 
 
 async def test_what_was_not_taken_at_once_goes_on_when_the_watcher_tells(
-    sockets: tuple[socket.socket, socket.socket], autojump_clock: MockClock
+    sockets: Sockets, autojump_clock: MockClock
 ) -> None:
     async with connected(sockets) as pair:
         pair.send(FRAMES)
@@ -120,22 +123,16 @@ async def test_what_was_not_taken_at_once_goes_on_when_the_watcher_tells(
         assert pair.came == [*FRAMES, small], "and at once again"
 
 
-async def test_who_takes_nothing_is_given_up(
-    sockets: tuple[socket.socket, socket.socket], autojump_clock: MockClock
-) -> None:
+async def test_who_takes_nothing_is_given_up(sockets: Sockets, autojump_clock: MockClock) -> None:
     async with connected(sockets) as pair:
         pair.send(FRAMES)
-        began = trio.current_time()
         await trio.sleep(WRITE_TIMEOUT_S - 1)
         assert reason(pair.end) is None
         await trio.sleep(2)
         assert reason(pair.end) is Reason.WRITE_TIMEOUT
-        assert trio.current_time() - began < 2 * WRITE_TIMEOUT_S
 
 
-async def test_who_takes_some_now_and_then_is_not(
-    sockets: tuple[socket.socket, socket.socket], autojump_clock: MockClock
-) -> None:
+async def test_who_takes_some_now_and_then_is_not(sockets: Sockets, autojump_clock: MockClock) -> None:
     async with connected(sockets) as pair:
         pair.send(FRAMES)
         began = trio.current_time()
@@ -149,9 +146,7 @@ async def test_who_takes_some_now_and_then_is_not(
         assert trio.current_time() - began > WRITE_TIMEOUT_S
 
 
-async def test_who_took_all_in_the_meantime_is_not(
-    sockets: tuple[socket.socket, socket.socket], autojump_clock: MockClock
-) -> None:
+async def test_who_took_all_in_the_meantime_is_not(sockets: Sockets, autojump_clock: MockClock) -> None:
     size = WRITE_SIZE // 2 - 100  # two of them don't fit in the socket, and are less than what has to be taken
     pair_of = [Frame(Kind.APPEND, [number], bytes(size)) for number in range(2)]
     async with connected(sockets) as pair:
@@ -169,19 +164,16 @@ async def test_who_took_all_in_the_meantime_is_not(
 
 
 @pytest.mark.parametrize("reads", [True, False])
-async def test_last_words_have_a_moment_to_leave(
-    reads: bool, sockets: tuple[socket.socket, socket.socket], autojump_clock: MockClock
-) -> None:
+async def test_last_words_have_a_moment_to_leave(reads: bool, sockets: Sockets, autojump_clock: MockClock) -> None:
     async with connected(sockets) as pair:
         pair.send(FRAMES)
         await wait_all_tasks_blocked()
-        began = trio.current_time()
         pair.end.peers.stop(trio.current_time())
         pair.end.served(False)
         while reads and pair.read() > 0:
             await wait_all_tasks_blocked()
         await trio.sleep(2 * CLOSE_TIMEOUT_S)
         assert reason(pair.end) is Reason.SHUTDOWN
+        pair.read()
         assert (pair.came == FRAMES) is reads
-        assert pair.theirs.fileno() >= 0
-        assert trio.current_time() - began < 3 * CLOSE_TIMEOUT_S
+        assert pair.theirs.recv(1) == b"", "it is closed, whatever was left"
