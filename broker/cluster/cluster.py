@@ -21,7 +21,7 @@ from broker.cluster.frame_kinds import APPEND, CONSENSUS, FORWARD, Channel, Kind
 from broker.cluster.hello import FRESH, VERSION_MAX, Identity, PeerInfo
 from broker.cluster.lease import Lease
 from broker.cluster.member_words import Join, Joined, Lead, Refusing, ShardStatus
-from broker.cluster.membership import Membership
+from broker.cluster.membership import LOOK_INTERVAL_S, Membership
 from broker.cluster.peer import SUSPICION_S
 from broker.cluster.peers import Peers, Receiver
 from broker.cluster.replication import ELECTION_TICKS, ELECTION_TIMEOUT_S, Replication
@@ -117,7 +117,7 @@ class Cluster:
         """What the disk did, after which this node has left its shards: for good, until it starts again."""
         self._find_failure: Callable[[], Exception | None] = lambda: None
         self._read_failure: Exception | None = None
-        self._renew_at = now
+        self._look_at = self._renew_at = now
         self._addresses: tuple[str, ...] = settings.addresses
         self._sought: dict[str, float] = {}
         self._members: list[PeerId] = []
@@ -319,17 +319,24 @@ class Cluster:
                 self._ticked_at = now  # all rest, and would the second time
                 break
             busy = True
-        self.membership.receive_short(self.identity.peer, self.is_short())
-        self.membership.tick(now)
+        if now >= self._look_at or not busy:
+            self._look_at = now + LOOK_INTERVAL_S
+            self._look(self._broker, now)
         self.replication.snapshots.look(now)
-        assert self.departures is not None
-        self.departures.look(now)
-        self._follow_members()
         self._hold_lease(self._broker, now)
-        self._renew_row(self._broker, now)
-        self._follow_addresses(now)
         self._flush(now)
         return busy
+
+    def _look(self, broker: Broker, now: float) -> None:
+        """What no group's clock hurries for: with every tick only while they rest, when ticks are seldom."""
+        assert self.membership is not None
+        assert self.departures is not None
+        self.membership.receive_short(self.identity.peer, self.is_short())
+        self.membership.tick(now)
+        self.departures.look(now)
+        self._follow_members()
+        self._renew_row(broker, now)
+        self._follow_addresses(now)
 
     def _hold_lease(self, broker: Broker, now: float) -> None:
         assert self.forwarding is not None

@@ -74,7 +74,9 @@ class Announcing:
     def flush(self) -> None:
         """Tells what changed in a round; whatever is there: a word is numbered for all peers alike."""
         changed = self._tables.volatile.take_changed()
-        if changed and any(self._unplaced.values()):
+        if not changed:
+            return
+        if any(self._unplaced.values()):
             self._place_again()
             self._back.forget_all_routes()
         for key, row in changed:

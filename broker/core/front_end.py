@@ -266,6 +266,8 @@ class FrontEnd:
             self._allow()
         if self.relays.due:
             self.relays.flush()
+        if not self._due:
+            return
         due = list(self._due)
         self._due.clear()
         for link in due:

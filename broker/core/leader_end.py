@@ -239,8 +239,12 @@ class LeaderEnd:
 
     def tell_volatile(self, shard: Shard) -> None:
         """A volatile shard applies as it proposes, and tells nobody by itself."""
-        for guest in self._guests.get(shard.id, {}).values():
-            through = shard.kernel.applied_through(*guest.sender)
+        guests = self._guests.get(shard.id)
+        if not guests:
+            return
+        kernel = shard.kernel
+        for guest in guests.values():
+            through = kernel.applied_through(*guest.sender)
             if through > guest.told_through:
                 guest.told_through = through
                 rejected = guest.shard.take_rejected(guest.sender, through)

@@ -270,6 +270,8 @@ class RelayGuests:
 
     def flush(self) -> None:
         """What the sessions have to say goes to their clients' nodes."""
+        if not self._busy:
+            return
         busy = list(self._busy)
         self._busy.clear()
         for session in busy:

@@ -45,5 +45,7 @@ class VolatileRows:
 
     def take_changed(self) -> list[tuple[bytes, Row | None]]:
         """What became of this node's since this was last asked, in order; None: gone."""
+        if not self._changed:
+            return []
         changed, self._changed = self._changed, {}
         return list(changed.items())

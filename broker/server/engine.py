@@ -239,6 +239,7 @@ class Engine(Generic[SessionT]):
         if self._watched_again:
             received += [(token, None) for token in self._watched_again]
             self._watched_again.clear()
+        self._watched_only = True
         if self.poller is not None:
             received += self.poller.round()
             unblocked = self.poller.take_unblocked()

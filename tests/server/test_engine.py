@@ -92,6 +92,7 @@ def test_what_was_synced_before_the_first_round_is_told_in_it() -> None:
     engine.round(0.0)
     engine.round(0.0)
     assert told == [3]
+    assert not engine.round(0.0)  # nothing came of it, or of anything else
 
 
 @both_paths

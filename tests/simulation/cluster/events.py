@@ -25,14 +25,13 @@ class Events:
         self._turn += 1
         heapq.heappush(self._heap, (self.now_us + us, self._turn, call, arguments))
 
-    def run_until(self, until_us: int, ended: Callable[[], bool] | None = None) -> bool:
-        """Calls all that is due; whether ``ended`` ended it before."""
-        heap = self._heap
+    def run_until(self, until_us: int) -> None:
+        """Calls all that is due."""
+        heap, pop = self._heap, heapq.heappop
+        count = 0
         while heap and heap[0][0] <= until_us:
-            self.now_us, _, call, arguments = heapq.heappop(heap)
-            self.count += 1
+            self.now_us, _, call, arguments = pop(heap)
+            count += 1
             call(*arguments)
-            if ended is not None and ended():
-                return True
+        self.count += count
         self.now_us = until_us
-        return False

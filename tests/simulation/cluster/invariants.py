@@ -87,6 +87,8 @@ class Invariants:
                     self._take_holder(queue, consumer.fence, (shard.sender, front.key))
         for guests in forwarding.leader._guests.values():
             for guest in guests.values():
+                if not guest.consumers:
+                    continue
                 for key, foreign in guest.consumers.items():
                     if foreign.consumer.fence:
                         self._take_holder(foreign.consumer.queue_id, foreign.consumer.fence, (guest.sender, key))

@@ -181,23 +181,24 @@ class Net:
 
     def pump(self, process: Process) -> None:
         """What the process's links have to say goes on its way."""
-        peers = process.cluster.peers
+        peers, ends = process.cluster.peers, self._ends
         while ready := peers.take_ready():
             for link in ready:
-                end = self._ends.get(link)
-                if end is not None:
-                    self._write(end)
+                if link in ends:
+                    self._write(ends[link])
 
     def _write(self, end: End) -> None:
         link, other = end.link, end.other
         if other is None:
             return
-        while end.open and link.has_output and end.in_flight < SOCKET_SIZE:
-            output = b"".join(link.take_output(SOCKET_SIZE))
-            end.process.cluster.peers.receive_written(link, len(output))
-            end.in_flight += len(output)
-            if len(output) > 1 and self._random.random() < self._cuts:
-                at = self._random.randrange(1, len(output))
+        cuts = self._cuts
+        while end.open and end.in_flight < SOCKET_SIZE and (taken := link.take_output(SOCKET_SIZE)):
+            output = b"".join(taken)
+            size = len(output)
+            end.process.cluster.peers.receive_written(link, size)
+            end.in_flight += size
+            if cuts and size > 1 and self._random.random() < cuts:
+                at = self._random.randrange(1, size)
                 self._send(other, output[:at])
                 self._send(other, output[at:])
             else:
@@ -233,7 +234,8 @@ class Net:
         else:
             self._take(end, piece)
 
-    def _take(self, end: End, piece: bytes | Reason) -> None:
+    @staticmethod
+    def _take(end: End, piece: bytes | Reason) -> None:
         end.arrived.append(piece)
         end.process.receive_arrived(end)
 

@@ -117,8 +117,6 @@ class Process:
         self._deferred: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
         self._arrived: dict[End, None] = {}
         """What is to be read."""
-        self._asked = False
-        """The next round is to do more than read."""
         self._turn_at_us = NEVER_US
         """When the next round comes."""
         self._due_at_us = NEVER_US
@@ -213,14 +211,20 @@ class Process:
     # ---- rounds
 
     def ring(self) -> None:
-        """A round is due."""
-        self._asked = True
-        self._plan_turn(self._events.now_us + self.world.round_delay_us())
+        """A round is due, and is to do all that a round does."""
+        if self.engine is not None:
+            self.engine.due = True
+        self._stir()
 
     def receive_arrived(self, end: End) -> None:
         """A connection can be read."""
         self._arrived[end] = None
-        self._plan_turn(self._events.now_us + self.world.round_delay_us())
+        self._stir()
+
+    def _stir(self) -> None:
+        """A round is due, which may find that there is little to do."""
+        if self._turn_at_us == NEVER_US:
+            self._plan_turn(self._events.now_us + self.world.round_delay_us())
 
     def _plan_turn(self, when_us: int) -> None:
         if when_us < self._turn_at_us:
@@ -246,6 +250,8 @@ class Process:
             return
         self._alarm_at_us = NEVER_US
         if self._due_at_us <= self._events.now_us:
+            assert self.engine is not None
+            self.engine.due = True
             self._plan_turn(self._events.now_us)
         elif self._due_at_us < NEVER_US:
             self._plan_alarm(self._due_at_us)
@@ -309,28 +315,20 @@ class Process:
             self.world.receive_failure(self, str(failure))
 
     def _round(self) -> None:
-        """Reads the links; who hears nothing but heartbeats, and was asked for nothing, does no more."""
+        """Reads the links, then does what the product's round finds is to be done."""
         self._turn_at_us = NEVER_US
-        now, engine, cluster = self.now, self.engine, self.cluster
+        now, engine = self.now, self.engine
         if self._arrived:
-            arrived, self._arrived = self._arrived, {}
-            self.world.net.read(self, arrived)
-            self._plan_links()
-            self._asked |= cluster.told
-            cluster.told = False
+            self._read_links(engine)
         if engine is None:
             self._come_in(now)
-        elif self._asked or engine.due or self._deadline(engine, now) <= now:
-            engine.round(now)
-            if engine.wanted_reads:
-                reads, engine.wanted_reads = engine.wanted_reads, []
-                self._begin_reads(reads)
-        else:
+        elif not engine.round(now):
             self.world.net.pump(self)
             self.plan_write()  # what a leader said is written though nobody here waits for it
-            self._plan_next(engine, now)
             return
-        self._asked = False
+        elif engine.wanted_reads:
+            reads, engine.wanted_reads = engine.wanted_reads, []
+            self._begin_reads(reads)
         self._begin_jobs()
         self.world.net.pump(self)
         self.plan_write()
@@ -339,6 +337,15 @@ class Process:
         self.world.receive_round(self)
         if self.stopping is not None and self.stopping.is_over(now):
             self.world.receive_stopped(self, self.stopping)
+
+    def _read_links(self, engine: Engine[Session] | None) -> None:
+        arrived, self._arrived = self._arrived, {}
+        self.world.net.read(self, arrived)
+        self._plan_links()
+        if self.cluster.told:
+            self.cluster.told = False
+            if engine is not None:
+                engine.due = True
 
     def _deadline(self, engine: Engine[Session], now: float) -> float:
         """When a round is due although nothing came."""
@@ -449,7 +456,7 @@ class Process:
     def _receive_completion(self) -> None:
         self.world.receive_completion(self)
         if self.alive:
-            self.ring()
+            self._stir()
 
     def _begin_reads(self, reads: Sequence[Callable[[], object]]) -> None:
         for read in reads:

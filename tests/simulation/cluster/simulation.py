@@ -172,6 +172,8 @@ class ClusterSimulation:
         for told in self.invariants.check(process):
             self.note(told)
             self.ledger.shake()
+        if not process.wires:
+            return
         for wire in list(process.wires):
             transport = wire.transport
             assert transport is not None
