@@ -1266,9 +1266,15 @@ class Shard:
         """Why the group does nothing any more: every call raises RaftDead then."""
     def leave(self, why: str) -> None:
         """Has part in nothing any more, and serves nobody; ``dead`` then says why."""
-    def let_go(self) -> bool:
+    @property
+    def contacts(self) -> int:
+        """Messages that came from leaders of its group since the start: each may have been promised something."""
+    def let_go(self, said: tuple[int, int] | None = None) -> bool:
         """By all that it holds, its group has let this replica go: until ``end_departure`` it takes nothing in, and no
         cycle begins.  False: not so, or not now.
+
+        ``said``, (term, contacts): not by what it holds, but by the word of who leads in that term, which was asked for
+        when so many ``contacts`` had come.  False: of an older term than is known here, or more came since.
 
         Such a one is to ``forget`` all but how it voted, durably, which takes as long as the disk does; it then is as
         one that never joined.

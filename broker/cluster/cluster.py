@@ -20,7 +20,7 @@ from broker.cluster.frame import Frame
 from broker.cluster.frame_kinds import APPEND, CONSENSUS, FORWARD, Channel, Kind
 from broker.cluster.hello import FRESH, VERSION_MAX, Identity, PeerInfo
 from broker.cluster.lease import Lease
-from broker.cluster.member_words import Join, Joined, Lead, Refusing, ShardStatus
+from broker.cluster.member_words import AskMember, Join, Joined, Lead, NoMember, Refusing, ShardStatus
 from broker.cluster.membership import LOOK_INTERVAL_S, Membership
 from broker.cluster.peer import SUSPICION_S
 from broker.cluster.peers import Peers, Receiver
@@ -151,7 +151,9 @@ class Cluster:
             self.replication.snapshots.sending,
             self._stopping,
         )
-        self.departures = Departures(shards[1:], self._is_wanted, self._begin_job, self.replication.receive_forgotten)
+        self.departures = Departures(
+            shards[1:], self._is_wanted, self._begin_job, self.replication.receive_forgotten, self._ask_member
+        )
         self.replication.snapshots.failed = self._receive_read_failure
         self.replication.receive_live(self.forwarding.live)
         self.replication.ceased = self.forwarding.receive_ceased
@@ -205,6 +207,19 @@ class Cluster:
         assert self.replication is not None
         row = self._broker.back.topology.shard_row(shard.id)
         return row is None or self.identity.peer in row.replicas or self.replication.snapshots.is_fetching(shard.id)
+
+    def _ask_member(self, shard: ReplicatedShard, contacts: int) -> None:
+        assert self.forwarding is not None
+        for peer in self.forwarding.live:
+            self._send(peer, AskMember(shard.id, contacts))
+
+    def _receive_ask_member(self, info: PeerInfo, word: AskMember) -> None:
+        if self.membership is not None and (term := self.membership.term_without(word.shard, info.peer)) is not None:
+            self._send(info.peer, NoMember(word.shard, term, word.contacts))
+
+    def _receive_no_member(self, info: PeerInfo, word: NoMember) -> None:
+        if self.departures is not None:
+            self.departures.receive_no_member(word)
 
     def _begin_job(self, job: Job) -> None:
         assert self.replication is not None
@@ -533,4 +548,6 @@ MEMBER_WORDS: dict[type, Callable[[Cluster, PeerInfo, Any], None]] = {
     Refusing: Cluster._receive_refusing,
     ShardStatus: Cluster._receive_status,
     Lead: Cluster._receive_lead,
+    AskMember: Cluster._receive_ask_member,
+    NoMember: Cluster._receive_no_member,
 }

@@ -1,7 +1,7 @@
 """Replicas that were moved away: what this node holds of them is forgotten, so that their room comes back.
 
 A replica is forgotten only when the topology here says that it is not wanted, and all that it holds, which is applied,
-says that its group has let it go: never by not knowing.  How it voted is kept.
+says that its group has let it go; or its group's leader does, which is asked: never by not knowing.  How it voted is kept.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from functools import partial
 
 import structlog
 
+from broker.cluster.member_words import NoMember
 from broker.cluster.snapshots import Job
 from broker.core.replicated_shard import ReplicatedShard
 from broker.model.names import ShardId
@@ -31,15 +32,21 @@ class Departures:
         is_wanted: Callable[[ReplicatedShard], bool],
         begin_job: Callable[[Job], None],
         forgotten: Callable[[ReplicatedShard], None],
+        ask: Callable[[ReplicatedShard, int], None],
     ) -> None:
-        """``is_wanted``: it is to have a replica here, or one is on its way.  ``forgotten`` is told of each."""
+        """``is_wanted``: it is to have a replica here, or one is on its way.  ``forgotten`` is told of each.
+
+        ``ask`` asks all other nodes, of which one may lead, whether this one is a member still: (shard, contacts).
+        """
         self._shards = shards
         self._is_wanted = is_wanted
         self._begin_job = begin_job
         self._forgotten = forgotten
+        self._ask = ask
         self._look_at = -math.inf
-        self._still: dict[ShardId, int] = {}
-        """Not wanted, and the last entry applied: a leader that takes it in again makes it go on."""
+        self._still: dict[ShardId, tuple[int, int]] = {}
+        """Not wanted; the last entry applied, and how much leaders have said to it: one that takes it in again makes it go
+        on."""
         self._busy = False
         self.count = 0
         """Forgotten since the start."""
@@ -51,13 +58,28 @@ class Departures:
         self._look_at = now + LOOK_INTERVAL_S
         still, self._still = self._still, {}
         for shard in self._shards:
-            applied = shard.kernel.applied_index
+            applied, contacts = shard.kernel.applied_index, shard.kernel.contacts
             if shard.leading or not applied or self._is_wanted(shard):
                 continue
-            self._still[shard.id] = applied
-            if not self._busy and still.get(shard.id) == applied and shard.kernel.let_go():
-                self._busy = True
-                self._begin_job(Job(partial(self._forget, shard), partial(self._done, shard)))
+            self._still[shard.id] = applied, contacts
+            if self._busy or still.get(shard.id) != (applied, contacts):
+                continue
+            if shard.kernel.let_go():
+                self._begin(shard)
+            else:
+                self._ask(shard, contacts)
+
+    def receive_no_member(self, word: NoMember) -> None:
+        """A shard's leader says so: what was asked for is done unless something has changed since."""
+        shard = next((shard for shard in self._shards if shard.id == word.shard), None)
+        if shard is None or self._busy or shard.id not in self._still or shard.leading or self._is_wanted(shard):
+            return
+        if shard.kernel.let_go((word.term, word.contacts)):
+            self._begin(shard)
+
+    def _begin(self, shard: ReplicatedShard) -> None:
+        self._busy = True
+        self._begin_job(Job(partial(self._forget, shard), partial(self._done, shard)))
 
     @staticmethod
     def _forget(shard: ReplicatedShard) -> Exception | None:

@@ -61,4 +61,20 @@ class Lead(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
     to: int
 
 
-MemberWord: TypeAlias = Join | Joined | Refusing | ShardStatus | Lead
+class AskMember(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """To a shard's leader, from a node whose replica is not wanted by the topology: is it a member still?  -> NoMember, or
+    nothing.  ``contacts``: messages that it has had from leaders of the group."""
+
+    shard: ShardId
+    contacts: int
+
+
+class NoMember(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
+    """By the leader of ``term`` it is none; ``contacts``: of the question."""
+
+    shard: ShardId
+    term: int
+    contacts: int
+
+
+MemberWord: TypeAlias = Join | Joined | Refusing | ShardStatus | Lead | AskMember | NoMember

@@ -225,6 +225,16 @@ class Membership:
             return False
         return shard.kernel.transfer_leader(to)
 
+    def term_without(self, shard_id: ShardId, peer: int) -> int | None:
+        """The term in which this node leads a shard that another is no member of; None: not so, or not for sure."""
+        shard = self._by_id.get(shard_id)
+        if shard is None or not shard.kernel.serving:
+            return None  # only who serves has applied all that was ever committed
+        configuration = self._group(shard).configuration
+        if configuration.outgoing or peer in configuration.voters | configuration.learners:
+            return None
+        return shard.kernel.term
+
     def let_lead(self, shard_id: ShardId, to: int, now: float) -> bool:
         """Asks a shard's leader, wherever it is, to let another voter lead; False: none is known."""
         if self.receive_lead(shard_id, to):

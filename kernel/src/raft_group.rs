@@ -75,6 +75,8 @@ struct Group {
     snapshots_sent: BTreeMap<u64, u32>,
     /// A leader's: for how many ticks each peer was not heard from.
     silent: BTreeMap<u64, usize>,
+    /// Messages that came from one who leads.
+    contacts: u64,
 }
 
 /// One Raft group of this node.
@@ -147,6 +149,7 @@ impl RaftGroup {
             recorded: boot,
             snapshots_sent: BTreeMap::new(),
             silent: BTreeMap::new(),
+            contacts: 0,
         };
         group.draw_election_timeout();
         Ok(Self { group, dead: None })
@@ -355,6 +358,16 @@ impl RaftGroup {
     /// It was a member and is none, by all that it holds, which is applied.
     pub fn was_let_go(&self) -> bool {
         self.dead.is_none() && self.group.was_let_go()
+    }
+
+    /// The same said by who leads in `term`, since when nobody who leads has said anything else to it.
+    pub fn was_dropped(&self, term: u64, contacts: u64) -> bool {
+        self.dead.is_none() && self.group.was_dropped(term, contacts)
+    }
+
+    /// How many messages of leaders came: each may have been answered with a promise.
+    pub fn contacts(&self) -> u64 {
+        self.group.contacts
     }
 
     /// Entries through here are durable.

@@ -47,6 +47,14 @@ pub fn asks_for_votes(message: &[u8]) -> bool {
         .any(|kind| message.starts_with(&[TYPE, *kind as u8]))
 }
 
+/// Whether only a leader says it.
+pub fn is_leaders(message: &Message) -> bool {
+    matches!(
+        message.get_msg_type(),
+        MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgSnapshot
+    )
+}
+
 /// Refuses what the crate does not stand.
 pub fn check(standing: Standing, message: &Message) -> Result<(), &'static str> {
     check_address(standing, message)?;

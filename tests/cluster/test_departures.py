@@ -112,25 +112,69 @@ def test_who_was_let_go_may_come_back_and_vote(cluster: TestedCluster) -> None:
     assert [body for body, _ in delivered(cluster.ask(session, consume(credit=100), seconds=1))] == BODIES
 
 
-def test_a_replica_that_is_wanted_or_of_which_its_group_says_nothing_stays(cluster: TestedCluster) -> None:
-    moved = Moved(cluster)
-    leaver = moved.leaver
-    before = [kernel.applied_index for kernel in leaver.kernels]
-    # Whoever is cut off hears of neither the topology nor its group.
+def cut_off(cluster: TestedCluster, name: str) -> None:
     for other in cluster.nodes:
-        if other != leaver.name:
-            cluster.wire.cut(leaver.name, other)
-            cluster.wire.cut(other, leaver.name)
-    moved.move(leaver, moved.comer)
+        if other != name:
+            cluster.wire.cut(name, other)
+            cluster.wire.cut(other, name)
+
+
+def moved_meanwhile(cluster: TestedCluster) -> tuple[Moved, list[int]]:
+    """A replica was moved off a node that is cut off; what its replicas had applied."""
+    moved = Moved(cluster)
+    before = [kernel.applied_index for kernel in moved.leaver.kernels]
+    cut_off(cluster, moved.leaver.name)
+    moved.move(moved.leaver, moved.comer)
     cluster.run(LONG_S)
-    assert [kernel.applied_index for kernel in leaver.kernels] == before
-    cluster.wire.heal()
-    cluster.run(LONG_S)
-    row = leaver.core.back.topology.shard_row(moved.shard)
-    assert row is not None
-    assert leaver.cluster.identity.peer not in row.replicas
     leader = cluster.leader_of(moved.shard)
     assert leader is not None
-    assert leaver.cluster.identity.peer not in leader.kernels[moved.shard].conf()[0]
-    # What it holds does not say so, and nobody tells it more: it stays, whatever the topology says.
-    assert moved.held(leaver)[0] == before[moved.shard]
+    assert moved.leaver.cluster.identity.peer not in leader.kernels[moved.shard].conf()[0]
+    return moved, before
+
+
+def test_who_is_cut_off_forgets_nothing(cluster: TestedCluster) -> None:
+    moved, before = moved_meanwhile(cluster)
+    assert [kernel.applied_index for kernel in moved.leaver.kernels] == before
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_who_was_away_while_it_was_let_go_asks_and_forgets(cluster: TestedCluster, restarted: bool) -> None:
+    """What it holds does not say so, and nobody sends it more."""
+    moved, _ = moved_meanwhile(cluster)
+    leaver = moved.leaver
+    if restarted:
+        cluster.kill(leaver.name)
+        leaver = cluster.start(leaver.name)
+    cluster.wire.heal()
+    cluster.run(LONG_S)
+    assert moved.held(leaver)[0] == 0
+    held = [number for number, kernel in enumerate(leaver.kernels) if kernel.applied_index]
+    assert len(held) > 1, "of others it is a member"
+    moved.move(moved.comer, leaver)
+    cluster.run(LONG_S)
+    assert moved.held(leaver)[0] == max(moved.held(node)[0] for node in cluster.nodes.values())
+
+
+def test_without_a_leader_nobody_says_so(cluster: TestedCluster) -> None:
+    moved, before = moved_meanwhile(cluster)
+    for name in [name for name, node in cluster.nodes.items() if node.cluster.identity.peer in moved.replicas][1:]:
+        cluster.kill(name)
+    cluster.wire.heal()
+    cluster.run(LONG_S)
+    assert moved.held(moved.leaver)[0] == before[moved.shard]
+
+
+def test_a_leader_says_nothing_of_members(cluster: TestedCluster) -> None:
+    moved = Moved(cluster)
+    leader = cluster.leader_of(moved.shard)
+    assert leader is not None
+    membership = leader.cluster.membership
+    assert membership is not None
+    term = leader.kernels[moved.shard].term
+    says = {
+        node.name: membership.term_without(moved.shard, node.cluster.identity.peer) for node in cluster.nodes.values()
+    }
+    assert says == {name: term if node is moved.comer else None for name, node in cluster.nodes.items()}
+    other = moved.leaver.cluster.membership
+    assert other is not None
+    assert other.term_without(moved.shard, moved.comer.cluster.identity.peer) is None, "it does not lead"

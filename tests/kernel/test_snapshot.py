@@ -131,6 +131,32 @@ def test_an_export_is_closed_and_a_volatile_shard_has_none() -> None:
         leader.shard.step_snapshot(b"", other)
 
 
+def test_one_that_was_away_goes_by_its_leaders_word_unless_a_leader_said_more_since() -> None:
+    cluster, leader, message = joining()
+    newcomer = cluster.members[JOINING]
+    imported = carried(cluster, message)
+    imported.finish()
+    assert newcomer.shard.step_snapshot(message, imported)
+    leader.shard.report_snapshot(JOINING, True)
+    cluster.tick(20)
+    asked = newcomer.shard.contacts
+    assert asked
+    assert not newcomer.shard.let_go((leader.shard.term - 1, asked)), "of a leader that was"
+    leader.publish("more")
+    cluster.tick(4)
+    assert newcomer.shard.contacts > asked
+    assert not newcomer.shard.let_go((leader.shard.term, asked)), "it may have promised to hold this"
+    assert not leader.shard.let_go((leader.shard.term, leader.shard.contacts))
+    applied, term = newcomer.shard.applied_index, newcomer.shard.term
+    assert applied
+    assert not newcomer.shard.let_go()
+    assert newcomer.shard.let_go((leader.shard.term, newcomer.shard.contacts))
+    assert newcomer.shard.applied_index == applied
+    newcomer.shard.forget()
+    newcomer.shard.end_departure()
+    assert (newcomer.shard.applied_index, newcomer.shard.term) == (0, term)
+
+
 def test_a_node_that_left_a_shard_forgets_it_and_may_come_back() -> None:
     cluster, leader, message = joining()
     newcomer = cluster.members[JOINING]

@@ -23,12 +23,17 @@ impl PyShard {
 #[pymethods]
 impl PyShard {
     /// See _kernel.pyi.
-    fn let_go(&self) -> bool {
+    #[pyo3(signature = (said = None))]
+    fn let_go(&self, said: Option<(u64, u64)>) -> bool {
         let Some(store) = self.store() else {
             return false;
         };
         let mut shard = self.lock();
-        if !shard.let_go() {
+        let goes = match said {
+            None => shard.let_go(),
+            Some((term, contacts)) => shard.let_go_by(term, contacts),
+        };
+        if !goes {
             return false;
         }
         if store.begin_forgetting() {
@@ -36,6 +41,11 @@ impl PyShard {
         }
         shard.stay();
         false
+    }
+
+    #[getter]
+    fn contacts(&self) -> u64 {
+        self.lock().contacts()
     }
 
     /// After `let_go`, on a thread of its own: takes as long as the disk does, without the GIL.

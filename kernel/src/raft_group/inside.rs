@@ -131,6 +131,7 @@ impl Group {
             may_campaign: self.may_campaign(),
         };
         raft_guard::check(standing, &message).map_err(GroupError::Refused)?;
+        self.contacts += u64::from(raft_guard::is_leaders(&message));
         self.raw
             .step(message)
             .map_err(|_| GroupError::Refused("not of this group"))
@@ -448,6 +449,15 @@ impl Group {
         let conf = self.conf();
         let follows = self.raw.raft.state == StateRole::Follower;
         follows && self.is_settled() && !conf.voters.is_empty() && !conf.has(self.raw.raft.id)
+    }
+
+    /// What is held and was never committed is nobody's any more: without this one it can't be.
+    pub(super) fn was_dropped(&self, term: u64, contacts: u64) -> bool {
+        let raft = &self.raw.raft;
+        let log = &raft.raft_log;
+        let written = log.persisted == log.last_index() && self.held.is_empty();
+        let untold = raft.term <= term && self.contacts == contacts;
+        !self.is_leading() && written && untold && !self.raw.has_ready()
     }
 
     /// The crate lets a leader that is no voter any more go on, and panics when it counts its own

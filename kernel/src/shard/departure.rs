@@ -10,12 +10,29 @@ impl Shard {
     ///
     /// What made it a member again would be an entry that it does not hold, so it has promised nobody anything since.
     pub fn let_go(&mut self) -> bool {
+        self.depart(RaftGroup::was_let_go)
+    }
+
+    /// The same by the word of who leads in `term`, asked when `contacts` messages of leaders had come: that it is no
+    /// member. What it holds need not say so, as nobody sends it anything any more.
+    ///
+    /// Had it been made a member again since, it could have promised something only to a leader that it heard from.
+    pub fn let_go_by(&mut self, term: u64, contacts: u64) -> bool {
+        self.depart(|group| group.was_dropped(term, contacts))
+    }
+
+    fn depart(&mut self, is_let_go: impl FnOnce(&RaftGroup) -> bool) -> bool {
         let idle = self.is_idle() && !self.is_leaving() && self.dead().is_none();
-        if !idle || !self.group.as_ref().is_some_and(RaftGroup::was_let_go) {
+        if !idle || !self.group.as_ref().is_some_and(is_let_go) {
             return false;
         }
         self.departure = Departure::Begun;
         true
+    }
+
+    /// How many messages of its group's leaders came.
+    pub fn contacts(&self) -> u64 {
+        self.group.as_ref().map_or(0, RaftGroup::contacts)
     }
 
     pub fn is_leaving(&self) -> bool {

@@ -437,6 +437,7 @@ class ClusterSimulation:
         if self.world.mqtt is not None:
             self.heal_mqtt(self.world.mqtt)
         self._run_until(self.agrees, HEALING_S, "all have applied the same")
+        self._run_until(self.is_tidy, HEALING_S, "what was moved away is forgotten")
         self.check_end()
 
     def heal_mqtt(self, ledger: MqttLedger) -> None:
@@ -507,6 +508,16 @@ class ClusterSimulation:
         for shard in range(self.plan.shard_count + 1):
             members = self.members(shard)
             if not members or len({process.kernels[shard].applied_index for process in members}) != 1:
+                return False
+        return True
+
+    def is_tidy(self) -> bool:
+        """Nobody who stays holds what its group does not know of."""
+        staying = [machine.process for machine in self.machines if machine.present and not machine.leaving]
+        for shard in range(1, self.plan.shard_count + 1):
+            members = self.members(shard)
+            strays = [process for process in staying if process is not None and process not in members]
+            if not members or any(process.kernels[shard].applied_index for process in strays):
                 return False
         return True
 
