@@ -130,9 +130,11 @@ class Replication:
             voters, outgoing, _, _ = shard.kernel.conf()
             return all(peer == self._own_peer or peer in self._live for peer in (*voters, *outgoing))
         standing = self.standing(shard.id)
+        voters, outgoing, _, _ = shard.kernel.conf()
+        if not voters:
+            return True  # it is no member, and waits for nobody
         if standing.leader == 0 or not self._live.get(standing.leader) == standing.incarnation != 0:
             return False
-        voters, outgoing, _, _ = shard.kernel.conf()
         return standing.leader in voters or standing.leader in outgoing  # else it has stepped down, and can't campaign
 
     def _receive_leader(self, shard: ShardId, peer: int) -> None:

@@ -350,7 +350,8 @@ impl RaftGroup {
     }
 
     /// Nothing is under way, so that the group's clock may stand still: a leader whose members all have its
-    /// whole log and know that it is committed, or a follower that has applied all it has. See `Group::is_quiet`.
+    /// whole log and know that it is committed, a follower that has applied all it has, or one that never joined. See
+    /// `Group::is_quiet`.
     pub fn is_quiet(&self) -> bool {
         self.dead.is_none() && self.group.is_quiet()
     }

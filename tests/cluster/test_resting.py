@@ -96,3 +96,15 @@ def test_who_heard_a_leader_before_its_node_was_up_rests_too() -> None:
     cluster.start(name)
     cluster.run(LONG_S)
     assert terms_of(cluster) == before
+
+
+def test_a_shard_of_others_costs_nothing() -> None:
+    cluster = TestedCluster(4)
+    cluster.settle()
+    cluster.run(4 * LONG_S)
+    foreign = 0
+    for node in cluster.nodes.values():
+        assert node.cluster.replication is not None
+        foreign += sum(not kernel.conf()[0] for kernel in node.kernels)
+        assert not node.cluster.replication.tick(), node.name
+    assert foreign == cluster.shards, "each is on three of the four"

@@ -432,7 +432,10 @@ impl Group {
                     && self.snapshots_sent.is_empty()
                     && raft.prs().iter().all(knows_all)
             }
-            StateRole::Follower => raft.leader_id != raft::INVALID_ID,
+            // One that knows no members elects nobody: its clock means nothing.
+            StateRole::Follower => {
+                raft.leader_id != raft::INVALID_ID || raft.prs().iter().len() == 0
+            }
             StateRole::PreCandidate | StateRole::Candidate => false,
         }
     }
