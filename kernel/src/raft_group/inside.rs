@@ -454,7 +454,7 @@ impl Group {
         follows && self.is_settled() && !conf.voters.is_empty() && !conf.has(self.raw.raft.id)
     }
 
-    /// What is held and was never committed is nobody's any more: without this one it can't be.
+    /// Entries that it holds and that were never committed need no keeping: no configuration in effect counts it.
     pub(super) fn was_dropped(&self, term: u64, contacts: u64) -> bool {
         let raft = &self.raw.raft;
         let log = &raft.raft_log;
