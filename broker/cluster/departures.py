@@ -1,7 +1,8 @@
 """Replicas that were moved away: what this node holds of them is forgotten, so that their room comes back.
 
 A replica is forgotten only when the topology here says that it is not wanted, and all that it holds, which is applied,
-says that its group has let it go; or its group's leader does, which is asked: never by not knowing.  How it voted is kept.
+says that its group has let it go; or its group's leader does, which is asked: never by not knowing.  How it voted is
+kept.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class Departures:
         self._ask = ask
         self._look_at = -math.inf
         self._still: dict[ShardId, tuple[int, int]] = {}
-        """Not wanted; the last entry applied, and how much leaders have said to it: one that takes it in again makes it go
-        on."""
+        """Not wanted; the last entry applied, and how much leaders have said to it: one that takes it in again makes it
+        go on."""
         self._busy = False
         self.count = 0
         """Forgotten since the start."""

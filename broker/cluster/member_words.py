@@ -62,8 +62,8 @@ class Lead(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
 
 
 class AskMember(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
-    """To a shard's leader, from a node whose replica is not wanted by the topology: is it a member still?  -> NoMember, or
-    nothing.  ``contacts``: messages that it has had from leaders of the group."""
+    """To a shard's leader, from a node whose replica is not wanted by the topology: is it a member still?  -> NoMember,
+    or nothing.  ``contacts``: messages that it has had from leaders of the group."""
 
     shard: ShardId
     contacts: int
