@@ -33,7 +33,8 @@ IDLE_S_MAX = 30.0
 ASK_AGAIN_S = 1.0
 """After which a chunk is asked for once more: request or answer may be lost, as links break on one side first."""
 AHEAD_COUNT_MAX = 2
-"""Snapshots that come at a time and have a chunk on its way while one is taken in.  With more, clients would wait."""
+"""Snapshots at a time, coming or going, of which a chunk is on its way or read before its turn.  With more, clients
+would wait."""
 DONE, FAILED = -1, -2
 """Instead of an offset: how a fetch ended."""
 
@@ -59,8 +60,10 @@ class Export:
         self.peer = peer
         self.offset = 0
         self.last: tuple[int, bytes] = (0, b"")
-        """The chunk read last, and where it begins: it may have been lost."""
-        self.reading = False
+        """The chunk sent last, and where it begins: it may have been lost."""
+        self.next: bytes | None = None
+        """Read before it is asked for; none of its bytes: that was all."""
+        self.reading = self.asked = False
         self.asked_at = now
 
 
@@ -168,13 +171,23 @@ class Snapshots:
         export.shard.kernel.report_snapshot_progress(peer)
         if offset != export.offset:
             self._send_chunk(number, export)
-        elif not export.reading:
-            export.reading = True
-            self.jobs.append(Job(lambda: self._read(export), lambda error: self._receive_read(number, error)))
+            return
+        export.asked = True
+        if export.reading:
+            return  # by a thread: what it read is looked at when it is done
+        if export.next is not None:
+            self._send_next(number, export)
+        else:
+            self._read_on(number, export)
 
-    def _read(self, export: Export) -> Exception | None:
+    def _read_on(self, number: int, export: Export) -> None:
+        export.reading = True
+        self.jobs.append(Job(lambda: self._read(export), lambda error: self._receive_read(number, error)))
+
+    @staticmethod
+    def _read(export: Export) -> Exception | None:
         try:
-            export.last = (export.offset, export.export.read())
+            export.next = export.export.read()
         except (OSError, ValueError) as error:
             return error
         return None
@@ -187,9 +200,16 @@ class Snapshots:
         if error is not None:
             log.warning("snapshot can't be read", shard=export.shard.id, why=str(error))
             self._end_export(number, False)
-            return
+        elif export.asked:
+            self._send_next(number, export)
+
+    def _send_next(self, number: int, export: Export) -> None:
+        assert export.next is not None
+        export.last, export.next, export.asked = (export.offset, export.next), None, False
         export.offset += len(export.last[1])
         self._send_chunk(number, export)
+        if export.last[1] and len(self._exports) <= self._ahead_count_max:
+            self._read_on(number, export)
 
     def _send_chunk(self, number: int, export: Export) -> None:
         offset, chunk = export.last

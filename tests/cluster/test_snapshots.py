@@ -8,7 +8,7 @@ import pytest
 
 from broker.cluster.frame import Frame
 from broker.cluster.frame_kinds import Kind
-from broker.cluster.snapshots import AHEAD_COUNT_MAX, DONE, Snapshots
+from broker.cluster.snapshots import AHEAD_COUNT_MAX, DONE, Job, Snapshots
 from broker.core.replicated_shard import ReplicatedShard
 from broker.model.names import ShardId
 from tests.cluster.wire import Wire
@@ -87,3 +87,78 @@ def test_the_next_chunk_is_asked_for_when_one_is_taken_in_or_before_if_few_come_
         offsets.append(at if piece else DONE)
         assert [head[2] for head in offered.heard()] == offsets
     assert offered.snapshots.progress() == []
+
+
+class Offering:
+    """A leader that is asked for a snapshot, by a member of which only the questions are here."""
+
+    def __init__(self, ahead_count_max: int) -> None:
+        cluster, leader, _ = joining()
+        self._wire = Wire()
+        here, self._there = self._wire.add("leader", leader.peer), self._wire.add("member", JOINING)
+        self._wire.meet()
+        self._wire.run(1.0)
+        shard = ReplicatedShard(leader.shard, (leader.peer, 1), ShardId(SHARD))
+        self.snapshots = Snapshots({shard.id: shard}, here.peers, leader.journal.begin_import, ahead_count_max)
+        export = next(iter(cluster.exports.values()))
+        self.whole = export.read()
+        export.close()
+        # The offer that was lost, as it were; the next one is the first of its own.
+        self.snapshots.receive_request(JOINING, Frame(Kind.SNAPSHOT_REQUEST, [SHARD, 0, 0]), 0.0)
+        self.snapshots.look(1.0)
+
+    def ask(self, offset: int) -> None:
+        self.snapshots.receive_request(JOINING, Frame(Kind.SNAPSHOT_REQUEST, [SHARD, 1, offset]), 1.0)
+
+    def begin_read(self) -> Job:
+        """One is due, and done; what it came to is not told yet."""
+        (job,) = self.snapshots.jobs
+        self.snapshots.jobs.clear()
+        assert job.run() is None
+        return job
+
+    def sent(self) -> list[tuple[object, bytes]]:
+        """All chunks by now: where each begins, and it."""
+        self._wire.run(0.5)
+        frames = [frame for _, _, frame in self._there.heard.frames if frame.kind == Kind.SNAPSHOT_CHUNK]
+        return [(frame.head[2], bytes(frame.body)) for frame in frames]
+
+
+def test_the_chunk_after_the_one_that_was_sent_is_read_before_it_is_asked_for() -> None:
+    offering = Offering(1)
+    offering.ask(0)
+    offering.begin_read().done(None)
+    first, end = (0, offering.whole), (len(offering.whole), b"")
+    assert offering.sent() == [first]
+    offering.begin_read().done(None)
+    assert offering.sent() == [first], "it is not asked for yet"
+    offering.ask(0)  # the answer was lost
+    assert offering.sent() == [first, first]
+    offering.ask(end[0])
+    assert offering.sent() == [first, first, end]
+    assert offering.snapshots.jobs == [], "nothing comes after the end"
+    offering.ask(end[0])  # lost, too
+    offering.begin_read().done(None)
+    assert offering.sent() == [first, first, end, end]
+
+
+def test_a_chunk_that_is_asked_for_while_it_is_read_is_sent_once() -> None:
+    offering = Offering(1)
+    offering.ask(0)
+    offering.begin_read().done(None)
+    ahead = offering.begin_read()
+    offering.ask(len(offering.whole))  # the thread has it, which nobody here knows yet
+    assert len(offering.sent()) == 1
+    assert offering.snapshots.jobs == []
+    ahead.done(None)
+    assert offering.sent() == [(0, offering.whole), (len(offering.whole), b"")]
+
+
+def test_of_many_snapshots_at_a_time_a_chunk_is_read_when_it_is_asked_for() -> None:
+    offering = Offering(0)
+    offering.ask(0)
+    offering.begin_read().done(None)
+    assert offering.snapshots.jobs == []
+    offering.ask(len(offering.whole))
+    offering.begin_read().done(None)
+    assert offering.sent() == [(0, offering.whole), (len(offering.whole), b"")]
