@@ -44,6 +44,8 @@ class ClusterLedger(Ledger):
         self._apart: dict[frozenset[str], int] = {}
         """Nodes of which one came and doesn't hear the other yet, since when."""
         self._trouble_us: dict[str, int] = {}
+        self._leaving: set[str] = set()
+        """Nodes that said goodbye: what their clients hold comes back, who may not have read it yet."""
         self._seen: dict[int, tuple[int, str]] = {}
         """By copy: when it was delivered last, and by which node."""
         self._settled: dict[int, tuple[int, str]] = {}
@@ -87,8 +89,13 @@ class ClusterLedger(Ledger):
             self._cut.discard(pair)
             self.trouble(one, other)
 
+    def leave(self, name: str) -> None:
+        """It says goodbye to its clients."""
+        self._leaving.add(name)
+
     def forget(self, name: str) -> None:
         """Its process is gone, and with it what it didn't hear."""
+        self._leaving.discard(name)
         for pair in [pair for pair in self._apart if name in pair]:
             del self._apart[pair]
         gone = [pair for pair in self._cut if name in pair]
@@ -133,14 +140,18 @@ class ClusterLedger(Ledger):
             raise Broken("I21", f"{copy.text} came again after it was seen among the dead letters")
         if not copy.seen_count or self.was_in_trouble(node, seen_us):
             return
-        if copy.holder is not None and not copy.holder.ended:
+        if copy.holder is not None and not self._has_ended(copy.holder):
             raise Broken("I12", f"{copy.text} came again while {copy.holder.name} held it")
         # Without acks a message is settled as it is handed out, and comes again if its leader falls before all know.
         if copy.settler is None or self.plan.queues[copy.queue].blind:
             return
         settled_us, settlers = self._settled[id(copy)]
-        if not copy.settler.ended and not self.was_in_trouble(settlers, settled_us):
+        if not self._has_ended(copy.settler) and not self.was_in_trouble(settlers, settled_us):
             raise Broken("I16", f"{copy.text} came again after {copy.settler.name} settled it")
+
+    def _has_ended(self, life: Life) -> bool:
+        assert isinstance(life, ClusterLife)
+        return life.ended or life.node in self._leaving
 
     def settle(self, life: Life, copy: Copy, outcome: Outcome) -> None:
         life.held.setdefault((copy.queue, copy.message.id, copy.source), copy)  # it may have come twice

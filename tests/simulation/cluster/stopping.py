@@ -40,6 +40,7 @@ class Stopping:
             self._process.world.note(f"{self._process.name} says goodbye, {left} are led")
             self.phase = Phase.GOODBYE
             self._ends_at = now + GOODBYE_TIMEOUT_S
+            self._process.world.ledger.leave(self._process.name)
             self._engine.say_goodbye(GOODBYE, now)
 
     def is_over(self, now: float) -> bool:
