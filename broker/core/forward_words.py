@@ -101,6 +101,7 @@ class Attach(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
     """My clients hold these ranges (queue, first, last), and consume so.
 
     ``unsettled``: what my commands of these numbers settle, (number, queue, first, last), unless they are applied.
+    ``number``: of this word, for its answer.
     """
 
     shard: ShardId
@@ -108,14 +109,16 @@ class Attach(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
     claims: Sequence[tuple[int, int, int]]
     consumers: Sequence[ConsumerSpec]
     unsettled: Sequence[tuple[int, int, int, int]] = ()
+    number: int = 0
 
 
 class Attached(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
-    """All that you said through this number is applied; say the rest."""
+    """All that you said through this number is applied; say the rest.  ``number``: of the Attach."""
 
     shard: ShardId
     term: int
     through: int
+    number: int = 0
 
 
 class Commands(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):

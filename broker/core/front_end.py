@@ -177,6 +177,8 @@ class FrontEnd:
         self._claims = claims
         self._holds = holds
         self._leaders: dict[ShardId, tuple[int, int]] = {}
+        self._attaches: dict[ShardId, int] = {}
+        """The number of what was said to the leader last: who says twice that it leads answers twice, too."""
         self.relays = RelayFronts(back, send, self._leaders)
         self._due: dict[FarLeader, None] = {}
         self._numbers = itertools.count(1)
@@ -211,10 +213,11 @@ class FrontEnd:
         self._back.forget_all_routes()
         shard.forget_give_backs()
         consumers = [each.spec() for each in self._of_shard(shard) if each.key not in self._beginning]
-        self._send(peer, w.Attach(shard.id, word.term, self._claims(shard), consumers, shard.unsettled))
+        number = self._attaches[shard.id] = next(self._numbers)
+        self._send(peer, w.Attach(shard.id, word.term, self._claims(shard), consumers, shard.unsettled, number))
 
     def receive_attached(self, peer: int, shard: ReplicatedShard, word: w.Attached) -> None:
-        if self._leaders.get(shard.id) != (peer, word.term):
+        if self._leaders.get(shard.id) != (peer, word.term) or self._attaches[shard.id] != word.number:
             return
         shard.attach(FarLeader(peer, word.term, self._due), word.through)
         for front in self._consumers.values():

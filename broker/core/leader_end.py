@@ -147,7 +147,7 @@ class LeaderEnd:
         for queue_id, first, last in shard.receive_claims(sender[0], held):
             guest.held.add(queue_id, first, last)
         refusals = [(spec.key, self._add(guest, spec)) for spec in word.consumers]
-        self._send(sender[0], w.Attached(shard.id, shard.term, guest.told_through))
+        self._send(sender[0], w.Attached(shard.id, shard.term, guest.told_through, word.number))
         for key, refused in refusals:  # its queue is another's alone by now
             if refused is not None:
                 self._send(sender[0], w.Consuming(shard.id, shard.term, key, refused))
@@ -275,6 +275,8 @@ class LeaderEnd:
         queue = guest.shard.queues.get(spec.queue_id)
         if not isinstance(queue, Queue):
             return None  # it is gone, and its node sees that by itself
+        if spec.key in guest.consumers:
+            return None  # said again; a second one of the key would stay when the first is cancelled
         if queue.excludes(spec.exclusive):
             return in_exclusive_use(queue.vhost, queue.name)
         foreign = guest.consumers[spec.key] = ForeignConsumer(guest, spec)
