@@ -224,6 +224,8 @@ class Client(LinkEnd[Received]):
             if consumer == LEAST:
                 assert self.world.mqtt is not None
                 self.world.mqtt.receive_amqp(received.body)
+                # Without acknowledgements what is on its way goes with its queue's leader.
+                self.send(received.channel, BasicAck(told.delivery_tag))
                 return
             queue, blind = channel.queues[consumer]
         else:

@@ -170,7 +170,7 @@ def drainer(client: Client) -> Script:
     for queue in client.world.plan.queues:
         yield from client.consume(channel, queue, 0)
     if client.world.plan.mqtt:
-        client.send(FIRST, BasicConsume(0, LEAST, LEAST, no_ack=True))
+        client.send(FIRST, BasicConsume(0, LEAST, LEAST))
         yield (BasicConsumeOk,)
     while not client.world.drained:
         if channel.unsettled:
