@@ -25,7 +25,7 @@ KEPT = {
     (3, CHAOS_S): "a node that was heard again was not told who leads, and its publishers waited for ever",
     (5, CHAOS_S): "the answer to a move that was under way ended a node that leads no more",
     (14, CHAOS_S): "what another held came back when a node said so that had lost it",
-    (12192, 60.0): "what was on its way to who acknowledges nothing went with a leader; such a one was to find everything",
+    (12192, 60.0): "what was on its way to who acknowledges nothing went with a leader: the check had such a one",
     (10109, 60.0): "the check did not know that what a leaving node's clients hold comes back before they read of it",
 }
 
