@@ -50,10 +50,10 @@ def lint_steps() -> list[Step]:
 
 HOUSE_RULES = Step("house rules", module("pytest", "-q", "tests/test_house_rules.py"))
 CARGO_TEST = Step("cargo test", ("cargo", "test", "-q", *CARGO, "--no-default-features"))
-# Unit tests know no port and no clock, so that two cores may have one half each; those with real clients are one after
-# the other: beside others, nodes that stop take longer than their tests allow.
+# Unit tests know no port and no clock, so that two cores may have one half each.  Those with real clients wait for them
+# most of the time: two files at a time, each with a broker of its own, and in a file one test after the other.
 UNIT = Step("unit tests", module("pytest", "-n", "2", "--dist", "worksteal", "tests"))
-INTEROP = Step("interop", module("pytest", "--durations", "10", "interop-tests"))
+INTEROP = Step("interop", module("pytest", "-n", "2", "--dist", "loadfile", "--durations", "10", "interop-tests"))
 
 # What `make test-long` turns up.  Whatever is set already wins: SIMULATION_SECONDS=36000 make test-long.
 LONG = {

@@ -84,20 +84,26 @@ class Overview:
             status.changing,
             status.last_index,
             status.commit_index,
-            {peer_text(peer): count for peer, count in status.behind},
+            {peer_text(peer): count for peer, count in status.behind if peer != leader},
             tuple(WaitFigures(reason, peer_text(peer), count) for reason, peer, count in status.waits),
             tuple(SnapshotFigures(peer_text(peer), sent, size) for peer, sent, size in status.snapshots),
         )
 
     def _status(self, shard_id: ShardId) -> tuple[int, ShardStatus | None]:
-        """(Leader, what it said last): of what is led here, as it is now."""
+        """(Leader, what was said last by who led): of what is led here, as it is now."""
         membership = self._cluster.membership
         assert membership is not None
         shard = self._replica(shard_id)
         if shard is not None and shard.leading and shard.kernel.leading:
             return self._cluster.identity.peer, membership.status(shard)
         leader, status = membership.statuses(self._cluster.now).get(shard_id, (0, None))
-        return (0, status) if leader == self._cluster.identity.peer else (leader, status)
+        forwarding = self._cluster.forwarding
+        assert forwarding is not None, "who came in speaks with the others"
+        # Who leads says so at once, and how its shard is within a second or so.
+        known, term = (0, 0) if shard is None else forwarding.front.leader_and_term(shard) or (0, 0)
+        if status is not None and term > status.term:
+            leader = known
+        return (0 if leader == self._cluster.identity.peer else leader), status
 
     def _replica(self, shard_id: ShardId) -> ReplicatedShard | None:
         return next((shard for shard in self._cluster.shards if shard.id == shard_id), None)

@@ -101,7 +101,7 @@ class Attach(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
     """My clients hold these ranges (queue, first, last), and consume so.
 
     ``unsettled``: what my commands of these numbers settle, (number, queue, first, last), unless they are applied.
-    ``number``: of this word, for its answer.
+    ``number``: of this word, for its answer; 0: who says it gives them none.
     """
 
     shard: ShardId
@@ -113,7 +113,10 @@ class Attach(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
 
 
 class Attached(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
-    """All that you said through this number is applied; say the rest.  ``number``: of the Attach."""
+    """All that you said through this number is applied; say the rest.
+
+    ``number``: of the Attach; 0: it had none, or who says this knows of none.
+    """
 
     shard: ShardId
     term: int

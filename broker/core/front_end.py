@@ -178,7 +178,7 @@ class FrontEnd:
         self._holds = holds
         self._leaders: dict[ShardId, tuple[int, int]] = {}
         self._attaches: dict[ShardId, int] = {}
-        """The number of what was said to the leader last: who says twice that it leads answers twice, too."""
+        """The number of the last Attach to who leads: who says twice that it does answers twice, too."""
         self.relays = RelayFronts(back, send, self._leaders)
         self._due: dict[FarLeader, None] = {}
         self._numbers = itertools.count(1)
@@ -217,7 +217,7 @@ class FrontEnd:
         self._send(peer, w.Attach(shard.id, word.term, self._claims(shard), consumers, shard.unsettled, number))
 
     def receive_attached(self, peer: int, shard: ReplicatedShard, word: w.Attached) -> None:
-        if self._leaders.get(shard.id) != (peer, word.term) or self._attaches[shard.id] != word.number:
+        if self._leaders.get(shard.id) != (peer, word.term) or word.number not in (0, self._attaches[shard.id]):
             return
         shard.attach(FarLeader(peer, word.term, self._due), word.through)
         for front in self._consumers.values():
@@ -232,6 +232,7 @@ class FrontEnd:
     def lead_here(self, shard: ReplicatedShard) -> None:
         """Its queues are new, and know nobody yet."""
         self._leaders.pop(shard.id, None)
+        self._attaches.pop(shard.id, None)
         self.relays.lose_leader(shard)
         shard.forget_give_backs()
         for claim in self._claims(shard):
@@ -248,6 +249,7 @@ class FrontEnd:
 
     def lose_leader(self, shard: ReplicatedShard) -> None:
         self._leaders.pop(shard.id, None)
+        self._attaches.pop(shard.id, None)
         shard.lose_leader()
         self.relays.lose_leader(shard)
         if not shard.logged:  # what was there is gone

@@ -294,5 +294,8 @@ def test_clients_of_other_nodes_do_not_notice_that_a_node_stops(rig: Rig) -> Non
     assert client.longest_s < NOTICED_S_MAX
     words = stopped.log.read_text()
     assert re.search(r"leadership handed over +left=0 ", words), words[-2000:]
-    left = [shard for shard in rig.figures().shards if not shard.leader]
-    assert left == []
+    # Leaders are evened meanwhile, too, and while one hands over nobody leads.
+    deadline = time.monotonic() + NOTICED_S_MAX
+    while left := [shard for shard in rig.figures().shards if not shard.leader]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)

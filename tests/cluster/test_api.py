@@ -80,11 +80,11 @@ def peer(number: int) -> str:
     return f"{number:016x}"
 
 
-def until(cluster: TestedCluster, so: Callable[[], bool], seconds_max: float = 30.0) -> None:
+def until(cluster: TestedCluster, so: Callable[[], bool], seconds_max: float = 30.0, step_s: float = 0.2) -> None:
     end = cluster.wire.now + seconds_max
     while not so():
         assert cluster.wire.now < end, "it does not come to that"
-        cluster.run(0.2)
+        cluster.run(step_s)
 
 
 def test_every_node_tells_the_same_of_the_cluster(cluster: TestedCluster) -> None:
@@ -130,6 +130,21 @@ def test_leadership_goes_where_it_is_asked_to_and_stays(cluster: TestedCluster) 
         until(cluster, lambda target=target: asked.shard(1).leader == target)  # type: ignore[misc]
         cluster.run(12)
         assert asked.shard(1).leader == target, "the balance of leaders lets it be"
+
+
+@pytest.mark.parametrize("fifth", range(5))
+def test_who_leads_since_a_moment_ago_is_known_everywhere(cluster: TestedCluster, fifth: int) -> None:
+    """At whatever moment of the second after which leaders say how their shards are."""
+    cluster.run(fifth / 5)
+    leader = cluster.leader_of(1)
+    heir = next(node for node in cluster.nodes.values() if node is not leader)
+    assert leader is not None
+    assert leader.kernels[1].transfer_leader(cluster.peers[heir.name])
+    until(cluster, lambda: heir.core.back.shards[1].leading, step_s=0.01)
+    cluster.run(0.05)
+    told = [Asked(node).shard(1) for node in cluster.nodes.values()]
+    assert {shard.leader for shard in told} == {peer(int(heir.name[1:]))}
+    assert all(set(shard.behind) <= set(shard.voters) - {shard.leader} for shard in told)
 
 
 def test_a_replica_moves_to_a_fourth_node_and_a_node_leaves() -> None:
